@@ -1,0 +1,8 @@
+//! x
+mod augment;
+mod clip;
+mod data;
+mod dice;
+mod measure;
+mod train;
+fn main() {}

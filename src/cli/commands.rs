@@ -1,0 +1,238 @@
+//! One function per command: from arguments to printed lines and an exit code.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs};
+use crate::demo;
+use crate::error::{Exit, Problem, RunError};
+use crate::evaluate::accuracy;
+use crate::job::{Job, Outcome, Request};
+use crate::run::stop::stop;
+use crate::sink::{Finalized, Layout, finalize, nonce, split_run_uri, verify};
+use crate::spec::{Effective, LogFormat, Settings, Sources, Spec};
+use crate::store::Root;
+
+/// Runs one command to its end.
+///
+/// # Errors
+/// Everything that kept the command from doing what was asked.
+pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
+    match &cli.command {
+        Command::Demo(args) => run_demo(args),
+        Command::Run(args) => run_pipeline(args),
+        Command::Plan(args) => print_plan(args),
+        Command::Check(args) => check(args),
+        Command::Finalize(args) => finalize_run(args),
+        Command::Verify(args) => verify_run(args),
+    }
+}
+
+fn load(args: &SpecArgs) -> Result<Spec, RunError> {
+    let spec = Spec::load(&args.sources())?;
+    start_logging(&spec.settings);
+    Ok(spec)
+}
+
+fn start_logging(settings: &Settings) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    // The store's client prints keys in its own events, and keys may identify patients.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = ["object_store=off", "hyper=off", "reqwest=off", "rustls=off"].into_iter().filter_map(|d| d.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second command in the same process keeps the first one's logging.
+    let _already_set = match settings.log.format {
+        LogFormat::Json => lines.json().try_init(),
+        _ => lines.with_ansi(false).try_init(),
+    };
+}
+
+fn on_runtime<T>(
+    settings: &Settings,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.threads.io)
+        .thread_name("io")
+        .enable_all()
+        .build()
+        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))?;
+    let done = runtime.block_on(work);
+    // A stalled read must not hold the process after the verdict.
+    runtime.shutdown_background();
+    done
+}
+
+fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
+    let spec = load(&args.spec)?;
+    let request =
+        Request { run_id: args.run_id.clone(), run_date: args.run_date.clone(), shard: args.shard };
+    run_spec(spec, &request)
+}
+
+fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
+    let settings = spec.settings.clone();
+    on_runtime(&settings, async {
+        let output_root = spec.pipeline.output.root.clone();
+        let job = Job::prepare(spec).await?;
+        warn(&job);
+        let run_id = job.run_id(request)?;
+        println!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
+        let (handle, stop) = stop();
+        let signals = tokio::spawn(handle.follow_signals(settings.drain_deadline));
+        let outcome = job.run(request, stop).await?;
+        signals.abort();
+        let output = Root::open(&output_root, false, &settings.store)?;
+        report(&outcome, &output, &output_root).await
+    })
+}
+
+async fn report(outcome: &Outcome, output: &Root, output_root: &str) -> Result<Exit, RunError> {
+    let done = match outcome {
+        Outcome::ShardDone { n_missing } => {
+            println!("shard done; {n_missing} partitions of the run are not committed yet");
+            return Ok(Exit::Done);
+        }
+        Outcome::AlreadyDone(done) => {
+            println!("already complete: nothing to do, {} objects written", done.n_written);
+            done
+        }
+        Outcome::Published(done) => done,
+    };
+    print_finalized(done, output_root);
+    let table = accuracy(output, &done.plan).await?;
+    if table.counts.values().any(|counts| counts.n_labelled > 0) {
+        println!("\n{table}");
+    }
+    Ok(exit_of(done))
+}
+
+fn print_finalized(done: &Finalized, output_root: &str) {
+    let root = output_root.trim_end_matches('/');
+    println!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
+    println!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
+    println!("look    duckdb -c \"from read_parquet('{root}/tables/predictions/**/*.parquet', hive_partitioning = true) limit 9\"");
+}
+
+fn exit_of(done: &Finalized) -> Exit {
+    if !done.over_quarantine {
+        return Exit::Done;
+    }
+    let n_pairs = done.n_scored + done.n_quarantined;
+    eprintln!("warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine; see the quarantine table", done.n_quarantined);
+    Exit::OverQuarantine
+}
+
+fn warn(job: &Job) {
+    for warning in &job.warnings {
+        eprintln!("warning[{warning}");
+    }
+}
+
+fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
+    let spec = load(&args.spec)?;
+    let settings = spec.settings.clone();
+    on_runtime(&settings, async {
+        let job = Job::prepare(spec).await?;
+        let partitions = job.partitions();
+        let plan = job.plan(&Request::default())?;
+        let sizes: Option<Vec<u64>> = job.manifest.samples.iter().map(|sample| sample.size_bytes).collect();
+        let n_bytes = sizes.map(|sizes| sizes.iter().sum::<u64>());
+        let (n_samples, n_batches) = (job.manifest.samples.len(), job.n_batches(&partitions));
+        if args.json {
+            let cells: Vec<_> = plan.cells.iter().map(|(c, s)| json!({ "corruption": c, "severity": s })).collect();
+            let plan = json!({
+                "run_id": plan.run_id, "spec_sha256": plan.spec_sha256, "n_samples": n_samples,
+                "n_partitions": partitions.len(), "n_cells": cells.len(), "n_batches": n_batches,
+                "batch_size": job.spec.pipeline.batch_size, "input_bytes": n_bytes, "cells": cells,
+                "methods": plan.spec.get("merge.methods"),
+            });
+            println!("{plan:#}");
+            return Ok(Exit::Done);
+        }
+        println!("run id      {}", plan.run_id);
+        println!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
+        println!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
+        println!("cells       {}", plan.cells.len());
+        println!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
+        println!("rows        {} predictions", n_samples * plan.cells.len() * job.spec.pipeline.merge.methods.len());
+        Ok(Exit::Done)
+    })
+}
+
+fn check(args: &SpecArgs) -> Result<Exit, RunError> {
+    let spec = load(args)?;
+    let settings = spec.settings.clone();
+    on_runtime(&settings, async {
+        let output = Root::open(&spec.pipeline.output.root, true, &settings.store)?;
+        let job = Job::prepare(spec).await?;
+        output.probe(&nonce()?).await?;
+        warn(&job);
+        print_keys("pipeline", &job.spec.pipeline_keys);
+        print_keys("config", &job.spec.config_keys);
+        println!("samples      {}", job.manifest.samples.len());
+        println!("pretrained   {}", job.models.pretrained.sha256());
+        println!("expert       {}", job.models.expert.sha256());
+        println!("fingerprint  {}", job.fingerprint());
+        println!("ok");
+        Ok(Exit::Done)
+    })
+}
+
+fn print_keys(kind: &str, keys: &[Effective]) {
+    println!("# {kind}");
+    for key in keys {
+        println!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);
+    }
+    println!();
+}
+
+fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, String), RunError> {
+    let sources = Sources { config: args.config.clone(), ..Sources::default() };
+    let settings = Settings::defaults(&sources)?;
+    start_logging(&settings);
+    let (root, run_id) = split_run_uri(&args.run).ok_or_else(|| {
+        Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
+            .hint("t3b run prints it on its first line")
+    })?;
+    let output = Root::open(&super::from_here(root), false, &settings.store)?;
+    Ok((settings, output, root.to_owned(), run_id.to_owned()))
+}
+
+fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
+    let (settings, output, root, run_id) = open_run(args)?;
+    on_runtime(&settings, async {
+        let done = finalize(&output, &run_id).await?;
+        println!("published {} objects", done.n_written);
+        print_finalized(&done, &root);
+        Ok(exit_of(&done))
+    })
+}
+
+fn verify_run(args: &RunUriArgs) -> Result<Exit, RunError> {
+    let (settings, output, _, run_id) = open_run(args)?;
+    on_runtime(&settings, async {
+        let found = verify(&output, &run_id).await?;
+        println!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        Ok(Exit::Done)
+    })
+}
+
+fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
+    let unwritable = |_| {
+        Problem::new("C007", Exit::Permission, "the demo folder cannot be written").hint("choose another --out")
+    };
+    let pipeline = demo::prepare(&args.out).map_err(unwritable)?;
+    println!("archive {}", args.out.join("archive").display());
+    let spec = Spec::load(&Sources { pipeline, ..Sources::default() })?;
+    start_logging(&spec.settings);
+    let exit = run_spec(spec, &Request::default())?;
+    print_next(&args.out);
+    Ok(exit)
+}
+
+fn print_next(out: &Path) {
+    println!("next    edit {} and run: t3b run {0}", out.join("demo.toml").display());
+}

@@ -1,0 +1,178 @@
+//! The command line; the only module that knows clap.
+
+mod commands;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use commands::execute;
+
+use crate::spec::Sources;
+
+/// Scores archives of medical images with two CLIP models merged at test time (T3_B).
+///
+/// A pipeline file says what is computed, a config file how. Start with `t3b demo`, then copy
+/// pipelines/bccd.toml.
+#[derive(Debug, Parser)]
+#[command(name = "t3b", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine, 65 bad manifest or \
+checkpoint, 69 store unfit, 70 bug, 74 store gave up (run again to resume), 75 stopped by a signal (run again to \
+resume), 76 published by other bytes, 77 access denied, 78 settings.
+
+Every setting can be overridden by an environment variable: run.batch_size by T3B_RUN_BATCH_SIZE. Logs follow \
+RUST_LOG.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Draws a labelled blood-smear archive, scores it with the shipped tiny pair and prints accuracies.
+    ///
+    /// Example: t3b demo --out t3b-demo
+    Demo(DemoArgs),
+    /// Scores an archive; resumes where an earlier call stopped, and writes nothing when all is done.
+    ///
+    /// Example: t3b run pipelines/bccd.toml --set merge.gamma=1.0 --run-id night-7
+    Run(RunArgs),
+    /// Prints samples, partitions, cells and batches; writes nothing.
+    ///
+    /// Example: t3b plan pipelines/bccd.toml --json
+    Plan(PlanArgs),
+    /// Checks settings, labels, manifest, checkpoints and the output store, and prints what is in force.
+    ///
+    /// Example: t3b check pipelines/bccd.toml
+    Check(SpecArgs),
+    /// Publishes a run whose partitions are all committed, for shards that ended elsewhere.
+    ///
+    /// Example: t3b finalize s3://bucket/out/_t3b/runs/night-7
+    Finalize(RunUriArgs),
+    /// Compares every published object of a run with its receipt: bytes, hash, rows, and nothing more.
+    ///
+    /// Example: t3b verify s3://bucket/out/_t3b/runs/night-7
+    Verify(RunUriArgs),
+}
+
+/// Which settings.
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// What is computed, for example pipelines/bccd.toml.
+    #[arg(value_name = "PIPELINE.toml", env = "T3B_PIPELINE")]
+    pub pipeline: PathBuf,
+    /// How it is carried out, for example config/laptop.toml.
+    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Overrides one key of either file; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", env = "T3B_SET", value_delimiter = ';', value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Overrides output.root.
+    #[arg(long, value_name = "URI", env = "T3B_OUTPUT")]
+    pub output: Option<String>,
+}
+
+impl SpecArgs {
+    fn sources(&self) -> Sources {
+        let mut set = self.set.clone();
+        let output = self.output.as_ref().map(|root| ("output.root".to_owned(), from_here(root)));
+        set.extend(output);
+        Sources { pipeline: self.pipeline.clone(), config: self.config.clone(), set }
+    }
+}
+
+/// A path on the command line is meant from where the user stands, not from the pipeline file.
+fn from_here(root: &str) -> String {
+    if root.contains("://") {
+        return root.to_owned();
+    }
+    std::path::absolute(root).map_or_else(|_| root.to_owned(), |path| path.to_string_lossy().into_owned())
+}
+
+/// `t3b demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder for the archive, the pipeline file and the tables.
+    #[arg(long, value_name = "DIR", default_value = "t3b-demo", env = "T3B_DEMO_OUT")]
+    pub out: PathBuf,
+}
+
+/// `t3b run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Which settings.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Names the run; by default the pipeline's name and its fingerprint, so that the same work resumes.
+    #[arg(long, value_name = "ID", env = "T3B_RUN_ID")]
+    pub run_id: Option<String>,
+    /// Day of the run in table paths; by default today (UTC), asked once.
+    #[arg(long, value_name = "YYYY-MM-DD", env = "T3B_RUN_DATE")]
+    pub run_date: Option<String>,
+    /// Works on partitions p with p % n == k; the shard that commits last publishes.
+    #[arg(long, value_name = "K/N", env = "T3B_SHARD", value_parser = shard)]
+    pub shard: Option<(u32, u32)>,
+}
+
+/// `t3b plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Which settings.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Prints one JSON object.
+    #[arg(long, env = "T3B_JSON")]
+    pub json: bool,
+}
+
+/// `t3b finalize` and `t3b verify`.
+#[derive(Debug, Args)]
+pub struct RunUriArgs {
+    /// Output root and run id: <root>/_t3b/runs/<run id>.
+    #[arg(value_name = "RUN_URI", env = "T3B_RUN_URI")]
+    pub run: String,
+    /// How it is carried out.
+    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, for example merge.gamma=1.0")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn shard(text: &str) -> Result<(u32, u32), String> {
+    let parts = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    parts.filter(|(k, n)| k < n).ok_or_else(|| "expected K/N with 0 <= K < N, for example 3/8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+                let name = arg.get_env().and_then(|name| name.to_str());
+                assert!(name.is_some_and(|name| name.starts_with("T3B_")), "{} {}", command.get_name(), arg.get_id());
+            }
+            assert!(command.get_long_about().is_some_and(|about| about.to_string().contains("Example:")));
+        }
+    }
+
+    #[test]
+    fn shards_count_from_zero() {
+        assert_eq!(shard("3/8"), Ok((3, 8)));
+        assert!(shard("8/8").is_err());
+    }
+}

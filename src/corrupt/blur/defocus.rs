@@ -1,0 +1,218 @@
+//! Defocus: convolution with a slightly smoothed disc.
+
+use super::reflect_101;
+use crate::corrupt::math::exp;
+use crate::pixels::Rgb8;
+
+/// A kernel value met more often than this could overflow a 16-bit sum of 8-bit values.
+const MAX_CELLS_PER_CLASS: usize = 257;
+
+/// Kernels and sums, kept between calls.
+#[derive(Debug, Default)]
+pub(in crate::corrupt) struct Buffers {
+    kernels: Vec<Kernel>,
+    prefixes: Vec<u16>,
+    class_sums: Vec<u16>,
+    row: Vec<f64>,
+}
+
+/// Convolves with a disc of `radius_px`, smoothed with standard deviation `alias_sigma_px`.
+///
+/// Order: `f` per value, convolution per channel, clip to `[0, 1]`, times 255, truncate. Borders are mirrored
+/// without repeating the edge.
+///
+/// The kernel does not sum to exactly 1: it keeps its single-precision rounding, which makes flat regions drop
+/// by one level where the sum is just below 1, and the smoothing of a disc that touches its array's border
+/// adds up to 2 %.
+///
+/// Reference: `DefocusBlur`, OpenCV `GaussianBlur` on the disc and `filter2D` on the image.
+pub(in crate::corrupt) fn defocus(
+    radius_px: f64,
+    alias_sigma_px: f64,
+    image: &Rgb8,
+    buffers: &mut Buffers,
+    out: &mut Rgb8,
+) {
+    let Buffers { kernels, prefixes, class_sums, row } = buffers;
+    let params = (radius_px, alias_sigma_px);
+    let known = kernels.iter().position(|kernel| kernel.params == params).unwrap_or_else(|| {
+        kernels.push(Kernel::new(radius_px, alias_sigma_px));
+        kernels.len() - 1
+    });
+    let kernel = &kernels[known];
+    let (width, height) = (image.width_px() as usize, image.height_px() as usize);
+    let prefix_len = (width + 2 * kernel.reach + 1) * 3;
+    prefixes.resize(prefix_len * height, 0);
+    let rows = image.as_bytes().chunks_exact(width * 3).zip(prefixes.chunks_exact_mut(prefix_len));
+    rows.for_each(|(values, prefix)| running_sums(values, kernel.reach, prefix));
+
+    class_sums.resize(width * 3, 0);
+    row.resize(width * 3, 0.0);
+    for (y, out_row) in out.as_bytes_mut().chunks_exact_mut(width * 3).enumerate() {
+        row.fill(0.0);
+        for class in &kernel.classes {
+            class_sums.fill(0);
+            for run in &class.runs {
+                let source = reflect_101(y as isize + run.dy, height);
+                let prefix = &prefixes[source * prefix_len..][..prefix_len];
+                add_window(&prefix[run.start * 3..], &prefix[run.end * 3..], class_sums);
+            }
+            for (sum, &n) in row.iter_mut().zip(class_sums.iter()) {
+                *sum += class.value * f64::from(n);
+            }
+        }
+        for (to, &sum) in out_row.iter_mut().zip(row.iter()) {
+            *to = ((sum / 255.0).min(1.0) * 255.0) as u8;
+        }
+    }
+}
+
+/// Entry `3 * x + c` is the sum of channel `c` over all pixels before `x` of the padded row, modulo 2^16.
+fn running_sums(values: &[u8], reach: usize, prefix: &mut [u16]) {
+    let width = values.len() / 3;
+    let mut sums = [0u16; 3];
+    for (x, entry) in prefix.chunks_exact_mut(3).enumerate() {
+        entry.copy_from_slice(&sums);
+        let source = reflect_101(x as isize - reach as isize, width) * 3;
+        for (sum, &value) in sums.iter_mut().zip(&values[source..source + 3]) {
+            *sum = sum.wrapping_add(u16::from(value));
+        }
+    }
+}
+
+/// Adds the sums between two positions. The differences are exact, although the running sums wrap.
+fn add_window(start: &[u16], end: &[u16], sums: &mut [u16]) {
+    for ((sum, start), end) in sums.iter_mut().zip(start).zip(end) {
+        *sum = sum.wrapping_add(end.wrapping_sub(*start));
+    }
+}
+
+/// A kernel as runs of equal cells: a run costs one difference of running sums, however long it is.
+#[derive(Debug)]
+struct Kernel {
+    params: (f64, f64),
+    reach: usize,
+    classes: Vec<Class>,
+}
+
+/// All cells of one value.
+#[derive(Debug)]
+struct Class {
+    value: f64,
+    runs: Vec<Run>,
+}
+
+/// Cells `start..end` (counted from the left end of the kernel) of row `dy` (counted from its middle).
+#[derive(Debug)]
+struct Run {
+    dy: isize,
+    start: usize,
+    end: usize,
+}
+
+impl Kernel {
+    fn new(radius_px: f64, alias_sigma_px: f64) -> Self {
+        // Adding less than this to a sum of fractions does not change it.
+        const NEGLIGIBLE: f32 = 1e-18;
+        let disc = smoothed_disc(radius_px, alias_sigma_px);
+        let side = disc.len();
+        let reach = side / 2;
+        let mut classes: Vec<(Class, usize)> = Vec::new();
+        for (y, cells) in disc.iter().enumerate() {
+            let mut start = 0;
+            while start < side {
+                let value = cells[start];
+                let n = cells[start..].iter().take_while(|cell| **cell == value).count();
+                let run = Run { dy: y as isize - reach as isize, start, end: start + n };
+                start += n;
+                if value < NEGLIGIBLE {
+                    continue;
+                }
+                let value = f64::from(value);
+                let fits = |(class, n_cells): &&mut (Class, usize)| {
+                    class.value == value && *n_cells + n <= MAX_CELLS_PER_CLASS
+                };
+                match classes.iter_mut().find(fits) {
+                    Some((class, n_cells)) => {
+                        class.runs.push(run);
+                        *n_cells += n;
+                    }
+                    None => classes.push((Class { value, runs: vec![run] }, n)),
+                }
+            }
+        }
+        let classes = classes.into_iter().map(|(class, _)| class).collect();
+        Self { params: (radius_px, alias_sigma_px), reach, classes }
+    }
+}
+
+/// The disc's cells in single precision.
+///
+/// Every multiplication and addition is in the order and with the fused steps of the reference: the last bit
+/// decides whether flat regions are truncated down.
+///
+/// Reference: `disk` in medmnistc `filter.py`; OpenCV's symmetric 3-tap and 5-tap filters.
+fn smoothed_disc(radius_px: f64, alias_sigma_px: f64) -> Vec<Vec<f32>> {
+    let reach = if radius_px <= 8.0 { 8 } else { radius_px as isize };
+    let taps = gaussian_taps(if radius_px <= 8.0 { 3 } else { 5 }, alias_sigma_px);
+    let side = 2 * reach as usize + 1;
+    let inside = |x: isize, y: isize| ((x * x + y * y) as f64) <= radius_px * radius_px;
+    let n_inside = (-reach..=reach).flat_map(|y| (-reach..=reach).map(move |x| (x, y)));
+    let cell = 1.0 / n_inside.filter(|&(x, y)| inside(x, y)).count() as f32;
+
+    let index = |x: isize| reflect_101(x, side);
+    let disc = |x: isize, y: isize| {
+        let centred = |i: isize| index(i) as isize - reach;
+        if inside(centred(x), centred(y)) { cell } else { 0.0 }
+    };
+    let n = taps.len() as isize - 1;
+    let along_row = |x: isize, y: isize| {
+        let pair = |d: isize| disc(x - d, y) + disc(x + d, y);
+        let outer = pair(n) * taps[n as usize];
+        let inner = (1..n).rev().fold(outer, |sum, d| pair(d).mul_add(taps[d as usize], sum));
+        disc(x, y).mul_add(taps[0], inner)
+    };
+    let along_both = |x: isize, y: isize| {
+        let pair = |d: isize| along_row(x, y - d) + along_row(x, y + d);
+        (1..=n).fold(along_row(x, y) * taps[0], |sum, d| pair(d).mul_add(taps[d as usize], sum))
+    };
+    (0..side as isize).map(|y| (0..side as isize).map(|x| along_both(x, y)).collect()).collect()
+}
+
+/// Centre tap and the taps to one side of it, of a Gaussian of `n_taps` that sums to 1.
+///
+/// Reference: OpenCV `getGaussianKernel`, double precision cast to single.
+fn gaussian_taps(n_taps: usize, sigma_px: f64) -> Vec<f32> {
+    let half: Vec<f64> =
+        (0..=n_taps / 2).map(|x| exp(-0.5 * (x * x) as f64 / (sigma_px * sigma_px))).collect();
+    let sum = half[0] + 2.0 * half[1..].iter().sum::<f64>();
+    half.iter().map(|tap| (tap / sum) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(radius_px: f64, alias_sigma_px: f64) -> f64 {
+        smoothed_disc(radius_px, alias_sigma_px).iter().flatten().map(|&cell| f64::from(cell)).sum()
+    }
+
+    // Sums of the reference's kernels.
+    #[test]
+    fn kernel_sums_keep_their_quirks() {
+        assert!((sum(3.0, 0.1) - 0.999_999_996).abs() < 1e-9);
+        assert!((sum(7.0, 0.3) - 1.000_103).abs() < 1e-6);
+        assert!((sum(8.0, 0.5) - 1.012_975).abs() < 1e-6);
+    }
+
+    #[test]
+    fn classes_hold_every_cell_once() {
+        let kernel = Kernel::new(10.0, 0.5);
+        let from_runs: f64 = kernel
+            .classes
+            .iter()
+            .flat_map(|class| class.runs.iter().map(|run| class.value * (run.end - run.start) as f64))
+            .sum();
+        assert!((from_runs - sum(10.0, 0.5)).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,40 @@
+//! Luma and the grey rule.
+
+/// Luma of one pixel, 0 to 255: weights .299, .587, .114 in 16-bit fixed point, rounded.
+///
+/// Equal channels come back unchanged, because the weights sum to 65536.
+///
+/// Reference: Pillow, `Image.convert("L")`.
+pub(super) fn luma(r: u8, g: u8, b: u8) -> u8 {
+    ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 32768) >> 16) as u8
+}
+
+/// Replaces every pixel of interleaved RGB `values` by its luma in three channels.
+pub(super) fn replace_by_luma(values: &mut [u8]) {
+    for pixel in values.chunks_exact_mut(3) {
+        pixel.fill(luma(pixel[0], pixel[1], pixel[2]));
+    }
+}
+
+/// Copies channel 0 of interleaved RGB `values` into `plane`.
+pub(super) fn first_channel(values: &[u8], plane: &mut Vec<u8>) {
+    plane.clear();
+    plane.extend(values.iter().step_by(3));
+}
+
+/// Writes `plane` into all three channels of interleaved RGB `values`.
+pub(super) fn replicate(plane: &[u8], values: &mut [u8]) {
+    for (pixel, &value) in values.chunks_exact_mut(3).zip(plane) {
+        pixel.fill(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::luma;
+
+    #[test]
+    fn luma_keeps_every_grey() {
+        assert!((0..=255).all(|v| luma(v, v, v) == v));
+    }
+}

@@ -1,0 +1,100 @@
+//! Every random stream a corruption can draw from.
+
+use super::kind::Severity;
+use super::rng::counter::Counter;
+use super::rng::legacy::Legacy;
+use super::rng::pcg64::Pcg64;
+use super::rng::python::Python;
+
+/// How corruptions are made random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RngMode {
+    /// One stream per (seed, sample, corruption, severity): any order, any number of threads.
+    Counter,
+    /// The sequential streams of the Python reference: byte parity, but only in its own order.
+    NumpyCompat,
+}
+
+/// The random streams handed to [`apply`](super::apply), which advances them.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    inner: StreamsInner,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum StreamsInner {
+    Numpy(Box<NumpyStreams>),
+    Counter(Counter),
+}
+
+/// The three generators the reference seeds once per data set.
+#[derive(Clone, Debug)]
+pub(super) struct NumpyStreams {
+    pub(super) python: Python,
+    pub(super) legacy: Legacy,
+    pub(super) generator: Pcg64,
+}
+
+impl Streams {
+    /// The reference's streams, freshly seeded.
+    ///
+    /// To reproduce a published data set, seed once and then apply every corruption in registry order, every
+    /// severity from 1 to 5, every image in order.
+    ///
+    /// Reference: `random.seed(seed)`, `np.random.seed(seed)`, `np.random.default_rng(seed)`. NumPy refuses
+    /// legacy seeds of 2^32 and more; here only their low 32 bits reach that stream.
+    #[must_use]
+    pub fn numpy_compat(seed: u64) -> Self {
+        Self {
+            inner: StreamsInner::Numpy(Box::new(NumpyStreams {
+                python: Python::seed(seed),
+                legacy: Legacy::seed(seed as u32),
+                generator: Pcg64::seed(seed),
+            })),
+        }
+    }
+
+    /// The stream that belongs to one cell of one sample, whatever was drawn before.
+    ///
+    /// Two streams differ when any argument differs. Nothing but basic integer and IEEE arithmetic is used,
+    /// so the bytes do not depend on the machine.
+    #[must_use]
+    pub fn counter(seed: u64, sample_id: &str, corruption: &str, severity: Severity) -> Self {
+        Self { inner: StreamsInner::Counter(Counter::keyed(seed, sample_id, corruption, severity.get())) }
+    }
+
+    /// Which of the two modes this is.
+    #[must_use]
+    pub fn mode(&self) -> RngMode {
+        match self.inner {
+            StreamsInner::Numpy(_) => RngMode::NumpyCompat,
+            StreamsInner::Counter(_) => RngMode::Counter,
+        }
+    }
+
+    /// A whole number from `low` to `high`, both included, each equally likely.
+    ///
+    /// Reference: `random.randint(low, high)`; `random.choice` of `n` items is `randint(0, n - 1)`.
+    pub(super) fn randint(&mut self, low: i64, high: i64) -> i64 {
+        let n = (high - low + 1) as u32;
+        low + i64::from(match &mut self.inner {
+            StreamsInner::Numpy(numpy) => numpy.python.below(n),
+            StreamsInner::Counter(counter) => counter.below(n),
+        })
+    }
+
+    /// A number in `[low, high)`.
+    ///
+    /// Reference: `np.random.uniform(low, high)`.
+    pub(super) fn uniform(&mut self, low: f64, high: f64) -> f64 {
+        let share = match &mut self.inner {
+            StreamsInner::Numpy(numpy) => numpy.legacy.next_f64(),
+            StreamsInner::Counter(counter) => counter.next_f64(),
+        };
+        low + (high - low) * share
+    }
+
+    pub(super) fn inner(&mut self) -> &mut StreamsInner {
+        &mut self.inner
+    }
+}

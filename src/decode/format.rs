@@ -1,0 +1,116 @@
+//! Which format some bytes are, judged by the bytes alone.
+
+/// A format that can be told apart by its first bytes, decoded or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// PNG and APNG.
+    Png,
+    /// JPEG (JFIF, EXIF or bare).
+    Jpeg,
+    /// TIFF, either byte order, classic or big.
+    Tiff,
+    /// DICOM part 10, with preamble.
+    Dicom,
+    /// GIF.
+    Gif,
+    /// WebP.
+    Webp,
+    /// Windows bitmap.
+    Bmp,
+    /// An HTML or XML page, such as a store's error answer saved as an image.
+    Html,
+    /// A gzip member.
+    Gzip,
+    /// None of the above.
+    Unknown,
+}
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+const JPEG: &[u8] = b"\xff\xd8\xff";
+const DICOM_PREAMBLE_LEN: usize = 128;
+
+impl Format {
+    /// Tells the format from the first bytes; names and media types are not asked.
+    ///
+    /// A non-empty proper prefix of the PNG or JPEG signature counts as that format, so that such an object cut
+    /// inside its signature is reported as truncated like any other cut.
+    #[must_use]
+    pub fn sniff(bytes: &[u8]) -> Self {
+        if begins(bytes, PNG) {
+            return Self::Png;
+        }
+        if begins(bytes, JPEG) {
+            return Self::Jpeg;
+        }
+        match bytes {
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
+            _ if bytes.get(DICOM_PREAMBLE_LEN..).is_some_and(|tail| tail.starts_with(b"DICM")) => Self::Dicom,
+            _ if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") => Self::Gif,
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::Webp,
+            [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Self::Bmp,
+            [0x1f, 0x8b, 8, ..] => Self::Gzip,
+            _ if is_markup(bytes) => Self::Html,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The lower-case name used in messages, metrics and tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Tiff => "tiff",
+            Self::Dicom => "dicom",
+            Self::Gif => "gif",
+            Self::Webp => "webp",
+            Self::Bmp => "bmp",
+            Self::Html => "html",
+            Self::Gzip => "gzip",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+fn begins(bytes: &[u8], signature: &[u8]) -> bool {
+    let n = bytes.len().min(signature.len());
+    n > 0 && bytes[..n] == signature[..n]
+}
+
+/// Whether the text starts, after a byte order mark and blanks, with a tag of a page rather than with any `<`.
+fn is_markup(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    [&b"<!doctype"[..], b"<html", b"<head", b"<body", b"<?xml", b"<error", b"<!--"]
+        .iter()
+        .any(|tag| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Format;
+
+    #[test]
+    fn each_signature_is_told_apart() {
+        let mut dicom = vec![0; 128];
+        dicom.extend_from_slice(b"DICM");
+        let cases: [(&[u8], Format); 14] = [
+            (b"\x89PNG\r\n\x1a\n...", Format::Png),
+            (b"\x89PN", Format::Png),
+            (b"\xff\xd8\xff\xe0", Format::Jpeg),
+            (b"\xff", Format::Jpeg),
+            (b"II*\0....", Format::Tiff),
+            (b"MM\0+....", Format::Tiff),
+            (&dicom, Format::Dicom),
+            (b"GIF89a", Format::Gif),
+            (b"RIFF....WEBPVP8 ", Format::Webp),
+            (b"BM\x10\0\0\0\0\0\0\0", Format::Bmp),
+            (b"\xef\xbb\xbf \n<!DocType html>", Format::Html),
+            (b"<?xml version=\"1.0\"?><Error>", Format::Html),
+            (b"\x1f\x8b\x08", Format::Gzip),
+            (b"", Format::Unknown),
+        ];
+        for (bytes, format) in cases {
+            assert_eq!(Format::sniff(bytes), format, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Bytes of an object to an RGB image: judged by content, limited before allocation, strict about damage.
+//!
+//! One file per format and one dispatch. Decoding is a pure function of the bytes and the [`Limits`].
+//!
+//! Order:
+//! 1. [`Format::sniff`] names the format; file names are never asked.
+//! 2. The format's header reader finds the declared size, frame count and colour type without decoding.
+//! 3. [`Limits`] are checked, so a hostile header costs no memory.
+//! 4. The format's decoder makes 8-bit RGB, or names the damage. A file cut anywhere is never scored.
+//!
+//! To RGB, for every format: grey becomes three equal channels; alpha and transparency keys are dropped, not
+//! composited; palettes are looked up; 16-bit samples keep their high byte; colour profiles, gamma and the EXIF
+//! orientation are ignored. Each rule is what `PIL.Image.open(f).convert("RGB")` does, with one exception: Pillow
+//! clips 16-bit *grey* at 255, which makes nearly every radiograph white; here grey keeps its high byte too.
+
+mod error;
+mod format;
+mod frames;
+mod jpeg;
+mod limits;
+mod png;
+pub mod resize;
+mod simd;
+
+use std::panic::catch_unwind;
+
+use crate::pixels::Rgb8;
+use error::Fault;
+
+pub use error::{DecodeError, Reason};
+pub use format::Format;
+pub use limits::Limits;
+
+/// What a header declares, read without decoding.
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    width_px: u32,
+    height_px: u32,
+    /// Bytes that decoding holds at its peak: the RGB image and the decoder's own buffers.
+    peak_bytes: u64,
+}
+
+/// Bytes that [`decode`] will hold at its peak, from the header alone, for a byte budget.
+///
+/// Includes the RGB result and the decoder's working buffers, not `bytes` itself. `None` when the header cannot be
+/// read or the format is not decoded; `decode` then fails without a large allocation. The declared size is not
+/// compared with any limit here.
+#[must_use]
+pub fn decoded_bytes(bytes: &[u8]) -> Option<u64> {
+    read_header(bytes, Format::sniff(bytes)).ok().map(|header| header.peak_bytes)
+}
+
+/// Decodes one object into 8-bit RGB.
+///
+/// Shapes: `[height, width, 3]` as declared by the header, both sides inside `limits`.
+///
+/// # Errors
+/// [`DecodeError`] with the reason for quarantine. A decoder's panic is caught and becomes
+/// [`Reason::DecoderPanic`]; the process-wide panic hook still sees it.
+///
+/// Reference: `PIL.Image.open(f).convert("RGB")`, but with damage refused instead of patched.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, DecodeError> {
+    let format = Format::sniff(bytes);
+    if bytes.is_empty() {
+        let fault = Fault::new(Reason::EmptyObject, "0 bytes");
+        return Err(DecodeError::new(fault, format, None));
+    }
+    let mut declared_px = None;
+    let header = match catch_unwind(|| read_header(bytes, format)) {
+        Ok(Ok(header)) => header,
+        Ok(Err(fault)) => return Err(DecodeError::new(fault, format, declared_px)),
+        Err(_) => return Err(DecodeError::new(panic_fault(format), format, declared_px)),
+    };
+    declared_px = Some((header.width_px, header.height_px));
+    let decoded = limits.check(header.width_px, header.height_px).and_then(|()| {
+        catch_unwind(|| decode_as(bytes, format)).unwrap_or_else(|_| Err(panic_fault(format)))
+    });
+    decoded.map_err(|fault| DecodeError::new(fault, format, declared_px))
+}
+
+fn read_header(bytes: &[u8], format: Format) -> Result<Header, Fault> {
+    match format {
+        Format::Png => png::read_header(bytes),
+        Format::Jpeg => jpeg::read_header(bytes),
+        _ => Err(refusal(bytes, format)),
+    }
+}
+
+fn decode_as(bytes: &[u8], format: Format) -> Result<Rgb8, Fault> {
+    match format {
+        Format::Png => png::decode(bytes),
+        Format::Jpeg => jpeg::decode(bytes),
+        _ => Err(refusal(bytes, format)),
+    }
+}
+
+fn refusal(bytes: &[u8], format: Format) -> Fault {
+    match frames::count(bytes, format) {
+        Some(n_frames) if n_frames > 1 => frames::fault(n_frames),
+        _ => Fault::new(Reason::UnsupportedFormat, format!("found {}, allowed png, jpeg", format.name())),
+    }
+}
+
+fn panic_fault(format: Format) -> Fault {
+    Fault::new(Reason::DecoderPanic, format!("the {} decoder panicked", format.name()))
+}

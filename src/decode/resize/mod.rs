@@ -1,0 +1,121 @@
+//! Pillow's bicubic resize and CLIP's centre crop, bit for bit.
+//!
+//! Reference: Pillow `src/libImaging/Resample.c`, 8-bit path: cubic with a = -0.5, support widened by the scale when
+//! shrinking, weights in 22-bit fixed point, horizontal pass first, and an 8-bit clipped image between the passes.
+
+mod passes;
+mod transpose;
+mod weights;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::pixels::Rgb8;
+use passes::Scratch;
+use weights::Weights;
+
+/// How a centre crop places an odd leftover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CropRule {
+    /// `round(leftover / 2)` with halves to even: torchvision, OpenAI CLIP, open_clip.
+    #[default]
+    HalfToEven,
+    /// `leftover // 2`: Hugging Face image processors. Differs by one pixel where leftover is 3, 7, 11, ...
+    Floor,
+}
+
+impl CropRule {
+    /// The first kept pixel of `kept` out of `total`.
+    fn offset(self, total: u32, kept: u32) -> u32 {
+        let leftover = total - kept;
+        match self {
+            Self::HalfToEven if leftover % 4 == 3 => leftover / 2 + 1,
+            Self::HalfToEven | Self::Floor => leftover / 2,
+        }
+    }
+}
+
+/// Resizes images one after another, keeping buffers and weights between them.
+///
+/// The result for an image does not depend on what was resized before.
+#[derive(Debug, Default)]
+pub struct Resizer {
+    crop_rule: CropRule,
+    weights: HashMap<(u32, u32, u32, u32), Arc<Weights>>,
+    weights_bytes: usize,
+    scratch: Scratch,
+}
+
+/// Weights are dropped together once they pass this; an archive of ever new sizes must not grow memory.
+const MAX_WEIGHTS_BYTES: usize = 8 << 20;
+
+impl Resizer {
+    /// A resizer whose centre crop follows `crop_rule`. [`Resizer::default`] follows torchvision.
+    #[must_use]
+    pub fn new(crop_rule: CropRule) -> Self {
+        Self { crop_rule, ..Self::default() }
+    }
+
+    /// Resizes to `width` x `height` pixels.
+    ///
+    /// Shapes: `[h, w, 3]` to `[height, width, 3]`.
+    /// Order: columns, clip to 8 bits, rows, clip to 8 bits; a pass whose size does not change is skipped.
+    ///
+    /// # Panics
+    /// When `width` or `height` is zero.
+    ///
+    /// Reference: `PIL.Image.Image.resize((width, height), BICUBIC)`, equal in every value.
+    #[must_use]
+    pub fn bicubic(&mut self, src: &Rgb8, width: u32, height: u32) -> Rgb8 {
+        self.window(src, (width, height), 0..width, 0..height)
+    }
+
+    /// Resizes the short side to `size` pixels and crops the centre square.
+    ///
+    /// Shapes: `[h, w, 3]` to `[size, size, 3]`.
+    /// Order: long side = `size * long / short` rounded down; [`Resizer::bicubic`]; crop by the [`CropRule`]. Only the
+    /// pixels inside the crop are computed, which leaves their values as they are.
+    ///
+    /// # Panics
+    /// When `size` is zero, or the long side would not fit `u32`.
+    ///
+    /// Reference: `torchvision.transforms.Resize(size, BICUBIC)` on a PIL image, then `CenterCrop(size)`.
+    #[must_use]
+    pub fn short_side_then_center_crop(&mut self, src: &Rgb8, size: u32) -> Rgb8 {
+        let (width, height) = scale_short_side(src.width_px(), src.height_px(), size);
+        let left = self.crop_rule.offset(width, size);
+        let top = self.crop_rule.offset(height, size);
+        self.window(src, (width, height), left..left + size, top..top + size)
+    }
+
+    /// Columns `xs` and rows `ys` of `src` resized to `full`.
+    fn window(&mut self, src: &Rgb8, full: (u32, u32), xs: Range<u32>, ys: Range<u32>) -> Rgb8 {
+        assert!(!xs.is_empty() && !ys.is_empty(), "an image has at least one pixel");
+        let horizontal = self.weights(src.width_px(), full.0, xs);
+        let vertical = self.weights(src.height_px(), full.1, ys);
+        passes::resize(src, &horizontal, &vertical, &mut self.scratch)
+    }
+
+    fn weights(&mut self, n_in: u32, n_out: u32, window: Range<u32>) -> Arc<Weights> {
+        let key = (n_in, n_out, window.start, window.end);
+        if let Some(weights) = self.weights.get(&key) {
+            return Arc::clone(weights);
+        }
+        let weights = Arc::new(Weights::new(n_in, n_out, window));
+        if self.weights_bytes > MAX_WEIGHTS_BYTES {
+            self.weights.clear();
+            self.weights_bytes = 0;
+        }
+        self.weights_bytes += weights.size_bytes();
+        self.weights.insert(key, Arc::clone(&weights));
+        weights
+    }
+}
+
+fn scale_short_side(width: u32, height: u32, size: u32) -> (u32, u32) {
+    let long_side = |long: u32, short: u32| {
+        u32::try_from(u64::from(size) * u64::from(long) / u64::from(short)).expect("long side fits u32")
+    };
+    if width <= height { (size, long_side(height, width)) } else { (long_side(width, height), size) }
+}

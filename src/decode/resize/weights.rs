@@ -1,0 +1,97 @@
+//! Fixed-point bicubic weights of one axis, as Pillow computes them.
+
+use std::ops::Range;
+
+/// Fraction bits of a weight; 8 for the pixel and 2 for sign and overshoot make 32.
+pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// Taps come in groups of this many, the last one filled up with zeros: exactly the support when enlarging.
+pub(super) const TAP_GROUP: usize = 4;
+
+const SUPPORT: f64 = 2.0;
+
+/// The taps of a range of output positions along one axis.
+#[derive(Debug)]
+pub(super) struct Weights {
+    /// Input positions of each output position.
+    starts: Vec<u32>,
+    ends: Vec<u32>,
+    /// Where each output position's taps begin in `taps`; one longer than `starts`.
+    offsets: Vec<u32>,
+    taps: Vec<i32>,
+    is_identity: bool,
+}
+
+impl Weights {
+    /// Weights from `n_in` to `n_out` positions, for the output positions in `window`.
+    ///
+    /// Reference: Pillow `Resample.c`, `precompute_coeffs` and `normalize_coeffs_8bpc`; the order of the float
+    /// operations is theirs, because a different one changes last bits.
+    pub(super) fn new(n_in: u32, n_out: u32, window: Range<u32>) -> Self {
+        let scale = f64::from(n_in) / f64::from(n_out);
+        let filter_scale = scale.max(1.0);
+        let support = SUPPORT * filter_scale;
+        let inverse_filter_scale = 1.0 / filter_scale;
+        let mut weights =
+            Self { starts: vec![], ends: vec![], offsets: vec![0], taps: vec![], is_identity: n_in == n_out };
+        let mut row = Vec::new();
+        for out in window {
+            let center = (f64::from(out) + 0.5) * scale;
+            let start = (center - support + 0.5).max(0.0) as u32;
+            let end = ((center + support + 0.5) as u32).min(n_in);
+            row.clear();
+            row.extend((start..end).map(|x| cubic((f64::from(x) - center + 0.5) * inverse_filter_scale)));
+            let sum = row.iter().fold(0.0, |sum, weight| sum + weight);
+            weights.starts.push(start);
+            weights.ends.push(end);
+            weights.taps.extend(row.iter().map(|&weight| to_fixed(if sum == 0.0 { weight } else { weight / sum })));
+            weights.taps.resize(weights.taps.len().next_multiple_of(TAP_GROUP), 0);
+            weights.offsets.push(weights.taps.len() as u32);
+        }
+        weights
+    }
+
+    /// Number of output positions.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether the axis keeps its size, so that Pillow skips the pass.
+    pub(super) fn is_identity(&self) -> bool {
+        self.is_identity
+    }
+
+    /// First input position and the taps of output position `i` of the window; taps of zero may reach past the input.
+    pub(super) fn at(&self, i: usize) -> (usize, &[i32]) {
+        (self.starts[i] as usize, &self.taps[self.offsets[i] as usize..self.offsets[i + 1] as usize])
+    }
+
+    /// The input positions that some output position of the window reads.
+    pub(super) fn input_range(&self) -> Range<usize> {
+        self.starts[0] as usize..self.ends[self.len() - 1] as usize
+    }
+
+    /// Heap bytes held.
+    pub(super) fn size_bytes(&self) -> usize {
+        size_of::<u32>() * (2 * self.starts.len() + self.offsets.len() + self.taps.len())
+    }
+}
+
+/// The cubic convolution kernel with a = -0.5.
+fn cubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+/// Rounds half away from zero, by truncating after adding a half of the weight's sign.
+fn to_fixed(weight: f64) -> i32 {
+    let scaled = weight * f64::from(1 << PRECISION_BITS);
+    (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
+}

@@ -1,0 +1,68 @@
+//! The decode stage: verified bytes to pixels at model resolution, side by side and in order.
+
+use sha2::{Digest, Sha256};
+
+use crate::decode::resize::Resizer;
+use crate::decode::{Limits, decode, decoded_bytes};
+use crate::flow::{Decoded, Fetched, Flow, Reject, Stage};
+use crate::run::budget::ByteBudget;
+use crate::run::link::{Inlet, Outlet};
+use crate::run::ordered::{ScratchPool, map_ordered};
+use crate::run::verdict::StageEnd;
+
+/// What decoding needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeRule {
+    /// Checked on the header before any memory is taken.
+    pub limits: Limits,
+    /// Side of the model's square input.
+    pub side_px: u32,
+}
+
+/// Order per image: content hash, header limits, decode, bicubic resize of the short side, centre crop.
+///
+/// # Errors
+/// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
+pub async fn run(
+    rule: DecodeRule,
+    n_jobs: usize,
+    budget: ByteBudget,
+    inlet: Inlet<Fetched>,
+    outlet: Outlet<Decoded>,
+) -> Result<(), StageEnd> {
+    let resizers = ScratchPool::<Resizer>::default();
+    let weigh = |fetched: &Fetched| decoded_bytes(&fetched.bytes).unwrap_or(0);
+    let job = move |fetched: Fetched| {
+        let decoded = resizers.with(|resizer| decode_one(&rule, resizer, &fetched));
+        vec![match decoded {
+            Ok(decoded) => Flow::Item(decoded),
+            Err(reject) => Flow::Reject(reject),
+        }]
+    };
+    map_ordered(n_jobs, inlet, outlet, Some((budget, weigh)), job).await
+}
+
+fn decode_one(rule: &DecodeRule, resizer: &mut Resizer, fetched: &Fetched) -> Result<Decoded, Reject> {
+    let reject = |reason, detail, format, declared_px| Reject {
+        sample: fetched.sample.clone(),
+        cell: None,
+        stage: Stage::Decode,
+        reason,
+        detail,
+        size_bytes: Some(fetched.bytes.len() as u64),
+        format,
+        declared_px,
+    };
+    if let Some(expected) = fetched.sample.sha256 {
+        let found: [u8; 32] = Sha256::digest(&fetched.bytes).into();
+        if found != expected {
+            let detail = "content differs from the manifest's sha256".to_owned();
+            return Err(reject("checksum_mismatch", detail, None, None));
+        }
+    }
+    let image = decode(&fetched.bytes, &rule.limits).map_err(|error| {
+        reject(error.reason.code(), error.detail, Some(error.format.name()), error.declared_px)
+    })?;
+    let pixels = resizer.short_side_then_center_crop(&image, rule.side_px);
+    Ok(Decoded { sample: fetched.sample.clone(), pixels })
+}

@@ -1,0 +1,334 @@
+//! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::corrupt_stage::CorruptRule;
+use crate::decode_stage::DecodeRule;
+use crate::error::{Exit, Problem, RunError};
+use crate::model::pair::PairReport;
+use crate::model::prompts::Prompts;
+use crate::model::vocabulary::Vocabulary;
+use crate::model::{Checkpoint, ModelWarning, Role, checkpoint::CheckpointSpec};
+use crate::run::meter::Meter;
+use crate::run::progress::Progress;
+use crate::run::stop::Stop;
+use crate::run::{Graph, Rules, score_partitions};
+use crate::score::{Lane, LaneRule, Models, numerics_class, pick};
+use crate::sink::{
+    FORMAT_VERSION, Finalized, Layout, Names, Plan, SinkRule, SpecMap, committed, finalize, fingerprint,
+    is_published, read_plan,
+};
+use crate::source::{Manifest, ManifestRule, Partition, SourceRule, partitions};
+use crate::spec::{Effective, Pipeline, Spec};
+use crate::store::{Created, Root};
+
+/// Most bytes of a manifest file.
+const MAX_MANIFEST_BYTES: u64 = 4 << 30;
+
+/// Environment variable with the secret that keys pseudonyms.
+pub const PSEUDONYM_KEY: &str = "T3B_PSEUDONYM_KEY";
+
+/// Checked settings with everything they name, read and checked.
+#[derive(Debug)]
+pub struct Job {
+    /// The settings.
+    pub spec: Spec,
+    /// Where objects are read.
+    pub input: Root,
+    /// The frozen manifest.
+    pub manifest: Arc<Manifest>,
+    /// The two checkpoints and the prompts.
+    pub models: Models,
+    /// What deserves a word but stops nothing.
+    pub warnings: Vec<String>,
+    spec_map: SpecMap,
+}
+
+/// Which run, and which part of it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Names the run; by default the pipeline's name and the first digits of its fingerprint.
+    pub run_id: Option<String>,
+    /// Day of the run; by default today in UTC, asked once when the run is planned.
+    pub run_date: Option<String>,
+    /// Works on partitions `p` with `p % n == k`.
+    pub shard: Option<(u32, u32)>,
+}
+
+/// How a run ended without an error.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Everything was there already; nothing was written.
+    AlreadyDone(Finalized),
+    /// All partitions are committed and published.
+    Published(Finalized),
+    /// This shard is done; others are not.
+    ShardDone {
+        /// Partitions of the run without a receipt.
+        n_missing: usize,
+    },
+}
+
+impl Job {
+    /// Reads and checks the manifest and both checkpoints.
+    ///
+    /// # Errors
+    /// `M...` the manifest, `W...` the checkpoints, store failures.
+    pub async fn prepare(spec: Spec) -> Result<Self, RunError> {
+        let pipeline = &spec.pipeline;
+        let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
+        let manifest = read_manifest(&spec, &input).await?;
+        let (models, warnings) = load_models(pipeline)?;
+        let spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
+        Ok(Self { input, manifest: Arc::new(manifest), models, warnings, spec_map, spec })
+    }
+
+    /// Content hash of everything that decides a row.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.spec_map)
+    }
+
+    /// The partitions of the manifest.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<Partition> {
+        partitions(self.manifest.samples.len(), self.spec.pipeline.partition_size)
+    }
+
+    /// The run id in force.
+    ///
+    /// # Errors
+    /// `C005` when it cannot be part of a key.
+    pub fn run_id(&self, request: &Request) -> Result<String, Problem> {
+        let default = || format!("{}-{}", self.spec.pipeline.name, &self.fingerprint()[..12]);
+        let run_id = request.run_id.clone().unwrap_or_else(default);
+        if crate::spec::is_run_id(&run_id) {
+            return Ok(run_id);
+        }
+        let what = "run id: found characters or a length that a key cannot have, allowed [a-z0-9][a-z0-9_-]{0,63}";
+        Err(Problem::new("C005", Exit::Config, what))
+    }
+
+    /// The plan this job would freeze.
+    ///
+    /// # Errors
+    /// `C005` a run id or date that cannot be part of a key.
+    pub fn plan(&self, request: &Request) -> Result<Plan, Problem> {
+        let now = chrono::Utc::now();
+        let run_date = request.run_date.clone().unwrap_or_else(|| now.format("%Y-%m-%d").to_string());
+        if chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() || run_date.len() != 10 {
+            return Err(Problem::new("C005", Exit::Config, "run date: allowed YYYY-MM-DD"));
+        }
+        let cells = &self.spec.pipeline.cells;
+        Ok(Plan {
+            format_version: FORMAT_VERSION,
+            run_id: self.run_id(request)?,
+            run_date,
+            planned_at: now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            spec_sha256: self.fingerprint(),
+            spec: self.spec_map.clone(),
+            n_samples: self.manifest.samples.len() as u64,
+            n_partitions: u32::try_from(self.partitions().len()).unwrap_or(u32::MAX),
+            cells: cells.iter().map(|cell| (cell.corruption.to_string(), cell.severity)).collect(),
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// Batches of `partitions` over all cells.
+    #[must_use]
+    pub fn n_batches(&self, partitions: &[Partition]) -> u64 {
+        let size = self.spec.pipeline.batch_size as usize;
+        let per_cell: usize = partitions.iter().map(|p| p.rows.len().div_ceil(size)).sum();
+        (per_cell * self.spec.pipeline.cells.len()) as u64
+    }
+
+    /// Scores what is not committed yet, and publishes once everything is.
+    ///
+    /// # Errors
+    /// The first fault of any stage; `P001` (exit 75) when `stop` ended it early; `R001` when the run was
+    /// started with another spec.
+    pub async fn run(self, request: &Request, stop: Stop) -> Result<Outcome, RunError> {
+        let output = Root::open(&self.spec.pipeline.output.root, true, &self.spec.settings.store)?;
+        let plan = freeze(&output, self.plan(request)?).await?;
+        let layout = Layout::new(&plan.run_id);
+        tracing::info!(run_id = %plan.run_id, spec_sha256 = %plan.spec_sha256, "run");
+        let done = committed(&output, &layout).await?;
+        let (run_id, n_partitions) = (plan.run_id.clone(), plan.n_partitions as usize);
+        if done.len() < n_partitions {
+            let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
+            let todo: Vec<Partition> =
+                self.partitions().into_iter().filter(|p| mine(p) && done.binary_search(&p.index).is_err()).collect();
+            self.score(plan, todo, output.clone(), stop.clone()).await?;
+            if stop.phase() > crate::run::stop::Phase::Running {
+                let n_done = committed(&output, &layout).await?.len();
+                return Err(preempted(n_done, n_partitions).into());
+            }
+            let n_missing = n_partitions - committed(&output, &layout).await?.len();
+            if n_missing > 0 {
+                return Ok(Outcome::ShardDone { n_missing });
+            }
+        } else if is_published(&output, &plan).await? {
+            return finalize(&output, &run_id).await.map(Outcome::AlreadyDone);
+        }
+        finalize(&output, &run_id).await.map(Outcome::Published)
+    }
+
+    async fn score(self, plan: Plan, todo: Vec<Partition>, output: Root, stop: Stop) -> Result<(), RunError> {
+        let Spec { pipeline, settings, .. } = &self.spec;
+        let device = pick(settings.device)?;
+        let n_batches = self.n_batches(&todo);
+        let cells: Arc<[_]> = pipeline.cells.clone().into();
+        let rules = Rules {
+            source: SourceRule {
+                concurrency: settings.fetch_concurrency,
+                range_bytes: settings.fetch_range_bytes,
+                max_object_bytes: pipeline.input.max_object_bytes,
+            },
+            decode: DecodeRule {
+                limits: pipeline.limits,
+                side_px: u32::try_from(self.models.pretrained.config().image_px).unwrap_or(u32::MAX),
+            },
+            corrupt: CorruptRule {
+                cells: Arc::clone(&cells),
+                grey: pipeline.grey,
+                rng: pipeline.rng,
+                seed: pipeline.seed,
+            },
+            batch_size: pipeline.batch_size,
+            sink: SinkRule {
+                plan,
+                names: Names {
+                    classes: pipeline.labels.names.clone().into(),
+                    cells,
+                    batch_size: pipeline.batch_size,
+                },
+                primary: pipeline.merge.primary,
+                probs: pipeline.output.probs,
+                device: numerics_class(&device).to_owned(),
+            },
+        };
+        let lane = LaneRule {
+            methods: pipeline.merge.methods.clone(),
+            rule: pipeline.merge.rule,
+            guard: pipeline.merge.guard,
+            wise_ft_alpha: pipeline.merge.wise_ft_alpha,
+            n_threads: settings.threads.score,
+        };
+        let models = self.models;
+        let make_lane = move || Lane::new(models, lane, device);
+        let graph = Graph { input: self.input, output, manifest: self.manifest, todo, rules, make_lane };
+        let meter = Meter::default();
+        let progress = Progress::start(meter.clone(), n_batches, settings.log);
+        let scored = score_partitions(graph, settings, stop, meter.clone()).await;
+        drop(progress);
+        for (stage, counts) in meter.stages() {
+            tracing::debug!(stage, sent = counts.n_sent(), blocked_ms = counts.blocked().as_millis(), "stage");
+        }
+        Ok(scored?)
+    }
+}
+
+fn preempted(n_done: usize, n_partitions: usize) -> Problem {
+    let what = format!("stopped with {n_done} of {n_partitions} partitions committed");
+    Problem::new("P001", Exit::Preempted, what).hint("run the same command again to go on")
+}
+
+/// Creates the plan, or takes the stored one when it computes the same rows.
+async fn freeze(output: &Root, ours: Plan) -> Result<Plan, RunError> {
+    let layout = Layout::new(&ours.run_id);
+    let stored = match read_plan(output, &layout).await? {
+        Some(stored) => stored,
+        None => {
+            output.probe(&crate::sink::nonce()?).await?;
+            let bytes = serde_json::to_vec_pretty(&ours).expect("a plan has a JSON text");
+            match output.create(&layout.plan(), "plan", bytes.into()).await.map_err(Problem::from)? {
+                Created::Ours => return Ok(ours),
+                Created::Exists(_) => read_plan(output, &layout).await?.unwrap_or_else(|| ours.clone()),
+            }
+        }
+    };
+    stored.check_same(&ours)?;
+    Ok(stored)
+}
+
+async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {
+    let place = &spec.pipeline.input;
+    let (root, name) = match place.manifest.rsplit_once('/') {
+        Some((folder, name)) if place.manifest.contains("://") || folder.starts_with('/') || folder.is_empty() => {
+            (Root::open(folder, false, &spec.settings.store)?, name)
+        }
+        _ => (input.clone(), place.manifest.as_str()),
+    };
+    let mut bytes = root.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
+    if bytes.is_none() {
+        let beside = Root::open(&place.pipeline_dir.to_string_lossy(), false, &spec.settings.store)?;
+        bytes = beside.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
+    }
+    let bytes = bytes.ok_or_else(|| {
+        let what = format!("input.manifest: no object {:?} below input.root or beside the pipeline file", place.manifest);
+        Problem::new("M019", Exit::BadData, what)
+    })?;
+    let secret = std::env::var(PSEUDONYM_KEY).ok();
+    let rule = ManifestRule {
+        labels: &spec.pipeline.labels.names,
+        split: place.split.as_deref(),
+        pseudonym_key: secret.as_deref(),
+    };
+    Ok(Manifest::parse(name, &bytes, rule)?)
+}
+
+fn load_models(pipeline: &Pipeline) -> Result<(Models, Vec<String>), RunError> {
+    let load = |path: &std::path::Path, role, sha256: &Option<String>| {
+        let spec = CheckpointSpec {
+            path: path.to_path_buf(),
+            role,
+            architecture: pipeline.models.arch.clone(),
+            sha256: sha256.clone(),
+        };
+        Checkpoint::load(&spec).map_err(Problem::from)
+    };
+    let names = &pipeline.models;
+    let pretrained = load(&names.pretrained, Role::Pretrained, &names.pretrained_sha256)?;
+    let expert = load(&names.expert, Role::Expert, &names.expert_sha256)?;
+    let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
+    let prompts = Prompts::new(std::slice::from_ref(&pipeline.labels.template), &pipeline.labels.names);
+    let vocabulary = Vocabulary::of(&pretrained).map_err(Problem::from)?;
+    let tokens = prompts.and_then(|prompts| prompts.tokenize(&vocabulary, pretrained.config().context_tokens));
+    let tokens = tokens.map_err(Problem::from)?;
+    let mut warnings: Vec<String> = report.warnings().iter().map(ModelWarning::to_string).collect();
+    if !tokens.cut().is_empty() {
+        warnings.push(format!("{} prompts are longer than the model reads and were cut", tokens.cut().len()));
+    }
+    Ok((Models { pretrained, expert, report, tokens }, warnings))
+}
+
+/// Keys that say where things are; what they hold is fingerprinted by content instead.
+const LOCATIONS: [&str; 7] = [
+    "input.root",
+    "input.manifest",
+    "models.arch",
+    "models.pretrained",
+    "models.expert",
+    "labels.file",
+    "output.root",
+];
+
+fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap {
+    let by_value = keys.iter().filter(|key| !LOCATIONS.contains(&key.key.as_str()));
+    let json = |key: &Effective| serde_json::to_value(&key.value).unwrap_or(Value::Null);
+    let mut map: SpecMap = by_value.map(|key| (key.key.clone(), json(key))).collect();
+    let ids = crate::source::ids_fingerprint(manifest);
+    for (name, hash) in [
+        ("manifest_sha256", manifest.sha256.as_str()),
+        ("sample_ids_sha256", &ids),
+        ("pretrained_sha256", models.pretrained.sha256()),
+        ("expert_sha256", models.expert.sha256()),
+    ] {
+        map.insert(format!("content.{name}"), hash.into());
+    }
+    let config = models.pretrained.config().to_hf_json();
+    map.insert("content.architecture".into(), serde_json::from_str(&config).unwrap_or(Value::Null));
+    map
+}

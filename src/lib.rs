@@ -1,0 +1,38 @@
+//! t3b scores archives of medical images with two CLIP models merged at test time (T3_B, arXiv 2510.27265).
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+// In the order in which a sample meets them.
+pub mod source;
+
+pub mod decode;
+#[path = "decode/stage.rs"]
+pub mod decode_stage;
+
+pub mod corrupt;
+#[path = "corrupt/stage.rs"]
+pub mod corrupt_stage;
+
+pub mod batch;
+
+pub mod model;
+
+pub mod merge;
+
+pub mod score;
+
+pub mod sink;
+
+pub mod evaluate;
+
+pub mod demo;
+
+pub mod cli;
+
+// What they share.
+pub mod error;
+pub mod flow;
+pub mod job;
+pub mod pixels;
+pub mod run;
+pub mod spec;
+pub mod store;

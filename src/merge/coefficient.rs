@@ -1,0 +1,200 @@
+//! T3's coefficient of one sample, the guard, and the mean of a batch.
+//!
+//! Order of operations, as the paper states it: softmax, Jensen-Shannon divergence, sigmoid, guard, batch
+//! mean, merge. This file holds sigmoid, guard and mean.
+
+use thiserror::Error;
+
+use super::divergence::{LogBase, Signals};
+
+/// Which parent disagreement is read in favour of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// More disagreement, more expert: the paper's formula.
+    Expert,
+    /// More disagreement, more generalist: one minus the above. The abstract's prose reads this way round; a
+    /// labelled ablation (choice).
+    Generalist,
+}
+
+/// T3's rule: `lambda_min + (lambda_max - lambda_min) * sigmoid(gamma * JS)` (paper).
+///
+/// With the paper's gamma of 0.5 and bounds 0 and 1 the coefficient lies in `[0.5, 0.5858]` for nats and in
+/// `[0.5, 0.6225]` for bits: close to a fixed average, which is why a constant is always shown beside it.
+/// The rule says nothing of NaN: a NaN divergence gives a NaN coefficient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct T3Rule {
+    /// Slope of the sigmoid per unit of `log_base`; 0.5 in the paper. Any finite number.
+    pub gamma: f64,
+    /// Coefficient the sigmoid starts from, `0 ..= lambda_max`; 0 here (choice).
+    pub lambda_min: f64,
+    /// Coefficient the sigmoid ends at, `lambda_min ..= 1`; 1 here (choice).
+    pub lambda_max: f64,
+    /// Unit of the divergence inside the sigmoid.
+    pub log_base: LogBase,
+    /// Parent that disagreement favours.
+    pub direction: Direction,
+    /// Uses `2 sigmoid - 1` in place of `sigmoid`, so that agreement gives `lambda_min`: a labelled ablation
+    /// (choice). With [`Direction::Generalist`] the centred weight is turned round last: agreement gives
+    /// `lambda_max`.
+    pub centred: bool,
+}
+
+impl T3Rule {
+    /// The paper's numbers, and this project's where the paper gives none.
+    pub const PAPER: Self = Self {
+        gamma: 0.5,
+        lambda_min: 0.0,
+        lambda_max: 1.0,
+        log_base: LogBase::Nats,
+        direction: Direction::Expert,
+        centred: false,
+    };
+
+    /// Refuses a rule that could leave `[0, 1]`.
+    ///
+    /// # Errors
+    /// [`RuleError::Gamma`] for a gamma that is not finite (or negative while centred, which would leave the
+    /// bounds), [`RuleError::Bounds`] unless `0 <= lambda_min <= lambda_max <= 1`.
+    pub fn check(&self) -> Result<(), RuleError> {
+        if !self.gamma.is_finite() || (self.centred && self.gamma < 0.0) {
+            return Err(RuleError::Gamma { gamma: self.gamma });
+        }
+        // Written so that a NaN bound fails too.
+        if !(0.0 <= self.lambda_min && self.lambda_min <= self.lambda_max && self.lambda_max <= 1.0) {
+            return Err(RuleError::Bounds { lambda_min: self.lambda_min, lambda_max: self.lambda_max });
+        }
+        Ok(())
+    }
+
+    /// Weight on the expert for a sample whose divergence is `js_nats`, in `lambda_min ..= lambda_max`.
+    ///
+    /// Order: unit, times gamma, sigmoid, centring, direction, bounds. Non-decreasing in `js_nats` for
+    /// `gamma >= 0` and [`Direction::Expert`].
+    ///
+    /// # Panics
+    /// When `lambda_min > lambda_max`, which [`Self::check`] refuses.
+    #[must_use]
+    pub fn coefficient(&self, js_nats: f64) -> f64 {
+        let mut weight = sigmoid(self.gamma * self.log_base.of_nats(js_nats));
+        if self.centred {
+            weight = 2.0 * weight - 1.0;
+        }
+        if self.direction == Direction::Generalist {
+            weight = 1.0 - weight;
+        }
+        let coefficient = self.lambda_min + (self.lambda_max - self.lambda_min) * weight;
+        // The sum above may round past a bound by one ulp.
+        coefficient.clamp(self.lambda_min, self.lambda_max)
+    }
+}
+
+/// Moves a coefficient a little toward a model that is nearly certain.
+///
+/// That a small factor moves lambda toward the more confident model when an entropy falls below a threshold
+/// is the paper's; the form and both numbers are ours (choice): a model is certain when its entropy is below
+/// `tau ln C`, and only the one with the strictly smaller entropy is moved toward.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// How far the coefficient moves, `0 ..= 1`; 0.1 here.
+    pub delta: f64,
+    /// Fraction of the largest possible entropy `ln C` below which a model counts as certain, `0 ..= 1`;
+    /// 0.05 here.
+    pub tau: f64,
+}
+
+/// What the guard did to one sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guarded {
+    /// `+1` moved toward the expert, `-1` toward the generalist, `0` left alone.
+    pub step: i8,
+    /// The coefficient after the guard, in `0 ..= 1`.
+    pub coefficient: f64,
+}
+
+impl Guard {
+    /// This project's numbers (choice).
+    pub const CHOICE: Self = Self { delta: 0.1, tau: 0.05 };
+
+    /// Refuses numbers outside `[0, 1]`.
+    ///
+    /// # Errors
+    /// [`RuleError::Guard`].
+    pub fn check(&self) -> Result<(), RuleError> {
+        let unit = 0.0..=1.0;
+        if unit.contains(&self.delta) && unit.contains(&self.tau) {
+            Ok(())
+        } else {
+            Err(RuleError::Guard { delta: self.delta, tau: self.tau })
+        }
+    }
+
+    /// Applies the guard to the coefficient of the sample that `signals` describe.
+    ///
+    /// The threshold is strict: an entropy of exactly `tau ln C` is not certain, and two equal entropies move
+    /// nothing. The bounds after the move are 0 and 1, not the rule's `lambda_min` and `lambda_max`.
+    #[must_use]
+    pub fn apply(&self, coefficient: f64, signals: &Signals) -> Guarded {
+        let threshold_nats = self.tau * (signals.n_classes as f64).ln();
+        let (generalist, expert) = (signals.entropy_generalist_nats, signals.entropy_expert_nats);
+        let step: i8 = if expert < threshold_nats && expert < generalist {
+            1
+        } else if generalist < threshold_nats && generalist < expert {
+            -1
+        } else {
+            0
+        };
+        Guarded { step, coefficient: (coefficient + self.delta * f64::from(step)).clamp(0.0, 1.0) }
+    }
+}
+
+/// T3_B's coefficient of a batch: the mean over its scored samples, after sigmoid and guard (paper).
+///
+/// `None` for a batch without a scored sample. Summed left to right in the order given, which is the order of
+/// the batch; then divided by the true size; then held between the smallest and the largest input, past which
+/// the rounding of a sum may carry it. A batch of one gives back its one coefficient, bit for bit. A NaN among
+/// the inputs gives NaN.
+#[must_use]
+pub fn batch_mean(coefficients: &[f64]) -> Option<f64> {
+    let (&first, rest) = coefficients.split_first()?;
+    let (mut sum, mut smallest, mut largest) = (first, first, first);
+    for &c in rest {
+        sum += c;
+        smallest = smallest.min(c);
+        largest = largest.max(c);
+    }
+    if sum.is_nan() { Some(sum) } else { Some((sum / coefficients.len() as f64).clamp(smallest, largest)) }
+}
+
+/// `1 / (1 + e^-x)`, in `[0, 1]` for every `x` that is not NaN.
+#[must_use]
+pub fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// A rule whose numbers could give a coefficient outside `[0, 1]`, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
+pub enum RuleError {
+    /// The slope is not finite, or negative in a centred rule.
+    #[error("gamma {gamma} is not a finite number, or is negative in a centred rule")]
+    Gamma {
+        /// The refused slope.
+        gamma: f64,
+    },
+    /// The bounds are not `0 <= lambda_min <= lambda_max <= 1`.
+    #[error("bounds must satisfy 0 <= lambda_min <= lambda_max <= 1, got {lambda_min} and {lambda_max}")]
+    Bounds {
+        /// The refused lower bound.
+        lambda_min: f64,
+        /// The refused upper bound.
+        lambda_max: f64,
+    },
+    /// A number of the guard is outside `[0, 1]`.
+    #[error("the guard's delta and tau must lie in [0, 1], got {delta} and {tau}")]
+    Guard {
+        /// The refused step.
+        delta: f64,
+        /// The refused threshold.
+        tau: f64,
+    },
+}

@@ -1,0 +1,184 @@
+//! What can be wrong with weights, a vocabulary or prompts: one variant per fault, one line per variant.
+
+use std::fmt;
+
+/// Names or disagreements printed before "and N more".
+const LISTED: usize = 8;
+/// Characters of a foreign name that are printed.
+const NAME_CHARS: usize = 96;
+
+/// Every fault; the variants are in the order of their codes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// `W001`: the file's name says that loading it would mean reading a pickle.
+    #[error("pickle-based checkpoints are refused; convert with 't3b convert' on a trusted machine")]
+    Pickle,
+    /// `W002`: the file ends inside a section; `missing` bytes more were promised.
+    #[error("{section} is {missing} bytes short")]
+    Truncated {
+        /// `length field`, `header` or `data section`.
+        section: &'static str,
+        /// Bytes that are not there, at least 1.
+        missing: u64,
+    },
+    /// `W002`: bytes behind the last tensor.
+    #[error("data section has {extra} trailing bytes")]
+    Trailing {
+        /// Bytes that no tensor covers, at least 1.
+        extra: u64,
+    },
+    /// `W002`: more bytes than this architecture can need; the file was not opened.
+    #[error("'{}' has {bytes} bytes, allowed at most {allowed}", shown(.file))]
+    TooLarge {
+        /// Last segment of the path.
+        file: String,
+        /// Length of the file.
+        bytes: u64,
+        /// Length of the largest file that could be right.
+        allowed: u64,
+    },
+    /// `W003`: the header breaks the format.
+    #[error("not a safetensors file: {0}")]
+    NotSafetensors(String),
+    /// `W004`: the header names a tensor twice, and readers disagree on which one counts.
+    #[error("tensor '{}' appears twice", shown(.0))]
+    Duplicate(String),
+    /// `W005`: the set of names is not the wanted one.
+    #[error("{}", names_line(.owner, .missing, .unknown))]
+    Names {
+        /// Who lacks or has them: `pretrained`, `expert` or `model`.
+        owner: &'static str,
+        /// Wanted names that are not there, sorted.
+        missing: Vec<String>,
+        /// Names that nothing wants, sorted.
+        unknown: Vec<String>,
+    },
+    /// `W006`: tensors (or configuration keys) that differ, all of them.
+    #[error("{}", listed(.0.iter().map(ToString::to_string), "; "))]
+    Disagree(Vec<Disagreement>),
+    /// `W007`: values that are NaN or infinite.
+    #[error(
+        "'{}' has {count} non-finite values, first at {first}{}", shown(.name),
+        if *.other_tensors > 0 { format!(" (and {other_tensors} more tensors)") } else { String::new() }
+    )]
+    NonFinite {
+        /// First such tensor in name order.
+        name: String,
+        /// Non-finite values in it.
+        count: usize,
+        /// Flat row-major index of the first.
+        first: usize,
+        /// Further tensors with non-finite values.
+        other_tensors: usize,
+    },
+    /// `W008`: the bytes are not the pinned ones.
+    #[error("sha256 is {found}, pinned {pinned}")]
+    Sha256 {
+        /// Of the bytes read, 64 hex digits.
+        found: String,
+        /// Wanted, 64 hex digits.
+        pinned: String,
+    },
+    /// `W010`: text features that cannot be a class bank.
+    #[error("text features: {0}")]
+    Bank(String),
+    /// `W011`: no temperature, or one no CLIP was trained with.
+    #[error("{}", scale_line(.0))]
+    LogitScale(Option<f64>),
+    /// `W012`: a file of the checkpoint cannot be read. Only its name is kept, never its folder.
+    #[error("cannot read '{}': {}", shown(.file), .source.kind())]
+    Unreadable {
+        /// Last segment of the path.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `W013`: an architecture this program does not run.
+    #[error("model configuration: {key}, found {}, allowed {allowed}", shown(.found))]
+    Config {
+        /// Dotted key, as in `vision_config.hidden_act`.
+        key: String,
+        /// The value, shortened.
+        found: String,
+        /// What would be right.
+        allowed: String,
+    },
+    /// `W014`: a vocabulary that is not the model's.
+    #[error("vocabulary: found {found}, allowed {allowed}")]
+    Vocabulary {
+        /// What is there.
+        found: String,
+        /// What would be right.
+        allowed: String,
+    },
+    /// `C001`: a prompt template or class name that cannot be used.
+    #[error("{field}: found {found}, allowed {allowed}")]
+    Prompt {
+        /// `prompt template 0`, `class name 3`, ...
+        field: String,
+        /// What is there.
+        found: String,
+        /// What would be right.
+        allowed: String,
+    },
+    /// `N002`: candle refused an operation; shapes are checked before, so the device or its memory is the usual cause.
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// One entry of `W006`: what two sides say of the same tensor or key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disagreement {
+    /// Tensor name or configuration key.
+    pub name: String,
+    /// One side, as in `pretrained [768,512] F32`.
+    pub left: String,
+    /// The other, as in `expert [768,640] F32` or `architecture [768,640]`.
+    pub right: String,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}': {}, {}", shown(&self.name), self.left, self.right)
+    }
+}
+
+/// A name out of a foreign file made safe to print: control characters escaped, cut at a length.
+pub(crate) fn shown(name: &str) -> String {
+    let cut: String = name.chars().take(NAME_CHARS).flat_map(char::escape_debug).collect();
+    if name.chars().nth(NAME_CHARS).is_some() { cut + "…" } else { cut }
+}
+
+fn listed(mut items: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
+    let rest = items.len().saturating_sub(LISTED);
+    let mut line = items.by_ref().take(LISTED).collect::<Vec<_>>().join(separator);
+    if rest > 0 {
+        line += &format!("{separator}… and {rest} more");
+    }
+    line
+}
+
+fn names_line(owner: &str, missing: &[String], unknown: &[String]) -> String {
+    let part = |verb: &str, names: &[String]| {
+        let plural = if names.len() == 1 { "" } else { "s" };
+        format!("{verb} {} tensor{plural}: {}", names.len(), listed(names.iter().map(|n| shown(n)), ", "))
+    };
+    match (missing.is_empty(), unknown.is_empty()) {
+        (false, false) => format!("{owner} {}; {}", part("lacks", missing), part("has unknown", unknown)),
+        (true, _) => format!("{owner} {}", part("has unknown", unknown)),
+        (false, true) => format!("{owner} {}", part("lacks", missing)),
+    }
+}
+
+fn scale_line(value: &Option<f64>) -> String {
+    match value {
+        None => "logit_scale is missing".to_owned(),
+        Some(value) => {
+            format!(
+                "logit_scale: found {value:.4}, allowed at most {:.4}",
+                super::checkpoint::MAX_LOGIT_SCALE
+            )
+        }
+    }
+}

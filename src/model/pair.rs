@@ -1,0 +1,132 @@
+//! Two checkpoints checked against each other.
+
+use candle_core::{CpuStorage, Storage, Tensor};
+
+use super::{
+    checkpoint::{Checkpoint, Role, brackets},
+    error::{Disagreement, Fault, ModelError, ModelWarning},
+    layout::{self, LOGIT_SCALE, Part},
+};
+
+/// How two checkpoints of one architecture relate; what does not differ need not be merged or encoded twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairReport {
+    identical: Vec<String>,
+    differing: Vec<String>,
+    text_towers_equal: bool,
+    same_file: bool,
+}
+
+impl PairReport {
+    /// Compares `pretrained` with `expert`, in this order.
+    ///
+    /// # Errors
+    /// `W005` for tensors that only one of them has; `W006` with every tensor whose shape or dtype in the file differs, or
+    /// else every configuration key that differs.
+    pub fn compare(pretrained: &Checkpoint, expert: &Checkpoint) -> Result<Self, ModelError> {
+        let left = pretrained.tensors();
+        let missing: Vec<String> =
+            left.keys().filter(|name| !expert.tensors().contains_key(*name)).cloned().collect();
+        let unknown: Vec<String> =
+            expert.tensors().keys().filter(|name| !left.contains_key(*name)).cloned().collect();
+        if !missing.is_empty() || !unknown.is_empty() {
+            return Err(ModelError::of(Role::Expert, Fault::Names { owner: "expert", missing, unknown }));
+        }
+        let disagreements = disagreements(pretrained, expert);
+        if !disagreements.is_empty() {
+            return Err(Fault::Disagree(disagreements).into());
+        }
+        Self::of_equal_shapes(pretrained, expert)
+    }
+
+    fn of_equal_shapes(pretrained: &Checkpoint, expert: &Checkpoint) -> Result<Self, ModelError> {
+        let (mut identical, mut differing, mut text_towers_equal) = (Vec::new(), Vec::new(), true);
+        for spec in layout::tensors(pretrained.config()) {
+            if same_bits(&pretrained.tensors()[&spec.name], &expert.tensors()[&spec.name])? {
+                identical.push(spec.name);
+            } else {
+                text_towers_equal &= spec.part != Part::Text;
+                differing.push(spec.name);
+            }
+        }
+        let same_file = pretrained.sha256() == expert.sha256();
+        Ok(Self { identical, differing, text_towers_equal, same_file })
+    }
+
+    /// Tensors equal bit for bit, sorted.
+    #[must_use]
+    pub fn identical(&self) -> &[String] {
+        &self.identical
+    }
+
+    /// Tensors that differ in at least one bit, sorted.
+    #[must_use]
+    pub fn differing(&self) -> &[String] {
+        &self.differing
+    }
+
+    /// Whether one class bank serves both models: every tensor of the text tower, its projection included, is identical.
+    #[must_use]
+    pub fn text_towers_equal(&self) -> bool {
+        self.text_towers_equal
+    }
+
+    /// Whether the temperatures differ, so that the merged model needs one of its own.
+    #[must_use]
+    pub fn logit_scales_differ(&self) -> bool {
+        self.differing.iter().any(|name| name == LOGIT_SCALE)
+    }
+
+    /// What the operator should know before the run.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<ModelWarning> {
+        if self.same_file { vec![ModelWarning::SameFile] } else { Vec::new() }
+    }
+}
+
+fn disagreements(pretrained: &Checkpoint, expert: &Checkpoint) -> Vec<Disagreement> {
+    let describe = |of: &Checkpoint, name: &str| {
+        let dtype = of.file_dtype(name).map_or_else(String::new, |dtype| format!(" {dtype:?}"));
+        format!("{} {}{dtype}", of.role(), brackets(of.tensors()[name].dims()))
+    };
+    let by_tensor = pretrained.tensors().keys().filter_map(|name| {
+        let (left, right) = (&pretrained.tensors()[name], &expert.tensors()[name]);
+        let equal = left.dims() == right.dims() && pretrained.file_dtype(name) == expert.file_dtype(name);
+        (!equal).then(|| Disagreement {
+            name: name.clone(),
+            left: describe(pretrained, name),
+            right: describe(expert, name),
+        })
+    });
+    let by_tensor: Vec<Disagreement> = by_tensor.collect();
+    if by_tensor.is_empty() { by_key(pretrained, expert) } else { by_tensor }
+}
+
+/// Keys of the configuration that no shape shows.
+fn by_key(pretrained: &Checkpoint, expert: &Checkpoint) -> Vec<Disagreement> {
+    let keys = |of: &Checkpoint| {
+        let (vision, text) = (&of.config().vision, &of.config().text);
+        [
+            ("vision_config.num_attention_heads", vision.heads.to_string()),
+            ("vision_config.hidden_act", format!("{:?}", vision.activation)),
+            ("text_config.num_attention_heads", text.heads.to_string()),
+            ("text_config.hidden_act", format!("{:?}", text.activation)),
+        ]
+    };
+    let both = keys(pretrained).into_iter().zip(keys(expert)).filter(|(left, right)| left != right);
+    both.map(|((key, left), (_, right))| Disagreement {
+        name: key.to_owned(),
+        left: format!("{} {left}", pretrained.role()),
+        right: format!("{} {right}", expert.role()),
+    })
+    .collect()
+}
+
+fn same_bits(left: &Tensor, right: &Tensor) -> Result<bool, ModelError> {
+    let ((left, _), (right, _)) = (left.storage_and_layout(), right.storage_and_layout());
+    let (Storage::Cpu(CpuStorage::F32(left)), Storage::Cpu(CpuStorage::F32(right))) = (&*left, &*right)
+    else {
+        unreachable!("a checkpoint holds f32 tensors on the CPU");
+    };
+    Ok(left.len() == right.len() && left.iter().zip(right).all(|(a, b)| a.to_bits() == b.to_bits()))
+}

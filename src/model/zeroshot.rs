@@ -1,0 +1,111 @@
+//! Zero-shot classification: an image tower, a bank of class vectors and a temperature.
+
+use candle_core::{D, DType, Tensor};
+use candle_transformers::models::clip::div_l2_norm;
+
+use super::{
+    error::{Fault, ModelError},
+    prompts::Tokens,
+    tower::{TextTower, VisionTower},
+};
+
+/// How far the length of a bank's row may be from 1; normalising in f32 leaves about 1e-7.
+const UNIT_TOLERANCE: f32 = 1e-4;
+
+/// Prompts encoded at a time; bounds the memory of the attention maps.
+const PROMPTS_AT_ONCE: usize = 64;
+
+/// One unit vector per class, `[classes, projection]` f32.
+#[derive(Debug, Clone)]
+pub struct TextBank(Tensor);
+
+impl TextBank {
+    /// Takes features computed elsewhere.
+    ///
+    /// # Errors
+    /// `W010` when they are not `[classes, projection]`, or a row is not of length 1.
+    pub fn new(features: Tensor, classes: usize, projection: usize) -> Result<Self, ModelError> {
+        let refused = |what: String| Err(ModelError::from(Fault::Bank(what)));
+        match *features.dims() {
+            [rows, _] if rows != classes => {
+                return refused(format!("found {rows} rows, allowed {classes} (classes)"));
+            }
+            [_, width] if width != projection => {
+                return refused(format!("found width {width}, allowed {projection} (projection)"));
+            }
+            [_, _] => {}
+            _ => return refused(format!("found {} dimensions, allowed 2", features.rank())),
+        }
+        let lengths = features.to_dtype(DType::F32)?.sqr()?.sum(D::Minus1)?.sqrt()?.to_vec1::<f32>()?;
+        let off = |length: &f32| (length - 1.0).abs() > UNIT_TOLERANCE || length.is_nan();
+        if let Some(row) = lengths.iter().position(off) {
+            return refused(format!("found row {row} of length {:.4}, allowed 1", lengths[row]));
+        }
+        Ok(Self(features))
+    }
+
+    /// Encodes prompts on the tower's device.
+    ///
+    /// Several templates of a class: mean of the unit vectors, scaled to length 1 again, as in OpenAI's zero-shot notebook.
+    /// The prompts are padded to the longest of them, so adding a longer one may change the others in the last bits.
+    ///
+    /// # Errors
+    /// `N002` when the device refuses; `W010` when templates cancel out or the tower yields NaN.
+    pub fn encode(tower: &TextTower, tokens: &Tokens) -> Result<Self, ModelError> {
+        let ids = tokens.to_tensor(tower.device())?;
+        let mut parts = Vec::new();
+        for start in (0..tokens.rows()).step_by(PROMPTS_AT_ONCE) {
+            let rows = PROMPTS_AT_ONCE.min(tokens.rows() - start);
+            parts.push(tower.features(&ids.narrow(0, start, rows)?)?);
+        }
+        let mut features = Tensor::cat(&parts, 0)?;
+        if tokens.templates() > 1 {
+            let by_class = features.reshape((tokens.classes(), tokens.templates(), tower.projection()))?;
+            features = div_l2_norm(&by_class.mean(1)?)?;
+        }
+        Self::new(features, tokens.classes(), tower.projection())
+    }
+
+    /// The vectors, `[classes, projection]` f32.
+    #[must_use]
+    pub fn features(&self) -> &Tensor {
+        &self.0
+    }
+
+    /// Classes.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.0.dims()[0]
+    }
+}
+
+/// A CLIP model with its classes: what turns pixels into logits.
+#[derive(Debug, Clone)]
+pub struct ZeroShot {
+    /// Image tower.
+    pub vision: VisionTower,
+    /// Class vectors on the tower's device.
+    pub bank: TextBank,
+    /// Temperature as a logarithm; logits are `exp(logit_scale) * cos`.
+    pub logit_scale: f64,
+}
+
+impl ZeroShot {
+    /// Logits over the bank's classes, `[B, classes]` f32 on the model's device.
+    ///
+    /// `pixels`: `[B, 3, image_px, image_px]` f32, normalised. Reference: `CLIPModel(...).logits_per_image`.
+    ///
+    /// # Errors
+    /// `N002` for another shape, or when the device refuses.
+    pub fn logits(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+        self.logits_of(&self.vision.features(pixels)?)
+    }
+
+    /// The second half of [`logits`](Self::logits), for unit features `[B, projection]` that are already there.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn logits_of(&self, features: &Tensor) -> Result<Tensor, ModelError> {
+        Ok((features.matmul(&self.bank.features().t()?)? * self.logit_scale.exp())?)
+    }
+}

@@ -1,0 +1,91 @@
+//! Ordered concurrency for CPU work: jobs run side by side, results leave in the order of arrival.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{StreamExt, stream};
+
+use super::budget::ByteBudget;
+use super::link::{Inlet, Outlet};
+use super::verdict::StageEnd;
+use crate::flow::Flow;
+
+/// Runs `job` on the blocking pool for every item, `n_jobs` at once, and sends what it returns in order.
+///
+/// Before a job starts, the bytes that `reserve` says it will hold are taken from its budget, item by item and
+/// in order; they are given back when the job ends. Rejects and seals pass through at their place.
+///
+/// # Errors
+/// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
+pub async fn map_ordered<T, U, W, J>(
+    n_jobs: usize,
+    inlet: Inlet<T>,
+    mut outlet: Outlet<U>,
+    reserve: Option<(ByteBudget, W)>,
+    job: J,
+) -> Result<(), StageEnd>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+    W: Fn(&T) -> u64 + Send,
+    J: Fn(T) -> Vec<Flow<U>> + Send + Sync + 'static,
+{
+    let job = Arc::new(job);
+    let arriving = stream::unfold(inlet, |mut inlet| async move {
+        match inlet.next().await {
+            Ok(message) => message.map(|message| (Ok(message), inlet)),
+            Err(torn) => Some((Err(torn), inlet)),
+        }
+    });
+    let admitted = arriving.then(|message| {
+        let permit = match (&message, &reserve) {
+            (Ok(Flow::Item(item)), Some((budget, weigh))) => Some(budget.acquire(weigh(item))),
+            _ => None,
+        };
+        async move {
+            let permit = if let Some(permit) = permit { Some(permit.await) } else { None };
+            (message, permit)
+        }
+    });
+    let running = admitted.map(|(message, permit)| {
+        let job = Arc::clone(&job);
+        async move {
+            let message = message?;
+            match message {
+                Flow::Item(item) => {
+                    let work = move || {
+                        let flows = job(item);
+                        drop(permit);
+                        flows
+                    };
+                    tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)
+                }
+                Flow::Reject(reject) => Ok(vec![Flow::Reject(reject)]),
+                Flow::Seal(seal) => Ok(vec![Flow::Seal(seal)]),
+            }
+        }
+    });
+    let mut finished = std::pin::pin!(running.buffered(n_jobs));
+    while let Some(flows) = finished.next().await {
+        for flow in flows? {
+            outlet.send(flow).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Scratch values reused between jobs; as many as jobs ran at once.
+#[derive(Debug, Default)]
+pub struct ScratchPool<S> {
+    idle: Mutex<Vec<S>>,
+}
+
+impl<S: Default> ScratchPool<S> {
+    /// Lends one value to `work`.
+    pub fn with<R>(&self, work: impl FnOnce(&mut S) -> R) -> R {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = idle().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        idle().push(scratch);
+        result
+    }
+}

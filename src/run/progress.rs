@@ -1,0 +1,73 @@
+//! Where a run stands: a bar on a terminal, one line every few seconds elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::meter::Meter;
+use crate::spec::{LogFormat, LogSettings};
+
+/// Shows `meter` until dropped; `n_batches` is what this process will score.
+#[derive(Debug)]
+pub struct Progress {
+    task: tokio::task::JoinHandle<()>,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Starts showing. Must be called inside a runtime.
+    #[must_use]
+    pub fn start(meter: Meter, n_batches: u64, log: LogSettings) -> Self {
+        let with_bar = match log.format {
+            LogFormat::Auto => std::io::stderr().is_terminal(),
+            LogFormat::Bar => true,
+            LogFormat::Plain | LogFormat::Json => false,
+        };
+        let bar = with_bar.then(|| bar(n_batches));
+        let every = if with_bar { Duration::from_millis(200) } else { log.every };
+        let task = tokio::spawn(show(meter, n_batches, every, bar.clone()));
+        Self { task, bar }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(n_batches: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} batches  {elapsed} + {eta}  {msg}");
+    ProgressBar::new(n_batches).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+async fn show(meter: Meter, n_batches: u64, every: Duration, bar: Option<ProgressBar>) {
+    let started = Instant::now();
+    let mut ticks = tokio::time::interval(every);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let (scored, committed) = (meter.score.n_sent(), meter.committed.load(Relaxed));
+        let slow = slowest(&meter);
+        if let Some(bar) = &bar {
+            bar.set_position(scored.min(n_batches));
+            bar.set_message(format!("{committed} partitions committed, waiting on {slow}"));
+        } else {
+            let elapsed_s = started.elapsed().as_secs();
+            tracing::info!(scored, n_batches, committed, elapsed_s, waiting_on = slow, "progress");
+        }
+    }
+}
+
+/// The stage the one before it waits for longest.
+fn slowest(meter: &Meter) -> &'static str {
+    let receivers = ["decode", "corrupt", "batch", "score", "sink"];
+    let waits = meter.stages().map(|(_, stage)| stage.blocked());
+    let longest = waits.iter().enumerate().max_by_key(|(_, wait)| **wait);
+    longest.filter(|(_, wait)| !wait.is_zero()).map_or("source", |(n, _)| receivers[n])
+}

@@ -1,0 +1,33 @@
+//! The lane: one OS thread owns a device and every tensor on it. Batches in, host numbers out.
+
+mod device;
+mod lane;
+mod predict;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use device::{numerics_class, pick};
+pub use lane::{Lane, LaneRule, Models};
+
+use crate::flow::{Batch, Flow, Scored};
+use crate::run::link::{Inlet, Outlet};
+use crate::run::verdict::StageEnd;
+
+/// The stage, for a thread of its own: scores batch after batch; rejects and seals keep their place.
+///
+/// # Errors
+/// Device failures, `Torn` and `Hangup` from the links, `Panicked` for a bug.
+pub fn score(lane: &mut Lane, mut inlet: Inlet<Batch>, mut outlet: Outlet<Scored>) -> Result<(), StageEnd> {
+    while let Some(message) = inlet.next_blocking()? {
+        let message = match message {
+            Flow::Item(batch) => {
+                let scored = catch_unwind(AssertUnwindSafe(|| lane.score_batch(batch)));
+                Flow::Item(scored.map_err(|payload| StageEnd::from_panic(payload.as_ref()))??)
+            }
+            Flow::Reject(reject) => Flow::Reject(reject),
+            Flow::Seal(seal) => Flow::Seal(seal),
+        };
+        outlet.send_blocking(message)?;
+    }
+    Ok(())
+}

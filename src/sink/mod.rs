@@ -1,0 +1,197 @@
+//! Scored batches to committed tables: encode, stage, commit by receipt, publish, verify.
+//!
+//! A partition's staged objects carry the attempt's nonce in their names, so no two attempts share a key. The
+//! receipt is created after them and names exactly the objects that count. Publishing copies them under
+//! `tables/`, create-only; the `runs` row comes last and makes the run visible.
+
+mod finalize;
+mod layout;
+mod plan;
+mod receipt;
+mod rows;
+mod runs;
+mod schema;
+mod staged;
+mod verify;
+
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+
+pub use finalize::{Finalized, finalize, is_published};
+pub use layout::{Layout, split_run_uri};
+pub use plan::{FORMAT_VERSION, Plan, SpecMap, fingerprint};
+pub use receipt::{FileEntry, Receipt, committed, nonce};
+pub use rows::Names;
+pub use runs::read_plan;
+pub use schema::{CHUNK_ROWS, Table};
+pub use verify::{Verified, verify};
+
+use crate::error::{Exit, Problem, RunError};
+use crate::flow::{Flow, Reject, Scored, Seal};
+use crate::merge::method::Method;
+use crate::run::link::Inlet;
+use crate::run::meter::Meter;
+use crate::run::verdict::StageEnd;
+use crate::store::Root;
+use rows::{CoefficientRows, PredictionRows, QuarantineRows, SignalRows};
+use staged::TableWriter;
+
+/// What the sink needs to know.
+#[derive(Debug, Clone)]
+pub struct SinkRule {
+    /// The frozen plan.
+    pub plan: Plan,
+    /// Names that rows refer to.
+    pub names: Names,
+    /// The method whose entropies `coefficients` summarises.
+    pub primary: Method,
+    /// Whether `predictions` has the class probabilities.
+    pub probs: bool,
+    /// Numerics class of the lane.
+    pub device: String,
+}
+
+/// Commits partition after partition, each on its seal and only when every sample is accounted for.
+///
+/// # Errors
+/// Store failures, `B003` when a sample is lost or counted twice, `Torn` from the link.
+pub async fn sink(rule: SinkRule, root: Root, mut inlet: Inlet<Scored>, meter: Meter) -> Result<(), StageEnd> {
+    let mut open: Option<OpenPartition> = None;
+    while let Some(message) = inlet.next().await? {
+        if let Flow::Seal(seal) = message {
+            let finished = open.take().map_or_else(|| OpenPartition::new(&rule), Ok)?;
+            finished.commit(&rule, &root, seal).await.map_err(first)?;
+            meter.committed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            continue;
+        }
+        let partition = match &mut open {
+            Some(partition) => partition,
+            None => open.insert(OpenPartition::new(&rule)?),
+        };
+        match message {
+            Flow::Item(scored) => partition.add(&rule, scored)?,
+            Flow::Reject(reject) => partition.rejects.push(reject),
+            Flow::Seal(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn first(error: RunError) -> Problem {
+    error.problems()[0].clone()
+}
+
+/// The tables of the partition that is being written.
+struct OpenPartition {
+    predictions: TableWriter<PredictionRows>,
+    signals: TableWriter<SignalRows>,
+    coefficients: TableWriter<CoefficientRows>,
+    quarantine: TableWriter<QuarantineRows>,
+    rejects: Vec<Reject>,
+    n_scored: Vec<u64>,
+    n_coefficients: u64,
+    lambda_sum: f64,
+}
+
+impl From<ParquetError> for Problem {
+    fn from(_: ParquetError) -> Self {
+        Self::new("B005", Exit::Bug, "the table encoder failed")
+    }
+}
+
+impl OpenPartition {
+    fn new(rule: &SinkRule) -> Result<Self, Problem> {
+        let (plan, probs) = (&rule.plan, rule.probs);
+        Ok(Self {
+            predictions: TableWriter::new(Table::Predictions, probs, plan, PredictionRows::new(probs))?,
+            signals: TableWriter::new(Table::Signals, false, plan, SignalRows::default())?,
+            coefficients: TableWriter::new(Table::Coefficients, false, plan, CoefficientRows::default())?,
+            quarantine: TableWriter::new(Table::Quarantine, false, plan, QuarantineRows::default())?,
+            rejects: Vec::new(),
+            n_scored: vec![0; rule.names.cells.len()],
+            n_coefficients: 0,
+            lambda_sum: 0.0,
+        })
+    }
+
+    fn add(&mut self, rule: &SinkRule, scored: Scored) -> Result<(), Problem> {
+        let (slot, names) = (&scored.slot, &rule.names);
+        for (n, sample) in scored.samples.iter().enumerate() {
+            for (method, said) in &scored.predictions {
+                self.predictions.rows.push(sample, slot, *method, &said[n], names);
+                self.predictions.cut()?;
+            }
+            self.signals.rows.push(sample, slot, &scored.signals[n], names);
+            self.signals.cut()?;
+        }
+        self.coefficients.rows.push(&scored, rule.primary, names);
+        self.coefficients.cut()?;
+        self.n_scored[slot.cell] += scored.samples.len() as u64;
+        if let Some(lambda) = scored.lambda_batch {
+            self.n_coefficients += 1;
+            self.lambda_sum += lambda;
+        }
+        self.rejects.extend(scored.rejects);
+        Ok(())
+    }
+
+    /// Counts every (sample, cell) pair once: scored, or rejected in the cell, or rejected before it.
+    fn check_conservation(&self, seal: Seal) -> Result<u64, Problem> {
+        let before_cells = self.rejects.iter().filter(|reject| reject.cell.is_none()).count() as u64;
+        let mut n_quarantined = 0;
+        for (cell, n_scored) in self.n_scored.iter().enumerate() {
+            let in_cell = self.rejects.iter().filter(|reject| reject.cell == Some(cell)).count() as u64;
+            let accounted = n_scored + in_cell + before_cells;
+            if accounted != seal.n_samples {
+                let what = format!(
+                    "partition {}, cell {cell}: {accounted} samples accounted for, {} admitted",
+                    seal.partition, seal.n_samples
+                );
+                return Err(Problem::new("B003", Exit::Bug, what));
+            }
+            n_quarantined += in_cell + before_cells;
+        }
+        Ok(n_quarantined)
+    }
+
+    async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<(), RunError> {
+        let n_quarantined = self.check_conservation(seal)?;
+        self.rejects.sort_by_key(|reject| (reject.sample.row, reject.cell));
+        for reject in &self.rejects {
+            self.quarantine.rows.push(reject, &rule.names);
+            self.quarantine.cut().map_err(Problem::from)?;
+        }
+        let tables = [
+            (Table::Predictions, self.predictions.finish()),
+            (Table::Signals, self.signals.finish()),
+            (Table::Coefficients, self.coefficients.finish()),
+            (Table::Quarantine, self.quarantine.finish()),
+        ];
+        let (layout, nonce) = (Layout::new(&rule.plan.run_id), receipt::nonce()?);
+        let mut files = Vec::with_capacity(tables.len());
+        for (table, finished) in tables {
+            let (bytes, rows) = finished.map_err(Problem::from)?;
+            let path = layout.staged(seal.partition, &nonce, table);
+            let object = format!("staged {} of partition {}", table.name(), seal.partition);
+            files.push(receipt::entry(table.name(), path.clone(), &bytes, rows));
+            root.write(&path, &object, Bytes::from(bytes)).await.map_err(Problem::from)?;
+        }
+        let receipt = Receipt {
+            format_version: FORMAT_VERSION,
+            partition: seal.partition,
+            nonce,
+            spec_sha256: rule.plan.spec_sha256.clone(),
+            n_samples: seal.n_samples,
+            n_scored: self.n_scored.iter().sum(),
+            n_quarantined,
+            n_coefficients: self.n_coefficients,
+            lambda_sum: self.lambda_sum,
+            device: rule.device.clone(),
+            files,
+        };
+        if !receipt.commit(root, &layout).await? {
+            tracing::info!(partition = seal.partition, "another worker committed this partition first");
+        }
+        Ok(())
+    }
+}

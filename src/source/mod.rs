@@ -1,0 +1,207 @@
+//! Manifest to bytes: objects are read side by side and leave in manifest order, partition by partition.
+
+mod manifest;
+mod rows;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use sha2::{Digest, Sha256};
+
+pub use manifest::{Manifest, ManifestRule};
+
+use crate::flow::{Fetched, Flow, Reject, Sample, Seal, Stage};
+use crate::run::budget::ByteBudget;
+use crate::run::link::Outlet;
+use crate::run::stop::{Phase, Stop};
+use crate::run::verdict::StageEnd;
+use crate::store::{Object, Root, StoreError};
+
+/// A contiguous slice of the manifest: the unit of work, of commit and of distribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Position, from 0.
+    pub index: u32,
+    /// Manifest rows.
+    pub rows: Range<usize>,
+}
+
+/// Cuts `n_samples` rows into partitions of `size`; the last may be shorter.
+#[must_use]
+pub fn partitions(n_samples: usize, size: u32) -> Vec<Partition> {
+    let size = size as usize;
+    let starts = (0..n_samples).step_by(size);
+    (0..).zip(starts).map(|(index, start)| Partition { index, rows: start..n_samples.min(start + size) }).collect()
+}
+
+/// Hash over all sample ids in order: two runs with other pseudonym keys write other rows.
+#[must_use]
+pub fn ids_fingerprint(manifest: &Manifest) -> String {
+    let mut hash = Sha256::new();
+    for sample in &manifest.samples {
+        hash.update(sample.id.as_bytes());
+        hash.update(b"\n");
+    }
+    hex::encode(hash.finalize())
+}
+
+/// How objects are read.
+#[derive(Debug, Clone)]
+pub struct SourceRule {
+    /// Objects read at once.
+    pub concurrency: usize,
+    /// Bytes of one ranged GET.
+    pub range_bytes: u64,
+    /// Larger objects are quarantined unread.
+    pub max_object_bytes: u64,
+}
+
+/// Reads the samples of every partition in order and seals each; between partitions it listens to `stop`.
+///
+/// # Errors
+/// Store failures that outlived their retries, and `Hangup`.
+pub async fn source(
+    rule: SourceRule,
+    root: Root,
+    manifest: Arc<Manifest>,
+    todo: Vec<Partition>,
+    budget: ByteBudget,
+    stop: Stop,
+    mut outlet: Outlet<Fetched>,
+) -> Result<(), StageEnd> {
+    let reader = Arc::new(Reader { root, rule });
+    for partition in todo {
+        if stop.phase() >= Phase::Draining {
+            break;
+        }
+        let slice = manifest.samples[partition.rows.clone()].to_vec();
+        let n_samples = slice.len() as u64;
+        let mut read = std::pin::pin!(read_all(&reader, slice, &budget));
+        while let Some(flow) = read.next().await {
+            outlet.send(flow?).await?;
+        }
+        outlet.send(Flow::Seal(Seal { partition: partition.index, n_samples })).await?;
+    }
+    Ok(())
+}
+
+/// The samples' bytes in order; the budget is taken in order too, before each read.
+fn read_all(
+    reader: &Arc<Reader>,
+    samples: Vec<Arc<Sample>>,
+    budget: &ByteBudget,
+) -> impl Stream<Item = Result<Flow<Fetched>, StoreError>> + Send + use<> {
+    let concurrency = reader.rule.concurrency;
+    let max_bytes = reader.rule.max_object_bytes;
+    let (measurer, reader, budget) = (Arc::clone(reader), Arc::clone(reader), budget.clone());
+    let sized = stream::iter(samples).map(move |sample| {
+        let reader = Arc::clone(&measurer);
+        async move { reader.measure(&sample).await.map(|size| (sample, size)) }
+    });
+    let admitted = sized.buffered(concurrency).then(move |measured| {
+        let permit = match &measured {
+            Ok((_, Some(size))) if (1..=max_bytes).contains(size) => Some(budget.acquire(*size)),
+            _ => None,
+        };
+        async move {
+            let permit = if let Some(permit) = permit { Some(permit.await) } else { None };
+            measured.map(|(sample, size)| (sample, size, permit))
+        }
+    });
+    let read = admitted.map(move |admitted| {
+        let reader = Arc::clone(&reader);
+        async move {
+            let (sample, size, permit) = admitted?;
+            let Some(permit) = permit else { return Ok(Flow::Reject(unread(sample, size, max_bytes))) };
+            Ok(match reader.fetch(&sample).await? {
+                Ok(bytes) => Flow::Item(Fetched { sample, bytes, permit }),
+                Err((reason, detail, size)) => Flow::Reject(reject(sample, reason, detail, size)),
+            })
+        }
+    });
+    read.buffered(concurrency)
+}
+
+/// Why a sample of this size is not read.
+fn unread(sample: Arc<Sample>, size: Option<u64>, max_bytes: u64) -> Reject {
+    match size {
+        None => reject(sample, "missing_object", "no object of that name".to_owned(), None),
+        Some(0) => reject(sample, "empty_object", "0 bytes".to_owned(), Some(0)),
+        Some(size) => reject(sample, "object_too_large", too_large(size, max_bytes), Some(size)),
+    }
+}
+
+fn too_large(size: u64, max_bytes: u64) -> String {
+    format!("found {size} bytes, allowed {max_bytes}")
+}
+
+/// Reason code, detail and size of a sample that cannot be read for good.
+type Refusal = (&'static str, String, Option<u64>);
+
+struct Reader {
+    root: Root,
+    rule: SourceRule,
+}
+
+impl Reader {
+    /// The manifest's size, or the store's where the manifest has none, so that the budget is taken in order.
+    async fn measure(&self, sample: &Sample) -> Result<Option<u64>, StoreError> {
+        match sample.size_bytes {
+            Some(size) => Ok(Some(size)),
+            None => self.root.size(&sample.key, &object(sample)).await,
+        }
+    }
+
+    async fn fetch(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {
+        let (max_bytes, range_bytes) = (self.rule.max_object_bytes, self.rule.range_bytes);
+        let found = self.root.read_object(&sample.key, &object(sample), max_bytes, range_bytes).await?;
+        Ok(match found {
+            Object::Missing => Err(("missing_object", "no object of that name".to_owned(), None)),
+            Object::Empty => Err(("empty_object", "0 bytes".to_owned(), Some(0))),
+            Object::TooLarge(size) => Err(("object_too_large", too_large(size, max_bytes), Some(size))),
+            Object::Bytes(bytes) => {
+                let size = bytes.len() as u64;
+                match sample.size_bytes.filter(|&declared| declared != size) {
+                    None => Ok(bytes),
+                    Some(declared) => {
+                        let detail = format!("found {size} bytes, the manifest says {declared}");
+                        Err(("size_mismatch", detail, Some(size)))
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn reject(sample: Arc<Sample>, reason: &'static str, detail: String, size_bytes: Option<u64>) -> Reject {
+    Reject {
+        sample,
+        cell: None,
+        stage: Stage::Source,
+        reason,
+        detail,
+        size_bytes,
+        format: None,
+        declared_px: None,
+    }
+}
+
+/// How errors speak of a sample: by row and pseudonym, never by key.
+fn object(sample: &Sample) -> String {
+    format!("sample {} (row {})", sample.id, sample.row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_tile_the_manifest() {
+        let cut = partitions(10, 4);
+        assert_eq!(cut.iter().map(|p| p.rows.clone()).collect::<Vec<_>>(), [0..4, 4..8, 8..10]);
+        assert_eq!(cut[2].index, 2);
+        assert!(partitions(0, 4).is_empty());
+    }
+}

@@ -1,0 +1,373 @@
+//! `pipelines/*.toml`: what is computed. Any key here may change a row, so all of them are fingerprinted.
+
+use std::path::{Path, PathBuf};
+
+use super::layers::Reader;
+use crate::corrupt::{RngMode, Severity, Suite};
+use crate::decode::Limits;
+use crate::error::{Exit, Problem};
+use crate::flow::Cell;
+use crate::merge::coefficient::{Direction, Guard, T3Rule};
+use crate::merge::divergence::LogBase;
+use crate::merge::method::Method;
+
+/// A checked pipeline. Locations are as written, made absolute where they were relative paths.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Names the run; part of the default run id.
+    pub name: String,
+    /// Keys every random number.
+    pub seed: u64,
+    /// Samples that share one coefficient.
+    pub batch_size: u32,
+    /// Samples per partition; a multiple of `batch_size`.
+    pub partition_size: u32,
+    /// Share of quarantined (sample, cell) pairs above which the run ends with exit code 3.
+    pub max_quarantine: f64,
+    /// Where the samples are.
+    pub input: Input,
+    /// What a decoder may be asked to hold.
+    pub limits: Limits,
+    /// Classes and prompts.
+    pub labels: Labels,
+    /// The two checkpoints.
+    pub models: Models,
+    /// Every (corruption, severity) in scoring order, `clean/0` first when included.
+    pub cells: Vec<Cell>,
+    /// Whether the suite's images are grey: corrupted as RGB, then reduced to luma.
+    pub grey: bool,
+    /// Which random streams the corruptions draw from.
+    pub rng: RngMode,
+    /// Methods and coefficient rule.
+    pub merge: Merge,
+    /// Where the tables go.
+    pub output: Output,
+}
+
+/// Where the samples are.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Object store URI or absolute path; every sample's key is below it.
+    pub root: String,
+    /// The manifest: a URI or path of its own, or a key below `root`.
+    pub manifest: String,
+    /// Folder of the pipeline file, where a manifest that is not below `root` is looked for.
+    pub pipeline_dir: PathBuf,
+    /// Keeps only the rows of this split.
+    pub split: Option<String>,
+    /// Larger objects are quarantined unread.
+    pub max_object_bytes: u64,
+}
+
+/// Classes in index order and the prompt they are put into.
+#[derive(Debug, Clone)]
+pub struct Labels {
+    /// Class names; the position is the `label_idx`.
+    pub names: Vec<String>,
+    /// Holds one `{}` for the class name.
+    pub template: String,
+}
+
+/// The two checkpoints.
+#[derive(Debug, Clone)]
+pub struct Models {
+    /// A known architecture or the path of a `config.json`; `None` reads the one beside `pretrained`.
+    pub arch: Option<String>,
+    /// The generalist: a folder or a `.safetensors` file.
+    pub pretrained: PathBuf,
+    /// The expert: a folder or a `.safetensors` file.
+    pub expert: PathBuf,
+    /// Pinned content hash of the generalist, 64 hex digits.
+    pub pretrained_sha256: Option<String>,
+    /// Pinned content hash of the expert, 64 hex digits.
+    pub expert_sha256: Option<String>,
+}
+
+/// Methods and their parameters.
+#[derive(Debug, Clone)]
+pub struct Merge {
+    /// In output order, without repeats.
+    pub methods: Vec<Method>,
+    /// The method `runs` and reports put first; one of `methods`.
+    pub primary: Method,
+    /// Divergence to coefficient.
+    pub rule: T3Rule,
+    /// The extrapolation guard of the T3 family, when enabled.
+    pub guard: Option<Guard>,
+    /// Weight on the expert of `wise_ft`.
+    pub wise_ft_alpha: f64,
+}
+
+/// Where the tables go.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Object store URI or absolute path.
+    pub root: String,
+    /// Adds the class probabilities to `predictions`.
+    pub probs: bool,
+}
+
+impl Pipeline {
+    /// Reads and checks every key; problems stay in `reader`. Relative paths are taken from `dir`.
+    pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
+        let batch_size = narrow(reader.whole("run.batch_size", 1..=4096));
+        let partition_size = narrow(reader.whole("run.partition_size", 1..=1 << 20));
+        if batch_size == 0 || partition_size % batch_size.max(1) != 0 {
+            let what = format!("run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})");
+            reader.problem(Problem::new("C001", Exit::Config, what));
+        }
+        let output = Output::read(reader, dir);
+        let (suite, cells) = read_cells(reader);
+        let pipeline = Self {
+            name: read_name(reader),
+            seed: reader.whole("run.seed", 0..=u64::from(u32::MAX)),
+            batch_size,
+            partition_size,
+            max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
+            input: Input::read(reader, dir),
+            limits: read_limits(reader),
+            labels: Labels::read(reader),
+            models: Models::read(reader, dir),
+            cells,
+            grey: suite.is_some_and(|suite| suite.grey()),
+            rng: match reader.choice("corrupt.rng", &["counter", "numpy-compat"]).as_str() {
+                "numpy-compat" => RngMode::NumpyCompat,
+                _ => RngMode::Counter,
+            },
+            merge: Merge::read(reader),
+            output,
+        };
+        pipeline.check_roots(reader);
+        pipeline
+    }
+
+    fn check_roots(&self, reader: &mut Reader) {
+        let (input, output) = (with_slash(&self.input.root), with_slash(&self.output.root));
+        if !self.input.root.is_empty() && output.starts_with(&input) {
+            let what = "output.root: lies inside input.root";
+            let problem = Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
+            reader.problem(problem);
+        }
+    }
+}
+
+impl Input {
+    fn read(reader: &mut Reader, dir: &Path) -> Self {
+        Self {
+            root: location(&reader.text("input.root"), dir),
+            manifest: reader.text("input.manifest"),
+            pipeline_dir: dir.to_path_buf(),
+            split: reader.opt_text("input.split"),
+            max_object_bytes: reader.whole("input.max_object_bytes", 1..=1 << 40),
+        }
+    }
+}
+
+impl Labels {
+    fn read(reader: &mut Reader) -> Self {
+        // The file itself became a layer before reading; here it is only a known key.
+        reader.opt_text("labels.file");
+        let names = reader.opt_texts("labels.names").unwrap_or_default();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if names.len() < 2 || sorted.len() != names.len() {
+            let what = format!("labels.names: found {} names, {} distinct, allowed at least 2, all distinct", names.len(), sorted.len());
+            let problem = Problem::new("C001", Exit::Config, what).hint("set labels.names or labels.file");
+            reader.problem(problem);
+        }
+        let template = reader.text("labels.template");
+        if template.matches("{}").count() != 1 {
+            let what = format!("labels.template: found {template:?}, allowed a text with one {{}}");
+            reader.problem(Problem::new("C001", Exit::Config, what));
+        }
+        Self { names, template }
+    }
+}
+
+impl Models {
+    fn read(reader: &mut Reader, dir: &Path) -> Self {
+        reader.choice("models.dtype", &["f32"]);
+        let arch = reader.opt_text("models.arch");
+        Self {
+            arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
+            pretrained: PathBuf::from(location(&reader.text("models.pretrained"), dir)),
+            expert: PathBuf::from(location(&reader.text("models.expert"), dir)),
+            pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
+            expert_sha256: read_sha256(reader, "models.expert_sha256"),
+        }
+    }
+}
+
+impl Merge {
+    fn read(reader: &mut Reader) -> Self {
+        let names = reader.opt_texts("merge.methods").unwrap_or_default();
+        let mut methods = Vec::new();
+        for name in &names {
+            match Method::from_name(name) {
+                Some(method) if !methods.contains(&method) => methods.push(method),
+                Some(_) => bad_method(reader, format!("{name:?} twice")),
+                None => bad_method(reader, format!("{name:?}")),
+            }
+        }
+        let primary = reader.text("merge.primary");
+        let primary = match Method::from_name(&primary).filter(|method| methods.contains(method)) {
+            Some(method) => method,
+            None => {
+                let what = format!("merge.primary: found {primary:?}, allowed one of merge.methods {names:?}");
+                reader.problem(Problem::new("C001", Exit::Config, what));
+                Method::T3B
+            }
+        };
+        let (lambda_min, lambda_max) =
+            (reader.number("merge.lambda_min", 0.0..=1.0), reader.number("merge.lambda_max", 0.0..=1.0));
+        if lambda_min > lambda_max {
+            let what = format!("merge.lambda_min: found {lambda_min}, allowed at most merge.lambda_max ({lambda_max})");
+            reader.problem(Problem::new("C001", Exit::Config, what));
+        }
+        let guard = Guard {
+            delta: reader.number("merge.guard.delta", 0.0..=1.0),
+            tau: reader.number("merge.guard.tau", 0.0..=1.0),
+        };
+        Self {
+            methods,
+            primary,
+            rule: T3Rule {
+                gamma: reader.number("merge.gamma", 0.0..=1e6),
+                lambda_min,
+                lambda_max,
+                log_base: match reader.choice("merge.log_base", &["nats", "bits"]).as_str() {
+                    "bits" => LogBase::Bits,
+                    _ => LogBase::Nats,
+                },
+                direction: match reader.choice("merge.direction", &["expert", "generalist"]).as_str() {
+                    "generalist" => Direction::Generalist,
+                    _ => Direction::Expert,
+                },
+                centred: reader.switch("merge.centred"),
+            },
+            guard: reader.switch("merge.guard.enabled").then_some(guard),
+            wise_ft_alpha: reader.number("merge.wise_ft.alpha", 0.0..=1.0),
+        }
+    }
+}
+
+impl Output {
+    fn read(reader: &mut Reader, dir: &Path) -> Self {
+        Self { root: location(&reader.text("output.root"), dir), probs: reader.switch("output.probs") }
+    }
+}
+
+fn bad_method(reader: &mut Reader, found: String) {
+    let what = format!("merge.methods: found {found}, allowed each of {} at most once", Method::NAMES.join(", "));
+    reader.problem(Problem::new("C001", Exit::Config, what));
+}
+
+fn read_name(reader: &mut Reader) -> String {
+    let name = reader.text("run.name");
+    if !is_name(&name) {
+        let what = format!("run.name: found {name:?}, allowed [a-z0-9][a-z0-9_-]{{0,47}}");
+        reader.problem(Problem::new("C005", Exit::Config, what));
+    }
+    name
+}
+
+/// Whether `text` can be a run name or the stem of a run id: it becomes part of object keys.
+pub(super) fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 48
+        && text.starts_with(plain)
+        && text.chars().all(|c| plain(c) || c == '_' || c == '-')
+}
+
+fn read_limits(reader: &mut Reader) -> Limits {
+    Limits {
+        max_side_px: narrow(reader.whole("decode.max_side_px", 1..=1 << 20)),
+        min_side_px: narrow(reader.whole("decode.min_side_px", 1..=4096)),
+        max_pixels: reader.whole("decode.max_pixels", 1..=1 << 34),
+        max_aspect: narrow(reader.whole("decode.max_aspect", 1..=100_000)),
+    }
+}
+
+fn read_cells(reader: &mut Reader) -> (Option<Suite>, Vec<Cell>) {
+    let mut cells = Vec::new();
+    if reader.switch("corrupt.include_clean") {
+        cells.push(Cell::clean());
+    }
+    let wanted = reader.opt_texts("corrupt.corruptions");
+    let severities = reader.wholes("corrupt.severities", 1..=5);
+    let suite = reader.opt_text("corrupt.suite").and_then(|name| {
+        let suite = Suite::named(&name);
+        if suite.is_none() {
+            let what = format!("corrupt.suite: found {name:?}, allowed {}", Suite::names().join(", "));
+            reader.problem(Problem::new("C001", Exit::Config, what));
+        }
+        suite
+    });
+    if let Some(suite) = &suite {
+        check_corruptions(reader, suite, wanted.as_deref());
+        let chosen = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|w| w == name));
+        for entry in suite.entries().iter().filter(|entry| chosen(entry.name)) {
+            let levels = severities.iter().filter_map(|&s| Severity::new(u8::try_from(s).ok()?));
+            cells.extend(levels.map(|severity| Cell::corrupted(entry.name, severity, entry.at(severity).clone())));
+        }
+    }
+    if cells.is_empty() {
+        let problem = Problem::new("C001", Exit::Config, "corrupt: no cell is left to score")
+            .hint("set corrupt.include_clean = true or name a suite and severities");
+        reader.problem(problem);
+    }
+    (suite, cells)
+}
+
+fn check_corruptions(reader: &mut Reader, suite: &Suite, wanted: Option<&[String]>) {
+    for name in wanted.unwrap_or_default().iter().filter(|name| suite.entry(name).is_none()) {
+        let known: Vec<&str> = suite.entries().iter().map(|entry| entry.name).collect();
+        let what = format!("corrupt.corruptions: found {name:?}, allowed {}", known.join(", "));
+        reader.problem(Problem::new("C001", Exit::Config, what));
+    }
+}
+
+fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
+    let text = reader.opt_text(key)?.to_ascii_lowercase();
+    if hex::decode(&text).map_or(0, |bytes| bytes.len()) != 32 {
+        let what = format!("{key}: found {} characters, allowed 64 hex digits", text.chars().count());
+        reader.problem(Problem::new("C001", Exit::Config, what));
+    }
+    Some(text)
+}
+
+/// A URI as it is; a path made absolute against the pipeline's folder.
+fn location(text: &str, dir: &Path) -> String {
+    if text.is_empty() || text.contains("://") {
+        return text.to_owned();
+    }
+    let joined = dir.join(text);
+    let absolute = std::path::absolute(&joined).unwrap_or(joined);
+    normal(&absolute).to_string_lossy().into_owned()
+}
+
+/// Resolves `.` and `..` by text, so that containment can be compared before the folders exist.
+fn normal(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn with_slash(root: &str) -> String {
+    format!("{}/", root.trim_end_matches('/').trim_start_matches("file://"))
+}
+
+/// Every value read here is bounded below `u32::MAX`.
+fn narrow(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,187 @@
+//! `config/*.toml`: how a run is carried out. No key here may change a row.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::layers::Reader;
+
+/// Checked run settings. Every field is bounded; see `config/default.toml` for the meaning of each key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Bytes of compressed and decoded images in flight.
+    pub budget_bytes: u64,
+    /// Objects read at once.
+    pub fetch_concurrency: usize,
+    /// Bytes of one ranged GET.
+    pub fetch_range_bytes: u64,
+    /// Threads of each kind, never zero.
+    pub threads: Threads,
+    /// Messages between stages.
+    pub queues: Queues,
+    /// Object store behaviour.
+    pub store: StoreSettings,
+    /// Where the models run.
+    pub device: DeviceKind,
+    /// How long a drain may take after the first signal.
+    pub drain_deadline: Duration,
+    /// How progress and logs are shown.
+    pub log: LogSettings,
+}
+
+/// Threads of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threads {
+    /// tokio workers.
+    pub io: usize,
+    /// Decode and corrupt jobs at once.
+    pub cpu: usize,
+    /// Threads of the scoring lane.
+    pub score: usize,
+}
+
+/// Capacity of each link, in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queues {
+    /// source to decode.
+    pub fetched: NonZeroUsize,
+    /// decode to corrupt.
+    pub decoded: NonZeroUsize,
+    /// corrupt to batch.
+    pub corrupted: NonZeroUsize,
+    /// batch to score.
+    pub batches: NonZeroUsize,
+    /// score to sink.
+    pub scored: NonZeroUsize,
+}
+
+/// How object stores are spoken to. Credentials come from the usual environment only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Endpoint of an S3-compatible server, when it is not the provider's own.
+    pub endpoint: Option<String>,
+    /// Region of the bucket.
+    pub region: Option<String>,
+    /// Allows plain http endpoints.
+    pub allow_http: bool,
+    /// Time to connect.
+    pub connect_timeout: Duration,
+    /// Longest silence inside a response.
+    pub read_timeout: Duration,
+    /// One request with its body.
+    pub request_timeout: Duration,
+    /// One operation with all its retries.
+    pub operation_deadline: Duration,
+    /// Retries of one operation.
+    pub max_retries: usize,
+    /// Time all retries of one operation share.
+    pub retry_budget: Duration,
+    /// Syncs local files before a commit counts.
+    pub fsync: bool,
+}
+
+/// Which device the lane owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// CUDA where it was compiled in and a device answers, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first CUDA device; an error where there is none.
+    Cuda,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A bar on a terminal, plain lines elsewhere.
+    Auto,
+    /// A progress bar.
+    Bar,
+    /// One plain line at a time.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs and progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form.
+    pub format: LogFormat,
+    /// Time between progress lines.
+    pub every: Duration,
+}
+
+impl Settings {
+    /// Reads and checks every key; problems stay in `reader`.
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        Self {
+            budget_bytes: reader.whole("memory.budget_mib", 16..=1 << 20) << 20,
+            fetch_concurrency: size(reader.whole("fetch.concurrency", 1..=1024)),
+            fetch_range_bytes: reader.whole("fetch.range_mib", 1..=16) << 20,
+            threads: Threads {
+                io: size(reader.whole("threads.io", 1..=64)),
+                cpu: or_cores(reader.whole("threads.cpu", 0..=1024)),
+                score: or_cores(reader.whole("threads.score", 0..=1024)),
+            },
+            queues: Queues {
+                fetched: capacity(reader, "queues.fetched"),
+                decoded: capacity(reader, "queues.decoded"),
+                corrupted: capacity(reader, "queues.corrupted"),
+                batches: capacity(reader, "queues.batches"),
+                scored: capacity(reader, "queues.scored"),
+            },
+            store: StoreSettings::read(reader),
+            device: match reader.choice("device.kind", &["auto", "cpu", "cuda"]).as_str() {
+                "cpu" => DeviceKind::Cpu,
+                "cuda" => DeviceKind::Cuda,
+                _ => DeviceKind::Auto,
+            },
+            drain_deadline: seconds(reader, "stop.drain_deadline_s"),
+            log: LogSettings {
+                format: match reader.choice("log.format", &["auto", "bar", "plain", "json"]).as_str() {
+                    "bar" => LogFormat::Bar,
+                    "plain" => LogFormat::Plain,
+                    "json" => LogFormat::Json,
+                    _ => LogFormat::Auto,
+                },
+                every: seconds(reader, "log.every_s"),
+            },
+        }
+    }
+}
+
+impl StoreSettings {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            endpoint: reader.opt_text("store.endpoint"),
+            region: reader.opt_text("store.region"),
+            allow_http: reader.switch("store.allow_http"),
+            connect_timeout: seconds(reader, "store.connect_timeout_s"),
+            read_timeout: seconds(reader, "store.read_timeout_s"),
+            request_timeout: seconds(reader, "store.request_timeout_s"),
+            operation_deadline: seconds(reader, "store.operation_deadline_s"),
+            max_retries: size(reader.whole("store.max_retries", 0..=100)),
+            retry_budget: seconds(reader, "store.retry_budget_s"),
+            fsync: reader.switch("store.fsync"),
+        }
+    }
+}
+
+fn seconds(reader: &mut Reader, key: &str) -> Duration {
+    Duration::from_secs(reader.whole(key, 1..=86_400))
+}
+
+fn capacity(reader: &mut Reader, key: &str) -> NonZeroUsize {
+    NonZeroUsize::new(size(reader.whole(key, 1..=4096))).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn or_cores(threads: u64) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    if threads == 0 { cores() } else { size(threads) }
+}
+
+/// Every value read here is bounded far below `usize::MAX`.
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,307 @@
+//! Object storage behind one small surface: open a root, read bounded, write once, list.
+//!
+//! Every call has a deadline of ours around the client's own retries. Errors name the class of object, never
+//! its key: keys may identify patients, and the client's error texts print them.
+
+mod open;
+mod probe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+
+use crate::error::{Exit, Problem};
+
+/// Tries of one create whose outcome is unknown.
+const CREATE_TRIES: u32 = 5;
+
+/// A store and the prefix everything is below.
+#[derive(Debug, Clone)]
+pub struct Root {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    deadline: Duration,
+}
+
+/// Why a store call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} {object}: {}", cause.text())]
+pub struct StoreError {
+    /// `read`, `write`, `create`, `list`.
+    pub operation: &'static str,
+    /// The class of object, such as `receipt of partition 3`.
+    pub object: String,
+    /// What went wrong.
+    pub cause: Cause,
+}
+
+/// The classes of store failure that lead to different advice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// Credentials are missing, expired or not enough.
+    Denied,
+    /// The disk or quota is full.
+    Full,
+    /// No object of that name.
+    Missing,
+    /// Larger than the caller allows.
+    TooLarge,
+    /// Our deadline passed.
+    Deadline(Duration),
+    /// Anything else, by the store's own name.
+    Other(String),
+}
+
+impl Cause {
+    fn text(&self) -> String {
+        match self {
+            Self::Denied => "access denied".into(),
+            Self::Full => "no space left".into(),
+            Self::Missing => "not found".into(),
+            Self::TooLarge => "larger than allowed".into(),
+            Self::Deadline(after) => format!("no answer within {} s", after.as_secs()),
+            Self::Other(kind) => kind.clone(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let (code, exit, hint) = match &error.cause {
+            Cause::Denied => ("S006", Exit::Permission, "check the credentials and the role's rights; then run the same command again"),
+            Cause::Full => ("S005", Exit::StoreIo, "free space and run the same command again; committed partitions are kept"),
+            Cause::Missing => ("S004", Exit::StoreIo, "check the root and the bucket's name"),
+            _ => ("S007", Exit::StoreIo, "run the same command again; committed partitions are kept"),
+        };
+        Self::new(code, exit, error.to_string()).hint(hint)
+    }
+}
+
+/// What a create found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// The object is ours.
+    Ours,
+    /// Somebody else's bytes were there first.
+    Exists(Bytes),
+}
+
+/// An object as the source reads it: its bytes, or a lasting fact about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// The whole object.
+    Bytes(Bytes),
+    /// There is none.
+    Missing,
+    /// It has no bytes.
+    Empty,
+    /// It has this many bytes, over the limit.
+    TooLarge(u64),
+}
+
+impl Root {
+    /// A root over a store the caller made, for tests and wrappers.
+    #[must_use]
+    pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
+        Self { store, prefix, deadline }
+    }
+
+    /// The same store, deeper.
+    #[must_use]
+    pub fn below(&self, relative: &str) -> Self {
+        let prefix = relative.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), Path::join);
+        Self { prefix, ..self.clone() }
+    }
+
+    fn at(&self, relative: &Path) -> Path {
+        relative.parts().fold(self.prefix.clone(), Path::join)
+    }
+
+    async fn timed<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        call: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StoreError> {
+        let failed = |cause| StoreError { operation, object: object.to_owned(), cause };
+        match tokio::time::timeout(self.deadline, call).await {
+            Ok(result) => result.map_err(|error| failed(classify(&error))),
+            Err(_) => Err(failed(Cause::Deadline(self.deadline))),
+        }
+    }
+
+    /// Reads a whole object of at most `max_bytes`, in ranges of at most `range_bytes` of the same version.
+    ///
+    /// # Errors
+    /// Everything that is not a lasting fact about the object.
+    pub async fn read_object(
+        &self,
+        key: &Path,
+        object: &str,
+        max_bytes: u64,
+        range_bytes: u64,
+    ) -> Result<Object, StoreError> {
+        let path = self.at(key);
+        let first = self.timed("read", object, self.store.get_opts(&path, GetOptions::default())).await;
+        let first: GetResult = match first {
+            Ok(first) => first,
+            Err(error) if error.cause == Cause::Missing => return Ok(Object::Missing),
+            Err(error) => return Err(error),
+        };
+        let size = first.meta.size;
+        if size == 0 {
+            return Ok(Object::Empty);
+        }
+        if size > max_bytes {
+            return Ok(Object::TooLarge(size));
+        }
+        if size <= range_bytes {
+            return self.timed("read", object, first.bytes()).await.map(Object::Bytes);
+        }
+        let version = first.meta.e_tag.clone();
+        drop(first);
+        let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        for start in (0..size).step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
+            let range = GetRange::Bounded(start..size.min(start + range_bytes));
+            let options = GetOptions { range: Some(range), if_match: version.clone(), ..GetOptions::default() };
+            let part = async { self.store.get_opts(&path, options).await?.bytes().await };
+            whole.extend_from_slice(&self.timed("read", object, part).await?);
+        }
+        Ok(Object::Bytes(whole.into()))
+    }
+
+    /// Size of an object; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn size(&self, key: &Path, object: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.at(key);
+        match self.timed("measure", object, self.store.head(&path)).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(error) if error.cause == Cause::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads one of our own objects; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store fails or the object is larger than `max_bytes`.
+    pub async fn read(&self, key: &str, object: &str, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
+        let range_bytes = 8 << 20;
+        match self.read_object(&Path::from(key), object, max_bytes, range_bytes).await? {
+            Object::Bytes(bytes) => Ok(Some(bytes)),
+            Object::Empty => Ok(Some(Bytes::new())),
+            Object::Missing => Ok(None),
+            Object::TooLarge(_) => {
+                Err(StoreError { operation: "read", object: object.to_owned(), cause: Cause::TooLarge })
+            }
+        }
+    }
+
+    /// Writes an object under a name nobody else uses.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write(&self, key: &str, object: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let path = self.at(&Path::from(key));
+        self.timed("write", object, self.store.put(&path, PutPayload::from(bytes))).await.map(drop)
+    }
+
+    /// Creates an object that must not exist, and finds out whose it is when the answer is unclear.
+    ///
+    /// A create can be applied and still be answered by an error, and `AlreadyExists` can name our own
+    /// object or none at all (reliability.md 0.1). So any answer but success is settled by reading back:
+    /// equal bytes are ours, other bytes are somebody else's, none means try again.
+    ///
+    /// # Errors
+    /// When the outcome stays unknown after several tries.
+    pub async fn create(&self, key: &str, object: &str, bytes: Bytes) -> Result<Created, StoreError> {
+        let path = self.at(&Path::from(key));
+        let mut last = None;
+        for _ in 0..CREATE_TRIES {
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            let put = self.store.put_opts(&path, PutPayload::from(bytes.clone()), options);
+            let Err(error) = self.timed("create", object, put).await else { return Ok(Created::Ours) };
+            if matches!(error.cause, Cause::Denied | Cause::Full) {
+                return Err(error);
+            }
+            last = Some(error);
+            match self.read(key, object, u64::MAX).await {
+                Ok(Some(found)) if found == bytes => return Ok(Created::Ours),
+                Ok(Some(found)) => return Ok(Created::Exists(found)),
+                Ok(None) => {}
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| unreachable_create(object)))
+    }
+
+    /// Names and sizes below `folder`, sorted by name, relative to the root.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list(&self, folder: &str, object: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let path = self.at(&Path::from(folder));
+        let listing = self.store.list(Some(&path)).try_collect::<Vec<_>>();
+        let found = self.timed("list", object, listing).await?;
+        let relative = |meta: &object_store::ObjectMeta| {
+            let parts: Vec<_> = meta.location.prefix_match(&self.prefix)?.map(|p| p.as_ref().to_owned()).collect();
+            Some((parts.join("/"), meta.size))
+        };
+        let mut names: Vec<_> = found.iter().filter_map(relative).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Deletes one object; a missing one is fine.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete(&self, key: &str, object: &str) -> Result<(), StoreError> {
+        let path = self.at(&Path::from(key));
+        match self.timed("delete", object, self.store.delete(&path)).await {
+            Err(error) if error.cause != Cause::Missing => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `CREATE_TRIES` is at least 1, so this is only a value for the type.
+fn unreachable_create(object: &str) -> StoreError {
+    StoreError { operation: "create", object: object.to_owned(), cause: Cause::Other("not tried".into()) }
+}
+
+fn classify(error: &object_store::Error) -> Cause {
+    use object_store::Error as E;
+    match error {
+        E::NotFound { .. } => Cause::Missing,
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Cause::Denied,
+        E::AlreadyExists { .. } => Cause::Other("already exists".into()),
+        E::Precondition { .. } => Cause::Other("changed while it was read, or already exists".into()),
+        other => io_kind(other).unwrap_or_else(|| Cause::Other("the store failed".into())),
+    }
+}
+
+/// The operating system's reason, when one is in the chain.
+fn io_kind(error: &object_store::Error) -> Option<Cause> {
+    use std::io::{Error, ErrorKind};
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<Error>() {
+            return Some(match io.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Cause::Denied,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Cause::Full,
+                kind => Cause::Other(kind.to_string()),
+            });
+        }
+        next = error.source();
+    }
+    None
+}

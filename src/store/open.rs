@@ -1,0 +1,158 @@
+//! From a URI or a path to a [`Root`]. Credentials are refused in URIs and read from the environment only.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use std::time::Duration;
+
+use super::Root;
+use crate::error::{Exit, Problem};
+use crate::spec::StoreSettings;
+
+/// The whole process shares each `memory://name`, so that a test's writer and reader meet.
+static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();
+
+impl Root {
+    /// Opens `file://`, `s3://`, `gs://`, `az://` or `memory://` roots, or an absolute path. With `create`,
+    /// the folder of a local root is made.
+    ///
+    /// # Errors
+    /// `C003` credentials in the URI, `C004` plain http, `S003` an unusable URI or missing folder.
+    pub fn open(uri: &str, create: bool, settings: &StoreSettings) -> Result<Self, Problem> {
+        refuse_credentials(uri)?;
+        refuse_plain_http(settings)?;
+        let (scheme, rest) = uri.split_once("://").unwrap_or(("file", uri));
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_end_matches('/');
+        let (store, prefix): (Arc<dyn ObjectStore>, &str) = match scheme {
+            "file" => (open_local(rest, create, settings)?, ""),
+            "memory" => (open_memory(bucket), prefix),
+            "s3" | "s3a" => (open_s3(bucket, settings)?, prefix),
+            "gs" => (open_gs(bucket, settings)?, prefix),
+            "az" | "azure" => (open_az(bucket, settings)?, prefix),
+            other => return Err(unusable(&format!("scheme {other:?}, allowed file, s3, gs, az, memory"))),
+        };
+        let prefix = Path::parse(prefix).map_err(|_| unusable("prefix with empty or relative segments"))?;
+        Ok(Self::over(store, prefix, settings.operation_deadline))
+    }
+}
+
+fn refuse_credentials(uri: &str) -> Result<(), Problem> {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("file", uri));
+    let authority = rest.split('/').next().unwrap_or_default();
+    if scheme == "file" || !(authority.contains('@') || rest.contains('?')) {
+        return Ok(());
+    }
+    let what = format!("credentials in a URI are refused: {scheme}://***");
+    Err(Problem::new("C003", Exit::Config, what).hint("use the provider's environment variables or role"))
+}
+
+fn refuse_plain_http(settings: &StoreSettings) -> Result<(), Problem> {
+    let plain = settings.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if plain && !settings.allow_http {
+        let what = "store.endpoint: plain http is refused";
+        return Err(Problem::new("C004", Exit::Config, what).hint("use https, or set store.allow_http = true"));
+    }
+    Ok(())
+}
+
+fn unusable(why: &str) -> Problem {
+    Problem::new("S003", Exit::Config, format!("store root cannot be used: {why}"))
+        .hint("write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
+}
+
+fn open_local(folder: &str, create: bool, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
+    if create {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let exit = match error.kind() {
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Exit::Permission,
+                _ => Exit::StoreIo,
+            };
+            Problem::new("S006", exit, format!("output folder cannot be made: {}", error.kind()))
+        })?;
+    }
+    let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| unusable("no such local folder"))?;
+    Ok(Arc::new(store.with_fsync(settings.fsync)))
+}
+
+fn open_memory(name: &str) -> Arc<dyn ObjectStore> {
+    let stores = MEMORY.get_or_init(Mutex::default);
+    let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(stores.entry(name.to_owned()).or_default()) as Arc<dyn ObjectStore>
+}
+
+fn open_s3(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_client_options(client(settings))
+        .with_retry(retry(settings));
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(region) = &settings.region {
+        builder = builder.with_region(region);
+    }
+    Ok(Arc::new(builder.build().map_err(|_| unusable("S3 settings are incomplete"))?))
+}
+
+fn open_gs(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
+    let builder = GoogleCloudStorageBuilder::from_env()
+        .with_bucket_name(bucket)
+        .with_client_options(client(settings))
+        .with_retry(retry(settings));
+    Ok(Arc::new(builder.build().map_err(|_| unusable("GCS settings are incomplete"))?))
+}
+
+fn open_az(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
+    let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_container_name(container)
+        .with_client_options(client(settings))
+        .with_retry(retry(settings));
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+    }
+    Ok(Arc::new(builder.build().map_err(|_| unusable("Azure settings are incomplete"))?))
+}
+
+fn client(settings: &StoreSettings) -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(settings.allow_http)
+        .with_connect_timeout(settings.connect_timeout)
+        .with_read_timeout(settings.read_timeout)
+        .with_timeout(settings.request_timeout)
+        .with_pool_idle_timeout(Duration::from_secs(15))
+}
+
+fn retry(settings: &StoreSettings) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(10),
+            base: 2.0,
+        },
+        max_retries: settings.max_retries,
+        retry_timeout: settings.retry_budget,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_a_uri_are_refused_and_not_repeated() {
+        for uri in ["s3://KEY:SECRET@bucket/x", "s3://bucket/x?X-Amz-Signature=SECRET"] {
+            let problem = refuse_credentials(uri).unwrap_err();
+            assert_eq!(problem.code, "C003");
+            assert!(!problem.to_string().contains("SECRET"), "{problem}");
+        }
+        assert!(refuse_credentials("file:///archive@home/x").is_ok());
+    }
+}

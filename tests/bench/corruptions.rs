@@ -1,0 +1,111 @@
+//! Milliseconds per image of every corruption at every severity, on one core.
+//!
+//! `cargo bench --bench corruptions [-- PEER.json [FILTER]]`
+//!
+//! `PEER.json` is written by `peers/medmnistc_bench.py` on the same machine; with it, ratios are printed.
+//! `FILTER` keeps the cells whose name contains it. The input is 224x224 RGB, the same on both sides.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use t3b::corrupt::{Corruption, Scratch, Severity, Streams, Suite, apply};
+use t3b::pixels::Rgb8;
+
+const SIDE_PX: u32 = 224;
+const MIN_REPEATS: usize = 7;
+const MIN_TIME: Duration = Duration::from_millis(60);
+
+fn main() {
+    // `cargo bench` adds a flag of its own.
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let peer = args.first().map(|path| read_peer(path));
+    let filter = args.get(1).map_or("", String::as_str);
+    let image = input();
+    println!("{:<42} {:>8} {:>8} {:>8} {:>7} {:>7}", "cell", "counter", "compat", "peer", "x", "x");
+
+    let mut ratios = [Vec::new(), Vec::new()];
+    for (name, kind, severity) in cells().iter().filter(|cell| cell.0.contains(filter)) {
+        let counter = median_ms(&image, kind, || Streams::counter(0, "sample", name, *severity));
+        // Sequential streams are seeded once per data set, so seeding is no part of the time.
+        let seeded = Streams::numpy_compat(0);
+        let compat = median_ms(&image, kind, || seeded.clone());
+        let peer_ms = peer.as_ref().and_then(|peer| peer.get(name));
+        let ratio = |ours: f64| peer_ms.map_or(f64::NAN, |theirs| theirs / ours);
+        println!(
+            "{name:<42} {counter:>8.3} {compat:>8.3} {:>8.3} {:>7.1} {:>7.1}",
+            peer_ms.copied().unwrap_or(f64::NAN),
+            ratio(counter),
+            ratio(compat),
+        );
+        if peer_ms.is_some() {
+            ratios[0].push(ratio(counter));
+            ratios[1].push(ratio(compat));
+        }
+    }
+    for (mode, ratios) in ["counter", "compat"].iter().zip(&ratios) {
+        summarise(mode, ratios);
+    }
+}
+
+/// Every distinct cell once: data sets that share parameters count as one, as in the golden manifest.
+fn cells() -> Vec<(String, Corruption, Severity)> {
+    let mut cells = Vec::new();
+    let mut seen: Vec<(&str, [Corruption; 5])> = Vec::new();
+    for suite in Suite::names().iter().filter_map(|name| Suite::named(name)) {
+        for entry in suite.entries() {
+            let key = (entry.name, entry.levels.clone());
+            if seen.contains(&key) {
+                continue;
+            }
+            seen.push(key);
+            for severity in Severity::ALL {
+                let name = format!("{}/{}/{}", suite.name(), entry.name, severity.get());
+                cells.push((name, entry.at(severity).clone(), severity));
+            }
+        }
+    }
+    cells
+}
+
+fn median_ms(image: &Rgb8, kind: &Corruption, streams: impl Fn() -> Streams) -> f64 {
+    let mut scratch = Scratch::default();
+    let mut out = image.clone();
+    apply(kind, false, image, &mut streams(), &mut scratch, &mut out);
+    let (mut times, started) = (Vec::new(), Instant::now());
+    while times.len() < MIN_REPEATS || started.elapsed() < MIN_TIME {
+        let start = Instant::now();
+        apply(kind, false, image, &mut streams(), &mut scratch, std::hint::black_box(&mut out));
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn summarise(mode: &str, ratios: &[f64]) {
+    if ratios.is_empty() {
+        return;
+    }
+    let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
+    let worst = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let slower = ratios.iter().filter(|ratio| **ratio < 1.0).count();
+    println!("{mode}: {} cells, geometric mean {mean:.1} x, worst {worst:.2} x, {slower} slower", ratios.len());
+}
+
+fn read_peer(path: &str) -> BTreeMap<String, f64> {
+    let text = std::fs::read_to_string(path).expect("the peer file is readable");
+    serde_json::from_str(&text).expect("the peer file maps cell names to milliseconds")
+}
+
+/// Three parts ramp, one part noise, per channel; integers only, so the peer script makes the same bytes.
+fn input() -> Rgb8 {
+    let (mut state, mut values) = (12_345u32, Vec::new());
+    for y in 0..SIDE_PX {
+        for x in 0..SIDE_PX {
+            for ramp in [x * 255 / (SIDE_PX - 1), y * 255 / (SIDE_PX - 1), (x + y) * 255 / (2 * SIDE_PX - 2)] {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                values.push(((3 * ramp + (state >> 24)) / 4) as u8);
+            }
+        }
+    }
+    Rgb8::new(SIDE_PX, SIDE_PX, values).expect("the buffer has the size of the image")
+}

@@ -1,0 +1,349 @@
+//! A file that is not good weights gives its one message, before anything is computed.
+
+use std::{fs, path::Path};
+
+use safetensors::Dtype;
+use t3b::model::{
+    Checkpoint, ClipConfig, ModelError, ModelWarning, Role, TextBank,
+    checkpoint::{CheckpointSpec, MAX_LOGIT_SCALE},
+    layout::LOGIT_SCALE,
+    pair::PairReport,
+    prompts::Prompts,
+    random::{self, Seeds},
+    tower::TextTower,
+    vocabulary::Vocabulary,
+};
+
+#[path = "../support/bad_checkpoints.rs"]
+mod bad;
+
+const SEEDS: Seeds = Seeds { vision: 3, text: 5 };
+const MERGES: &[u8] = include_bytes!("../golden/clip/tiny_merges.txt");
+const MATRIX: &str = "visual_projection.weight";
+
+fn config() -> ClipConfig {
+    let golden: serde_json::Value = serde_json::from_str(include_str!("../golden/clip/tiny.json")).unwrap();
+    ClipConfig::from_hf_json(&golden["config"].to_string()).unwrap()
+}
+
+fn good() -> Vec<u8> {
+    random::safetensors(&config(), SEEDS).unwrap()
+}
+
+fn load(role: Role, file: &[u8]) -> Result<Checkpoint, ModelError> {
+    Checkpoint::from_bytes(role, config(), file, None)
+}
+
+fn folder_spec(folder: &Path) -> CheckpointSpec {
+    CheckpointSpec { path: folder.to_owned(), role: Role::Expert, architecture: None, sha256: None }
+}
+
+fn write_folder(folder: &Path) {
+    fs::write(folder.join("config.json"), config().to_hf_json()).unwrap();
+    fs::write(folder.join("model.safetensors"), good()).unwrap();
+    fs::write(folder.join("merges.txt"), MERGES).unwrap();
+}
+
+#[test]
+fn every_bad_file_has_its_message() {
+    let good = good();
+    let missing = ["text_projection.weight", "vision_model.embeddings.class_embedding"];
+    let cases: [(Vec<u8>, &str); 21] = [
+        (bad::empty(&good), "W002 length field is 8 bytes short"),
+        (bad::length_field_cut(&good), "W002 length field is 3 bytes short"),
+        (bad::header_cut(&good), "W002 header is 7 bytes short"),
+        (bad::data_cut(&good), "W002 data section is 12 bytes short"),
+        (bad::trailing(&good), "W002 data section has 4 trailing bytes"),
+        (
+            bad::absurd_header(&good),
+            "W003 not a safetensors file: header length 1152921504606846976, allowed 2 to 100000000",
+        ),
+        (bad::not_json(&good), "W003 not a safetensors file: header is not the JSON of tensors"),
+        (bad::pickle(&good), "W003 not a safetensors file: the bytes are a pickle"),
+        (
+            bad::zip(&good),
+            "W003 not a safetensors file: the bytes are a zip archive, as torch.save writes it",
+        ),
+        (bad::overflowing_shape(&good), "W003 not a safetensors file: the size of a tensor overflows"),
+        (
+            bad::overlap(&good),
+            "W003 not a safetensors file: tensor 'vision_model.post_layernorm.weight' overlaps another or leaves a gap",
+        ),
+        (bad::duplicate(&good), "W004 tensor 'text_projection.weight' appears twice"),
+        (
+            bad::without(&good, &missing),
+            "W005 expert lacks 2 tensors: text_projection.weight, vision_model.embeddings.class_embedding",
+        ),
+        (bad::with_extra(&good, "lora\u{1b}[31m"), r"W005 expert has unknown 1 tensor: lora\u{1b}[31m"),
+        (
+            bad::with_extra(&bad::without(&good, &[MATRIX]), "visual.proj"),
+            "W005 expert lacks 1 tensor: visual_projection.weight; has unknown 1 tensor: visual.proj",
+        ),
+        (
+            bad::transposed(&good, MATRIX),
+            "W006 'visual_projection.weight': expert [48,16] F32, architecture [16,48] F32, F16 or BF16",
+        ),
+        (
+            bad::retyped(&good, MATRIX, Dtype::F64),
+            "W006 'visual_projection.weight': expert [16,48] F64, architecture [16,48] F32, F16 or BF16",
+        ),
+        (
+            bad::non_finite(&good, MATRIX),
+            "W007 'visual_projection.weight' has 2 non-finite values, first at 3",
+        ),
+        (bad::without(&good, &[LOGIT_SCALE]), "W011 logit_scale is missing"),
+        (bad::scaled(&good, 100.0), "W011 logit_scale: found 100.0000, allowed at most 4.6512"),
+        (bad::scaled(&good, f32::NAN), "W007 'logit_scale' has 1 non-finite values, first at 0"),
+    ];
+    for (file, message) in cases {
+        assert_eq!(load(Role::Expert, &file).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn one_flipped_bit_is_not_the_pinned_file() {
+    let good = good();
+    let sha256 = load(Role::Expert, &good).unwrap().sha256().to_owned();
+    let pinned = |file: &[u8]| {
+        Checkpoint::from_bytes(Role::Expert, config(), file, Some(&sha256.to_uppercase())).map(|_| ())
+    };
+    pinned(&good).unwrap();
+    let error = pinned(&bad::flipped_bit(&good)).unwrap_err();
+    assert_eq!(error.code(), "W008");
+    assert!(error.message().starts_with("sha256 is ") && error.message().ends_with(&sha256.to_uppercase()));
+}
+
+#[test]
+fn a_report_names_the_checkpoint_and_says_what_to_do() {
+    let error = load(Role::Expert, &bad::data_cut(&good())).unwrap_err();
+    assert_eq!(
+        error.report(),
+        "error[W002] data section is 12 bytes short (in expert). hint: copy the file again and compare its sha256"
+    );
+    let openai = bad::with_extra(&bad::without(&good(), &[MATRIX]), "visual.proj");
+    assert!(load(Role::Expert, &openai).unwrap_err().hint().contains("open_clip"));
+}
+
+#[test]
+fn half_precision_is_widened_without_a_change() {
+    let good = good();
+    for (dtype, round) in [
+        (Dtype::F16, (|v| half::f16::from_f32(v).to_f32()) as fn(f32) -> f32),
+        (Dtype::BF16, |v| half::bf16::from_f32(v).to_f32()),
+    ] {
+        let checkpoint = load(Role::Expert, &bad::retyped(&good, MATRIX, dtype)).unwrap();
+        let values = |checkpoint: &Checkpoint| {
+            checkpoint.tensors()[MATRIX].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let wanted: Vec<f32> = values(&load(Role::Expert, &good).unwrap()).into_iter().map(round).collect();
+        assert_eq!(values(&checkpoint), wanted);
+        assert_eq!(checkpoint.file_dtype(MATRIX), Some(dtype));
+    }
+}
+
+#[test]
+fn a_folder_holds_weights_architecture_and_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let checkpoint = Checkpoint::load(&folder_spec(folder.path())).unwrap();
+    assert_eq!(checkpoint.config(), &config());
+    assert_eq!(Vocabulary::of(&checkpoint).unwrap().size(), 600);
+    assert!(
+        (checkpoint.logit_scale() - 100_f64.ln()).abs() < 1e-6 && checkpoint.logit_scale() < MAX_LOGIT_SCALE
+    );
+    let by_file = Checkpoint::load(&folder_spec(&folder.path().join("model.safetensors"))).unwrap();
+    assert_eq!(by_file.sha256(), checkpoint.sha256());
+
+    fs::remove_file(folder.path().join("merges.txt")).unwrap();
+    let checkpoint = Checkpoint::load(&folder_spec(folder.path())).unwrap();
+    assert_eq!(
+        Vocabulary::of(&checkpoint).unwrap_err().to_string(),
+        "W014 vocabulary: found 600 ids and no merges.txt, allowed merges.txt, or OpenAI's 49408 ids"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_weights_are_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let failing = |spec: &CheckpointSpec| Checkpoint::load(spec).unwrap_err().to_string();
+    let refused =
+        "W001 pickle-based checkpoints are refused; convert with 't3b convert' on a trusted machine";
+    assert_eq!(failing(&folder_spec(&folder.path().join("absent.PT"))), refused);
+
+    fs::write(folder.path().join("pytorch_model.bin"), b"\x80\x02.").unwrap();
+    assert_eq!(failing(&folder_spec(folder.path())), refused);
+    fs::remove_file(folder.path().join("pytorch_model.bin")).unwrap();
+    assert_eq!(failing(&folder_spec(folder.path())), "W012 cannot read 'config.json': entity not found");
+
+    write_folder(folder.path());
+    let weights = folder.path().join("model.safetensors");
+    let long = 200_000_000;
+    fs::File::options().write(true).open(&weights).unwrap().set_len(long).unwrap();
+    let message = failing(&folder_spec(folder.path()));
+    assert!(
+        message.starts_with("W002 'model.safetensors' has 200000000 bytes, allowed at most "),
+        "{message}"
+    );
+    fs::remove_file(&weights).unwrap();
+    fs::create_dir(&weights).unwrap();
+    assert_eq!(
+        failing(&folder_spec(folder.path())),
+        "W012 cannot read 'model.safetensors': invalid input parameter"
+    );
+}
+
+#[test]
+fn configurations_that_would_run_as_something_else_are_refused() {
+    let refused = |json: &str| ClipConfig::from_hf_json(json).unwrap_err().to_string();
+    let cases = [
+        ("[]", "config.json, found no object, allowed a JSON object"),
+        (r#"{"model_type":"siglip"}"#, r#"model_type, found \"siglip\", allowed clip"#),
+        (r#"{"text_config":7}"#, "text_config, found 7, allowed an object"),
+        (r#"{"projection_dim":0}"#, "projection_dim, found 0, allowed 1 to 32768"),
+        (
+            r#"{"vision_config":{"patch_size":15}}"#,
+            "vision_config.patch_size, found 15, allowed a divisor of 224",
+        ),
+        (
+            r#"{"vision_config":{"num_attention_heads":7}}"#,
+            "vision_config.num_attention_heads, found 7, allowed a divisor of 768",
+        ),
+        (
+            r#"{"text_config":{"hidden_act":"relu"}}"#,
+            r#"text_config.hidden_act, found \"relu\", allowed quick_gelu or gelu"#,
+        ),
+        (
+            r#"{"text_config":{"layer_norm_eps":1e-6}}"#,
+            "text_config.layer_norm_eps, found 1e-6, allowed 1e-5",
+        ),
+        (
+            r#"{"text_config":{"vocab_size":600}}"#,
+            "text_config.eos_token_id, found 49407 (default), allowed 599 (the last id) or 2",
+        ),
+    ];
+    for (json, message) in cases {
+        assert_eq!(refused(json), format!("W013 model configuration: {message}"));
+    }
+    let gelu = ClipConfig::from_hf_json(r#"{"text_config":{"hidden_act":"gelu"}}"#).unwrap();
+    let tensors = random::tensors(&config(), SEEDS).unwrap();
+    let small = ClipConfig {
+        text: t3b::model::config::TowerConfig { activation: gelu.text.activation, ..config().text },
+        ..config()
+    };
+    assert_eq!(
+        TextTower::new(&tensors, &small, &candle_core::Device::Cpu).unwrap_err().to_string(),
+        "W013 model configuration: text_config.hidden_act, found gelu, allowed quick_gelu, the one the reference tower has"
+    );
+}
+
+#[test]
+fn known_architectures_survive_config_json() {
+    for name in t3b::model::config::NAMES {
+        let config = ClipConfig::named(name).unwrap();
+        assert_eq!(ClipConfig::from_hf_json(&config.to_hf_json()).unwrap(), config);
+    }
+    let legacy = r#"{"projection_dim":768,"text_config":{"hidden_size":512},"text_config_dict":{"hidden_size":768,
+        "num_attention_heads":12,"intermediate_size":3072},"vision_config":{"hidden_size":1024,"patch_size":14,
+        "num_hidden_layers":24,"num_attention_heads":16,"intermediate_size":4096},"vision_config_dict":null}"#;
+    let large = ClipConfig::named("clip-vit-large-patch14").unwrap();
+    assert_eq!(ClipConfig::from_hf_json(legacy).unwrap(), large);
+}
+
+#[test]
+fn a_pair_tells_what_it_shares() {
+    let pretrained = load(Role::Pretrained, &good()).unwrap();
+    let same = PairReport::compare(&pretrained, &load(Role::Expert, &good()).unwrap()).unwrap();
+    assert_eq!(same.warnings(), [ModelWarning::SameFile]);
+    assert_eq!(
+        same.warnings()[0].to_string(),
+        "W009 pretrained and expert are the same file: JS = 0, λ constant"
+    );
+    assert!(same.differing().is_empty() && same.text_towers_equal());
+
+    let other_vision = random::safetensors(&config(), Seeds { vision: 4, ..SEEDS }).unwrap();
+    let report = PairReport::compare(&pretrained, &load(Role::Expert, &other_vision).unwrap()).unwrap();
+    assert!(report.warnings().is_empty() && report.text_towers_equal() && !report.logit_scales_differ());
+    assert!(report.differing().iter().all(|name| name.starts_with("vis")));
+    assert_eq!(report.differing().len() + report.identical().len(), pretrained.tensors().len());
+
+    let other_scale = load(Role::Expert, &bad::scaled(&bad::flipped_bit(&good()), 4.0)).unwrap();
+    let report = PairReport::compare(&pretrained, &other_scale).unwrap();
+    assert_eq!(report.differing(), [LOGIT_SCALE, MATRIX]);
+    assert!(report.logit_scales_differ());
+}
+
+#[test]
+fn a_pair_that_does_not_fit_lists_every_disagreement() {
+    let pretrained = load(Role::Pretrained, &good()).unwrap();
+    let halves =
+        bad::retyped(&bad::retyped(&good(), MATRIX, Dtype::F16), "text_projection.weight", Dtype::BF16);
+    let error = PairReport::compare(&pretrained, &load(Role::Expert, &halves).unwrap()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "W006 'text_projection.weight': pretrained [16,32] F32, expert [16,32] BF16; \
+         'visual_projection.weight': pretrained [16,48] F32, expert [16,48] F16"
+    );
+    let mut heads = config();
+    heads.vision.heads = 4;
+    let expert = Checkpoint::from_bytes(Role::Expert, heads, &good(), None).unwrap();
+    assert_eq!(
+        PairReport::compare(&pretrained, &expert).unwrap_err().to_string(),
+        "W006 'vision_config.num_attention_heads': pretrained 3, expert 4"
+    );
+    let mut deeper = config();
+    deeper.vision.layers = 4;
+    let file = random::safetensors(&deeper, SEEDS).unwrap();
+    let expert = Checkpoint::from_bytes(Role::Expert, deeper, &file, None).unwrap();
+    let message = PairReport::compare(&pretrained, &expert).unwrap_err().to_string();
+    assert!(
+        message.starts_with("W005 expert has unknown 16 tensors: vision_model.encoder.layers.3."),
+        "{message}"
+    );
+    assert!(message.ends_with("… and 8 more"), "{message}");
+}
+
+#[test]
+fn vocabularies_and_prompts_that_cannot_be_used_are_refused() {
+    let failing = |merges: &[u8], size| Vocabulary::from_merges(merges, size).unwrap_err().to_string();
+    assert_eq!(failing(MERGES, 700), "W014 vocabulary: found 86 merges, allowed 186 for 700 ids");
+    assert_eq!(failing(MERGES, 100), "W014 vocabulary: found 100 ids, allowed 514 to 65535");
+    assert_eq!(
+        failing(b"i n\nt h\n", 515),
+        "W014 vocabulary: found merges.txt without a version line, allowed '#version: 0.2' in line 1"
+    );
+    assert!(failing(b"#version: 0.2\nonly\n", 515).contains("joins no two known pieces"));
+
+    let prompts = |template: &str, name: &str| Prompts::new(&[template.to_owned()], &[name.to_owned()]);
+    assert_eq!(
+        prompts("a photo", "x").unwrap_err().to_string(),
+        "C001 prompt template 0: found 0 '{}', allowed one '{}'"
+    );
+    assert_eq!(
+        prompts("{} {}", "x").unwrap_err().to_string(),
+        "C001 prompt template 0: found 2 '{}', allowed one '{}'"
+    );
+    assert_eq!(
+        prompts("{}", " ").unwrap_err().to_string(),
+        "C001 class name 0: found nothing, allowed a name"
+    );
+    let marked =
+        prompts("{}", "cell <|endoftext|>").unwrap().tokenize(&Vocabulary::openai(), 77).unwrap_err();
+    assert_eq!(marked.to_string(), "C001 prompt: found a control marker, allowed plain words");
+}
+
+#[test]
+fn text_features_that_are_no_bank_are_refused() {
+    let bank = |rows: &[&[f32]], classes, width| {
+        let features = candle_core::Tensor::new(rows.to_vec(), &candle_core::Device::Cpu).unwrap();
+        TextBank::new(features, classes, width).map(|bank| bank.classes()).map_err(|error| error.to_string())
+    };
+    let unit: [&[f32]; 2] = [&[1.0, 0.0], &[0.6, 0.8]];
+    assert_eq!(bank(&unit, 2, 2), Ok(2));
+    assert_eq!(bank(&unit, 3, 2).unwrap_err(), "W010 text features: found 2 rows, allowed 3 (classes)");
+    assert_eq!(bank(&unit, 2, 4).unwrap_err(), "W010 text features: found width 2, allowed 4 (projection)");
+    assert_eq!(
+        bank(&[&[1.0, 0.0], &[0.6, 0.7]], 2, 2).unwrap_err(),
+        "W010 text features: found row 1 of length 0.9220, allowed 1"
+    );
+    assert!(bank(&[&[f32::NAN, 0.0]], 1, 2).is_err());
+}

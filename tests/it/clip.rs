@@ -1,0 +1,336 @@
+//! `model` computes what PyTorch computes: values in tests/golden/clip, made by make_golden.py there.
+
+use std::{collections::BTreeMap, path::Path};
+
+use candle_core::{Device, Tensor, Var};
+use serde::{Deserialize, de::DeserializeOwned};
+use t3b::model::{
+    Checkpoint, ClipConfig, Role, TextBank, ZeroShot,
+    checkpoint::CheckpointSpec,
+    layout,
+    normalize::Normalizer,
+    prompts::{Cut, Prompts},
+    random::{self, Seeds},
+    tower::{TextTower, VisionTower},
+    vocabulary::Vocabulary,
+};
+
+/// Allowed difference of a logit, relative to the largest of its model. Measured 6e-7 (tiny) and 1.7e-6 (ViT-B/32).
+const LOGITS_RELATIVE: f32 = 2e-5;
+/// Allowed difference of a component of a unit vector. Measured 2e-7.
+const FEATURES_ABSOLUTE: f32 = 1e-6;
+/// An image in a batch against the same image alone, in logits up to 30: matrix kernels differ by shape, so this is not
+/// bitwise. Measured 5e-6.
+const BATCH_ABSOLUTE: f32 = 2e-5;
+
+const TINY: &str = include_str!("../golden/clip/tiny.json");
+const TINY_MERGES: &[u8] = include_bytes!("../golden/clip/tiny_merges.txt");
+
+#[derive(Deserialize)]
+struct Golden {
+    #[serde(default)]
+    config: serde_json::Value,
+    #[serde(default)]
+    seeds: BTreeMap<String, u64>,
+    #[serde(default)]
+    tensors: BTreeMap<String, Vec<usize>>,
+    #[serde(default)]
+    folder: String,
+    template: String,
+    names: Vec<String>,
+    images: usize,
+    logit_scale: f64,
+    logits: Vec<Vec<f32>>,
+    image_features: Vec<Vec<f32>>,
+    text_features: Vec<Vec<f32>>,
+}
+
+impl Golden {
+    fn config(&self) -> ClipConfig {
+        ClipConfig::from_hf_json(&self.config.to_string()).unwrap()
+    }
+
+    fn seeds(&self) -> Seeds {
+        Seeds { vision: self.seeds["vision"], text: self.seeds["text"] }
+    }
+
+    fn model(&self, vocabulary: &Vocabulary) -> ZeroShot {
+        let tensors = random::tensors(&self.config(), self.seeds()).unwrap();
+        let scale = tensors[layout::LOGIT_SCALE].to_scalar::<f32>().unwrap();
+        self.model_of(&tensors, &self.config(), scale.into(), vocabulary)
+    }
+
+    fn model_of(
+        &self,
+        tensors: &BTreeMap<String, Tensor>,
+        config: &ClipConfig,
+        logit_scale: f64,
+        vocabulary: &Vocabulary,
+    ) -> ZeroShot {
+        let prompts = Prompts::new(std::slice::from_ref(&self.template), &self.names).unwrap();
+        let tokens = prompts.tokenize(vocabulary, config.context_tokens).unwrap();
+        let text = TextTower::new(tensors, config, &Device::Cpu).unwrap();
+        ZeroShot {
+            vision: VisionTower::new(tensors, config, &Device::Cpu).unwrap(),
+            bank: TextBank::encode(&text, &tokens).unwrap(),
+            logit_scale,
+        }
+    }
+
+    fn pixels(&self, config: &ClipConfig) -> Tensor {
+        let side = config.image_px;
+        Normalizer::new().batch(&noise(self.images * side * side * 3), side, &Device::Cpu).unwrap()
+    }
+
+    fn check(&self, model: &ZeroShot, config: &ClipConfig) {
+        let pixels = self.pixels(config);
+        let features = model.vision.features(&pixels).unwrap();
+        let worst = [
+            difference(model.bank.features(), &self.text_features),
+            difference(&features, &self.image_features),
+            difference(&model.logits(&pixels).unwrap(), &self.logits) / largest(&self.logits),
+        ];
+        println!(
+            "worst differences: text {:e}, image {:e}, logits {:e} (relative)",
+            worst[0], worst[1], worst[2]
+        );
+        assert!(worst[0] <= FEATURES_ABSOLUTE, "text features differ by {:e}", worst[0]);
+        assert!(worst[1] <= FEATURES_ABSOLUTE, "image features differ by {:e}", worst[1]);
+        assert!(worst[2] <= LOGITS_RELATIVE, "logits differ by {:e} of the largest", worst[2]);
+        assert!((model.logit_scale - self.logit_scale).abs() < 1e-7);
+    }
+}
+
+fn golden<T: DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).unwrap()
+}
+
+/// The bytes of `images` in make_golden.py.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..count).map(|_| byte()).collect()
+}
+
+/// Largest difference; the golden rows may hold only the first values of each.
+fn difference(found: &Tensor, golden: &[Vec<f32>]) -> f32 {
+    let found = found.to_vec2::<f32>().unwrap();
+    assert_eq!(found.len(), golden.len());
+    let pairs = found.iter().zip(golden).flat_map(|(found, golden)| {
+        assert!(!golden.is_empty() && found.len() >= golden.len());
+        found.iter().zip(golden)
+    });
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, |worst, d| if d > worst || d.is_nan() { d } else { worst })
+}
+
+fn largest(rows: &[Vec<f32>]) -> f32 {
+    rows.iter().flatten().fold(0.0, |most, value| value.abs().max(most))
+}
+
+fn tiny() -> (Golden, ClipConfig, ZeroShot) {
+    let golden: Golden = golden(TINY);
+    let config = golden.config();
+    let model = golden.model(&Vocabulary::from_merges(TINY_MERGES, config.vocab_size).unwrap());
+    (golden, config, model)
+}
+
+#[test]
+fn random_weights_are_those_of_the_generator_in_python() {
+    #[derive(Deserialize)]
+    struct First {
+        first_values: BTreeMap<String, Vec<f32>>,
+    }
+    let (tiny, config, _) = tiny();
+    let first: First = golden(include_str!("../golden/clip/random.json"));
+    for spec in layout::tensors(&config) {
+        let Some(wanted) = first.first_values.get(&spec.name) else { continue };
+        assert_eq!(random::values(&spec, tiny.seeds())[..wanted.len()], wanted[..], "{}", spec.name);
+    }
+}
+
+#[test]
+fn the_layout_is_that_of_transformers() {
+    let (golden, config, _) = tiny();
+    let ours: BTreeMap<String, Vec<usize>> =
+        layout::tensors(&config).into_iter().map(|spec| (spec.name, spec.shape)).collect();
+    assert_eq!(ours, golden.tensors);
+}
+
+#[test]
+fn logits_of_a_tiny_model_are_those_of_pytorch() {
+    let (golden, config, model) = tiny();
+    golden.check(&model, &config);
+}
+
+#[test]
+fn logits_of_vit_b_32_are_those_of_pytorch() {
+    let golden: Golden = golden(include_str!("../golden/clip/vit_b_32.json"));
+    assert_eq!(golden.config(), ClipConfig::named("openai/clip-vit-base-patch32").unwrap());
+    golden.check(&golden.model(&Vocabulary::openai()), &golden.config());
+}
+
+#[test]
+fn logits_of_checkpoint_folders_are_those_of_pytorch() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in root.join("tests/golden/clip").read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !(name.starts_with("folder_") && name.ends_with(".json")) {
+            continue;
+        }
+        println!("{name}");
+        let golden: Golden = golden(&std::fs::read_to_string(&path).unwrap());
+        let checkpoint = Checkpoint::load(&CheckpointSpec {
+            path: root.join(&golden.folder),
+            role: Role::Pretrained,
+            architecture: None,
+            sha256: None,
+        })
+        .unwrap();
+        let vocabulary = Vocabulary::of(&checkpoint).unwrap();
+        let config = checkpoint.config();
+        golden.check(
+            &golden.model_of(checkpoint.tensors(), config, checkpoint.logit_scale(), &vocabulary),
+            config,
+        );
+    }
+}
+
+#[test]
+fn a_batch_of_one_has_the_logits_of_the_image_in_a_batch() {
+    let (golden, config, model) = tiny();
+    let pixels = golden.pixels(&config);
+    let together = model.logits(&pixels).unwrap();
+    let mut worst = 0.0_f32;
+    for image in 0..golden.images {
+        let alone = model.logits(&pixels.narrow(0, image, 1).unwrap()).unwrap();
+        worst = worst.max(difference(&alone, &together.narrow(0, image, 1).unwrap().to_vec2().unwrap()));
+    }
+    println!("worst difference {worst:e}");
+    assert!(worst <= BATCH_ABSOLUTE, "{worst:e}");
+}
+
+#[test]
+fn a_tower_sees_weights_that_are_overwritten_in_place() {
+    let (golden, config, _) = tiny();
+    let first = random::tensors(&config, golden.seeds()).unwrap();
+    let second = random::tensors(&config, Seeds { vision: 1, text: 2 }).unwrap();
+    let storage: BTreeMap<String, Var> =
+        first.iter().map(|(name, tensor)| (name.clone(), Var::from_tensor(tensor).unwrap())).collect();
+    let shared = storage.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    let ids = Tensor::new(&[[598_u32, 5, 77, 599, 0]], &Device::Cpu).unwrap();
+    let pixels = golden.pixels(&config);
+
+    let vision = VisionTower::new(&shared, &config, &Device::Cpu).unwrap();
+    let text = TextTower::new(&shared, &config, &Device::Cpu).unwrap();
+    for weights in [&first, &second] {
+        storage.iter().for_each(|(name, var)| var.set(&weights[name]).unwrap());
+        let fresh = VisionTower::new(weights, &config, &Device::Cpu).unwrap().features(&pixels).unwrap();
+        assert_eq!(difference(&vision.features(&pixels).unwrap(), &fresh.to_vec2().unwrap()), 0.0);
+        let fresh = TextTower::new(weights, &config, &Device::Cpu).unwrap().features(&ids).unwrap();
+        assert_eq!(difference(&text.features(&ids).unwrap(), &fresh.to_vec2().unwrap()), 0.0);
+    }
+}
+
+#[test]
+fn bytes_are_normalised_as_the_processor_does_it() {
+    #[derive(Deserialize)]
+    struct Channels {
+        channels: Vec<Vec<f32>>,
+    }
+    let golden: Channels = golden(include_str!("../golden/clip/normalise.json"));
+    let normalizer = Normalizer::new();
+    for (channel, values) in golden.channels.iter().enumerate() {
+        for (byte, value) in values.iter().enumerate() {
+            assert_eq!(normalizer.value(channel, byte as u8), *value, "channel {channel}, byte {byte}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_laid_out_in_planes() {
+    let pixels: Vec<u8> = (0..2 * 2 * 2 * 3).collect();
+    let normalizer = Normalizer::new();
+    let batch = normalizer.batch(&pixels, 2, &Device::Cpu).unwrap();
+    assert_eq!(batch.dims(), [2, 3, 2, 2]);
+    let values = batch.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (place, value) in values.iter().enumerate() {
+        let (image, channel, pixel) = (place / 12, place / 4 % 3, place % 4);
+        assert_eq!(*value, normalizer.value(channel, pixels[image * 12 + pixel * 3 + channel]));
+    }
+}
+
+#[test]
+fn token_ids_are_those_of_transformers() {
+    #[derive(Deserialize)]
+    struct Cases {
+        cases: Vec<Case>,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        size: usize,
+        length: usize,
+        text: String,
+        ids: Vec<u32>,
+        uncut: usize,
+    }
+    let cases: Cases = golden(include_str!("../golden/clip/tokens.json"));
+    let openai = Vocabulary::openai();
+    let tiny = Vocabulary::from_merges(TINY_MERGES, 600).unwrap();
+    for case in cases.cases {
+        let vocabulary = if case.size == openai.size() { &openai } else { &tiny };
+        let found = vocabulary.encode(&case.text, case.length).unwrap();
+        assert_eq!(found.ids, case.ids, "{:?}", case.text);
+        assert_eq!(found.cut, case.uncut - case.ids.len(), "{:?}", case.text);
+    }
+}
+
+#[test]
+fn prompts_are_ordered_by_class_padded_and_their_truncation_is_told() {
+    let strings = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
+    let prompts = Prompts::new(&strings(&["a {}.", "{}"]), &strings(&["cat", &"dog ".repeat(10)])).unwrap();
+    assert_eq!(prompts.texts()[..2], ["a cat.", "cat"]);
+    let tokens = prompts.tokenize(&Vocabulary::openai(), 8).unwrap();
+    assert_eq!((tokens.rows(), tokens.classes(), tokens.width()), (4, 2, 8));
+    assert_eq!(tokens.ids()[..8], [49406, 320, 2368, 269, 49407, 0, 0, 0]);
+    let cut = |template, tokens| Cut { class: 1, template, tokens };
+    assert_eq!(tokens.cut(), [cut(0, 6), cut(1, 4)]);
+}
+
+#[test]
+fn several_templates_are_averaged_as_unit_vectors() {
+    let (golden, config, _) = tiny();
+    let tensors = random::tensors(&config, golden.seeds()).unwrap();
+    let tower = TextTower::new(&tensors, &config, &Device::Cpu).unwrap();
+    let vocabulary = Vocabulary::from_merges(TINY_MERGES, config.vocab_size).unwrap();
+    let bank = |templates: &[&str]| {
+        let templates: Vec<String> = templates.iter().map(|t| (*t).to_owned()).collect();
+        let tokens = Prompts::new(&templates, &golden.names).unwrap().tokenize(&vocabulary, 24).unwrap();
+        TextBank::encode(&tower, &tokens).unwrap().features().to_vec2::<f32>().unwrap()
+    };
+    let (one, two, both) = (bank(&["a {}"]), bank(&["my {}"]), bank(&["a {}", "my {}"]));
+    for ((one, two), both) in one.iter().zip(&two).zip(&both) {
+        let sum: Vec<f32> = one.iter().zip(two).map(|(a, b)| a + b).collect();
+        let length = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
+        assert!(sum.iter().zip(both).all(|(sum, both)| (sum / length - both).abs() < 1e-6));
+    }
+}
+
+#[test]
+fn padding_changes_no_text_feature() {
+    let (golden, config, model) = tiny();
+    let tensors = random::tensors(&config, golden.seeds()).unwrap();
+    let tower = TextTower::new(&tensors, &config, &Device::Cpu).unwrap();
+    let vocabulary = Vocabulary::from_merges(TINY_MERGES, config.vocab_size).unwrap();
+    for (class, name) in golden.names.iter().enumerate() {
+        let mut ids =
+            vocabulary.encode(&golden.template.replace("{}", name), config.context_tokens).unwrap().ids;
+        ids.resize(config.context_tokens, 0);
+        let padded = tower.features(&Tensor::new(ids, &Device::Cpu).unwrap().unsqueeze(0).unwrap()).unwrap();
+        let bank = model.bank.features().narrow(0, class, 1).unwrap();
+        assert!(difference(&padded, &bank.to_vec2().unwrap()) < FEATURES_ABSOLUTE);
+    }
+}
