@@ -76,6 +76,8 @@ fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
     let settings = spec.settings.clone();
     on_runtime(&settings, async {
         let output_root = spec.pipeline.output.root.clone();
+        // Opened before it is printed: a root with credentials in it is refused here.
+        let output = Root::open(&output_root, true, &settings.store)?;
         let job = Job::prepare(spec).await?;
         warn(&job);
         let run_id = job.run_id(request)?;
@@ -84,7 +86,6 @@ fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
         let signals = tokio::spawn(handle.follow_signals(settings.drain_deadline));
         let outcome = job.run(request, stop).await?;
         signals.abort();
-        let output = Root::open(&output_root, false, &settings.store)?;
         report(&outcome, &output, &output_root).await
     })
 }

@@ -8,6 +8,7 @@ const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// Natural logarithm of a positive, finite, normal number.
+#[inline]
 pub(super) fn ln(x: f64) -> f64 {
     debug_assert!(x >= f64::MIN_POSITIVE && x.is_finite(), "ln of {x}");
     // x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)).
@@ -30,7 +31,9 @@ pub(super) fn exp(x: f64) -> f64 {
     if x < -700.0 {
         return 0.0;
     }
-    let k = (x * std::f64::consts::LOG2_E).round();
+    // Adding 1.5 * 2^52 leaves no room for fraction bits, so the addition itself rounds.
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    let k = (x * std::f64::consts::LOG2_E + SHIFT) - SHIFT;
     let r = (x - k * LN2_HIGH) - k * LN2_LOW;
     let scale = f64::from_bits(((1023 + k as i64) as u64) << 52);
     scale * (1.0 + r * horner(r, &EXP_SERIES))

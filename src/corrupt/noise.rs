@@ -3,8 +3,9 @@
 //! Values are drawn in array order: row by row, pixel by pixel, channel fastest. Results are truncated, not
 //! rounded, as the reference casts to `uint8`.
 
-use super::rng::counter::Counter;
+use super::rng::counter::{BATCH, Counter};
 use super::rng::pcg64::Pcg64;
+use super::rng::ziggurat::Ziggurat;
 use super::streams::{Streams, StreamsInner};
 
 /// Adds normal noise of standard deviation `std` (fraction of full scale) to every value.
@@ -13,7 +14,15 @@ use super::streams::{Streams, StreamsInner};
 ///
 /// Reference: `GaussianNoise`.
 pub(super) fn gaussian(std: f64, image: &[u8], streams: &mut Streams, out: &mut [u8]) {
-    with_normals(image, streams, out, |f, g| f + std * g);
+    let scale = (255.0 * std) as f32;
+    match streams.inner() {
+        StreamsInner::Numpy(numpy) => {
+            with_normals(image, out, |g| numpy.legacy.normals(g), |f, g| to_level(f + std * g));
+        }
+        StreamsInner::Counter(counter) => {
+            counter_normals(image, counter, out, |value, g| value + scale * g);
+        }
+    }
 }
 
 /// Multiplies every value by `1 + std * g`, with `g` standard normal.
@@ -22,7 +31,14 @@ pub(super) fn gaussian(std: f64, image: &[u8], streams: &mut Streams, out: &mut 
 ///
 /// Reference: `SpeckleNoise`.
 pub(super) fn speckle(std: f64, image: &[u8], streams: &mut Streams, out: &mut [u8]) {
-    with_normals(image, streams, out, |f, g| f + f * (std * g));
+    match streams.inner() {
+        StreamsInner::Numpy(numpy) => {
+            with_normals(image, out, |g| numpy.legacy.normals(g), |f, g| to_level(f + f * (std * g)));
+        }
+        StreamsInner::Counter(counter) => {
+            counter_normals(image, counter, out, |value, g| value + value * (std as f32 * g));
+        }
+    }
 }
 
 /// Sets a share `amount` of all values to 0 or 255 with equal chance, each channel on its own.
@@ -51,25 +67,44 @@ fn impulse_sequential(amount: f64, image: &[u8], flips: &mut Pcg64, out: &mut [u
 
 fn impulse_counter(amount: f64, image: &[u8], counter: &mut Counter, out: &mut [u8]) {
     // Given that a draw is below the first threshold, it is below the second with chance one half.
-    let flip_below = (amount * 4_294_967_296.0) as u64;
+    let flip_below = (amount * f64::from(1u32 << 31)) as u32;
     let salt_below = flip_below / 2;
-    for (to, &from) in out.iter_mut().zip(image) {
-        let draw = u64::from(counter.next_u32());
-        *to = if draw < flip_below { u8::from(draw < salt_below) * 255 } else { from };
+    for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
+        for ((to, &from), &word) in to.iter_mut().zip(from).zip(counter.next_batch()) {
+            let draw = word >> 1;
+            let extreme = if draw < salt_below { 255 } else { 0 };
+            *to = if draw < flip_below { extreme } else { from };
+        }
     }
 }
 
-fn with_normals(image: &[u8], streams: &mut Streams, out: &mut [u8], formula: impl Fn(f64, f64) -> f64) {
-    let level = |value: u8, g: f64| to_level(formula(f64::from(value) / 255.0, g));
-    match streams.inner() {
-        StreamsInner::Numpy(numpy) => map(image, out, |value| level(value, numpy.legacy.normal())),
-        StreamsInner::Counter(counter) => map(image, out, |value| level(value, counter.normal())),
+/// As the reference computes: in double precision, from fractions of full scale.
+fn with_normals(
+    image: &[u8],
+    out: &mut [u8],
+    mut normals: impl FnMut(&mut [f64]),
+    level: impl Fn(f64, f64) -> u8,
+) {
+    let fractions: [f64; 256] = std::array::from_fn(|v| v as f64 / 255.0);
+    let mut batch = [0.0; BATCH];
+    for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
+        let batch = &mut batch[..to.len()];
+        normals(batch);
+        for ((to, &from), &g) in to.iter_mut().zip(from).zip(batch.iter()) {
+            *to = level(fractions[usize::from(from)], g);
+        }
     }
 }
 
-fn map(image: &[u8], out: &mut [u8], mut change: impl FnMut(u8) -> u8) {
-    for (to, &from) in out.iter_mut().zip(image) {
-        *to = change(from);
+/// The same law in single precision and units of levels.
+fn counter_normals(image: &[u8], counter: &mut Counter, out: &mut [u8], noisy: impl Fn(f32, f32) -> f32) {
+    let ziggurat = Ziggurat::get();
+    let mut batch = [0.0f32; BATCH];
+    for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
+        ziggurat.normals(counter, &mut batch);
+        for ((to, &from), &g) in to.iter_mut().zip(from).zip(&batch) {
+            *to = noisy(f32::from(from), g).clamp(0.0, 255.0) as u8;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::math::exp;
 use super::noise::to_level;
 use super::rng::alias::Alias;
+use super::rng::counter::BATCH;
 use super::rng::legacy::Legacy;
 use super::rng::poisson::Poisson;
 use super::streams::{Streams, StreamsInner};
@@ -28,8 +29,10 @@ pub(super) fn shot(photons: f64, image: &[u8], streams: &mut Streams, tables: &m
         }
         StreamsInner::Counter(counter) => {
             let laws = find(&mut tables.counter, photons, |value| level_law(value, photons));
-            for (to, &from) in out.iter_mut().zip(image) {
-                *to = laws[usize::from(from)].draw(counter.next_u32());
+            for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
+                for ((to, &from), &bits) in to.iter_mut().zip(from).zip(counter.next_batch()) {
+                    *to = laws[usize::from(from)].draw(bits);
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ mod png;
 pub mod resize;
 mod simd;
 
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 
 use crate::pixels::Rgb8;
 use error::Fault;
@@ -44,10 +44,11 @@ struct Header {
 ///
 /// Includes the RGB result and the decoder's working buffers, not `bytes` itself. `None` when the header cannot be
 /// read or the format is not decoded; `decode` then fails without a large allocation. The declared size is not
-/// compared with any limit here.
+/// compared with any limit here, and nothing is allocated for it.
 #[must_use]
 pub fn decoded_bytes(bytes: &[u8]) -> Option<u64> {
-    read_header(bytes, Format::sniff(bytes)).ok().map(|header| header.peak_bytes)
+    let format = Format::sniff(bytes);
+    guarded(format, || read_header(bytes, format)).ok().map(|header| header.peak_bytes)
 }
 
 /// Decodes one object into 8-bit RGB.
@@ -61,21 +62,13 @@ pub fn decoded_bytes(bytes: &[u8]) -> Option<u64> {
 /// Reference: `PIL.Image.open(f).convert("RGB")`, but with damage refused instead of patched.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, DecodeError> {
     let format = Format::sniff(bytes);
-    if bytes.is_empty() {
-        let fault = Fault::new(Reason::EmptyObject, "0 bytes");
-        return Err(DecodeError::new(fault, format, None));
-    }
-    let mut declared_px = None;
-    let header = match catch_unwind(|| read_header(bytes, format)) {
-        Ok(Ok(header)) => header,
-        Ok(Err(fault)) => return Err(DecodeError::new(fault, format, declared_px)),
-        Err(_) => return Err(DecodeError::new(panic_fault(format), format, declared_px)),
-    };
-    declared_px = Some((header.width_px, header.height_px));
-    let decoded = limits.check(header.width_px, header.height_px).and_then(|()| {
-        catch_unwind(|| decode_as(bytes, format)).unwrap_or_else(|_| Err(panic_fault(format)))
-    });
-    decoded.map_err(|fault| DecodeError::new(fault, format, declared_px))
+    let header = guarded(format, || read_header(bytes, format))
+        .map_err(|fault| DecodeError::new(fault, format, None))?;
+    let declared_px = (header.width_px, header.height_px);
+    limits
+        .check(header.width_px, header.height_px)
+        .and_then(|()| guarded(format, || decode_as(bytes, format)))
+        .map_err(|fault| DecodeError::new(fault, format, Some(declared_px)))
 }
 
 fn read_header(bytes: &[u8], format: Format) -> Result<Header, Fault> {
@@ -96,11 +89,34 @@ fn decode_as(bytes: &[u8], format: Format) -> Result<Rgb8, Fault> {
 
 fn refusal(bytes: &[u8], format: Format) -> Fault {
     match frames::count(bytes, format) {
+        _ if bytes.is_empty() => Fault::new(Reason::EmptyObject, "0 bytes"),
         Some(n_frames) if n_frames > 1 => frames::fault(n_frames),
         _ => Fault::new(Reason::UnsupportedFormat, format!("found {}, allowed png, jpeg", format.name())),
     }
 }
 
-fn panic_fault(format: Format) -> Fault {
-    Fault::new(Reason::DecoderPanic, format!("the {} decoder panicked", format.name()))
+/// Turns a panic of a decoder into a fault: one object's bug must not take the others with it.
+fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T, Fault> + UnwindSafe) -> Result<T, Fault> {
+    catch_unwind(work).unwrap_or_else(|_| {
+        Err(Fault::new(Reason::DecoderPanic, format!("the {} decoder panicked", format.name())))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_inside_a_decoder_is_a_reason() {
+        let fault = guarded::<()>(Format::Png, || panic!("patient DOE^JOHN")).expect_err("it panics");
+        let error = DecodeError::new(fault, Format::Png, None);
+        assert_eq!(error.reason, Reason::DecoderPanic);
+        assert_eq!(error.to_string(), "decoder_panic (png): the png decoder panicked");
+    }
+
+    #[test]
+    fn codes_are_distinct() {
+        let codes: std::collections::HashSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+    }
 }

@@ -36,7 +36,11 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
     // Decoded to at most 4 bytes a pixel, then copied to 3; grey and RGB without transparency stay below.
     let decoded = pixels.saturating_mul(if color_type == 0 { 2 } else { 4 });
     let rows = u64::from(width_px) * u64::from(bit_depth.max(8)) / 8 * 4 * 3;
-    Ok(Header { width_px, height_px, peak_bytes: decoded.saturating_add(pixels.saturating_mul(3)).saturating_add(rows) })
+    Ok(Header {
+        width_px,
+        height_px,
+        peak_bytes: decoded.saturating_add(pixels.saturating_mul(3)).saturating_add(rows),
+    })
 }
 
 /// Walks every chunk to the end of `IEND` and returns the number of frames that `acTL` declares, else 1.
@@ -72,7 +76,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
     reader.finish().map_err(fault)?;
     let n_pixels = frame.width as usize * frame.height as usize;
     let rgb = to_rgb(samples, frame.color_type, n_pixels)?;
-    Rgb8::new(frame.width, frame.height, rgb).ok_or_else(|| Fault::corrupt("sample count differs from the header"))
+    Rgb8::new(frame.width, frame.height, rgb)
+        .ok_or_else(|| Fault::corrupt("sample count differs from the header"))
 }
 
 fn to_rgb(samples: Vec<u8>, color_type: ColorType, n_pixels: usize) -> Result<Vec<u8>, Fault> {

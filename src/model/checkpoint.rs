@@ -111,9 +111,9 @@ impl Checkpoint {
     /// files are ignored.
     ///
     /// # Errors
-    /// In this order: `W002`, `W003`, `W004` for the container; `W008` when `pin` (hex) is given and not the sha256 of
-    /// `file`; `W011` without a `logit_scale`; `W005` for other missing and unknown tensors; `W006` for shapes and dtypes,
-    /// all of them; `W007` for values; `W011` for a temperature above [`MAX_LOGIT_SCALE`].
+    /// In this order: `W002`, `W003`, `W004` for the container; `W011` without a `logit_scale`; `W005` for other missing and
+    /// unknown tensors; `W006` for shapes and dtypes, all of them; `W008` when `pin` (hex) is given and not the sha256 of
+    /// `file`; `W007` for values; `W011` for a temperature above [`MAX_LOGIT_SCALE`].
     pub fn from_bytes(
         role: Role,
         config: ClipConfig,
@@ -122,12 +122,13 @@ impl Checkpoint {
     ) -> Result<Self, ModelError> {
         let fault = |fault| ModelError::of(role, fault);
         let header = header::read(file).map_err(fault)?;
+        let wanted = layout::tensors(&config);
+        let entries = matched(role, &wanted, &header).map_err(fault)?;
+        // The header is checked first because that takes microseconds and a sha256 a second or more.
         let sha256 = hex::encode(Sha256::digest(file));
         if let Some(pinned) = pin.filter(|pin| !pin.eq_ignore_ascii_case(&sha256)) {
             return Err(fault(Fault::Sha256 { found: sha256, pinned: pinned.to_owned() }));
         }
-        let wanted = layout::tensors(&config);
-        let entries = matched(role, &wanted, &header).map_err(fault)?;
         let values = widened(&wanted, &entries, &file[header.data_start..]).map_err(fault)?;
         let logit_scale = checked_scale(&wanted, &values).map_err(fault)?;
 

@@ -59,7 +59,7 @@ pub enum Fault {
     Disagree(Vec<Disagreement>),
     /// `W007`: values that are NaN or infinite.
     #[error(
-        "'{}' has {count} non-finite values, first at {first}{}", shown(.name),
+        "'{}' has {count} non-finite value{}, first at {first}{}", shown(.name), if *.count == 1 { "" } else { "s" },
         if *.other_tensors > 0 { format!(" (and {other_tensors} more tensors)") } else { String::new() }
     )]
     NonFinite {
@@ -160,15 +160,14 @@ fn listed(mut items: impl ExactSizeIterator<Item = String>, separator: &str) -> 
 }
 
 fn names_line(owner: &str, missing: &[String], unknown: &[String]) -> String {
-    let part = |verb: &str, names: &[String]| {
-        let plural = if names.len() == 1 { "" } else { "s" };
-        format!("{verb} {} tensor{plural}: {}", names.len(), listed(names.iter().map(|n| shown(n)), ", "))
+    let part = |names: &[String], verb: &str, kind: &str| {
+        let tensors = if names.len() == 1 { "tensor" } else { "tensors" };
+        let list = listed(names.iter().map(|name| shown(name)), ", ");
+        format!("{verb} {} {kind}{tensors}: {list}", names.len())
     };
-    match (missing.is_empty(), unknown.is_empty()) {
-        (false, false) => format!("{owner} {}; {}", part("lacks", missing), part("has unknown", unknown)),
-        (true, _) => format!("{owner} {}", part("has unknown", unknown)),
-        (false, true) => format!("{owner} {}", part("lacks", missing)),
-    }
+    let lacks = (!missing.is_empty()).then(|| part(missing, "lacks", ""));
+    let has = (!unknown.is_empty()).then(|| part(unknown, "has", "unknown "));
+    format!("{owner} {}", lacks.into_iter().chain(has).collect::<Vec<_>>().join("; "))
 }
 
 fn scale_line(value: &Option<f64>) -> String {

@@ -79,7 +79,7 @@ impl Prompts {
     /// Token ids of every text, at most `context_tokens` each.
     ///
     /// # Errors
-    /// `C001` for a text with a control marker.
+    /// `C001` for a text that [`Vocabulary::encode`] refuses.
     ///
     /// # Panics
     /// When `context_tokens` is below 2.

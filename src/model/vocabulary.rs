@@ -18,6 +18,9 @@ const IDS_WITHOUT_MERGES: usize = 514;
 /// Markers that one or the other tokenizer turns into control tokens; in a prompt they would move the pooled token.
 const MARKERS: [&str; 4] = ["<|startoftext|>", "<|endoftext|>", "<start_of_text>", "<end_of_text>"];
 
+/// Accents that stand behind their letter. The reference composes them first (NFC), so its ids would be others.
+const COMBINING: std::ops::RangeInclusive<char> = '\u{300}'..='\u{36f}';
+
 /// A byte-pair vocabulary of a known size, whose last id is end-of-text.
 pub struct Vocabulary {
     tokenizer: Tokenizer,
@@ -99,10 +102,10 @@ impl Vocabulary {
     /// Ids of `text`, lower-cased, cut so that start, text and end fit `max_tokens`.
     ///
     /// Equal to `transformers.CLIPTokenizer(text, truncation=True, max_length=max_tokens)` for text in Unicode's composed
-    /// form (NFC); text in another form is not composed here.
+    /// form (NFC).
     ///
     /// # Errors
-    /// `C001` for a text that holds a control marker such as `<|endoftext|>`.
+    /// `C001` for a text that holds a control marker such as `<|endoftext|>` or a combining accent.
     ///
     /// # Panics
     /// When `max_tokens` is below 2.
@@ -111,8 +114,10 @@ impl Vocabulary {
         // Letter by letter, as the reference does it: `str::to_lowercase` treats a final sigma as a different letter.
         let lower: String = text.chars().flat_map(char::to_lowercase).collect();
         if MARKERS.iter().any(|marker| lower.contains(marker)) {
-            let (found, allowed) = ("a control marker".to_owned(), "plain words".to_owned());
-            return Err(Fault::Prompt { field: "prompt".to_owned(), found, allowed }.into());
+            return Err(unusable("a control marker", "plain words"));
+        }
+        if text.chars().any(|letter| COMBINING.contains(&letter)) {
+            return Err(unusable("a combining accent", "composed letters (Unicode NFC)"));
         }
         let mut tokens = vec![self.tokenizer.start_of_text()];
         self.tokenizer.encode(&lower, &mut tokens);
@@ -127,6 +132,10 @@ impl fmt::Debug for Vocabulary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vocabulary").field("size", &self.size).finish_non_exhaustive()
     }
+}
+
+fn unusable(found: &str, allowed: &str) -> ModelError {
+    Fault::Prompt { field: "prompt".to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }.into()
 }
 
 fn refused(found: &str, allowed: &str) -> ModelError {

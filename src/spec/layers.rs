@@ -50,7 +50,7 @@ pub struct Effective {
 
 /// Flattened layers of one kind of settings, with the problems found so far.
 #[derive(Debug)]
-pub struct Reader {
+pub(super) struct Reader {
     values: BTreeMap<String, (Value, Origin)>,
     known: BTreeSet<String>,
     problems: Vec<Problem>,
@@ -59,7 +59,7 @@ pub struct Reader {
 impl Reader {
     /// Lays `layers` over each other, the last winning, key by key.
     #[must_use]
-    pub fn new(layers: Vec<(Origin, Table)>) -> Self {
+    pub(super) fn new(layers: Vec<(Origin, Table)>) -> Self {
         let mut values = BTreeMap::new();
         for (origin, table) in layers {
             flatten("", table, &mut |key, value| {
@@ -70,14 +70,8 @@ impl Reader {
     }
 
     /// Records a problem of the caller's own.
-    pub fn problem(&mut self, problem: Problem) {
+    pub(super) fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
-    }
-
-    /// Whether any layer sets `key`.
-    #[must_use]
-    pub fn is_set(&self, key: &str) -> bool {
-        self.values.contains_key(key)
     }
 
     fn take(&mut self, key: &str) -> Option<(Value, Origin)> {
@@ -114,18 +108,18 @@ impl Reader {
     }
 
     /// An optional text.
-    pub fn opt_text(&mut self, key: &str) -> Option<String> {
+    pub(super) fn opt_text(&mut self, key: &str) -> Option<String> {
         self.typed(key, "a text", |v| v.as_str().map(str::to_owned))
     }
 
     /// A text that must be there; empty after a problem.
-    pub fn text(&mut self, key: &str) -> String {
+    pub(super) fn text(&mut self, key: &str) -> String {
         let value = self.opt_text(key);
         self.required(key, value, String::new())
     }
 
     /// One of `names`; the first after a problem.
-    pub fn choice(&mut self, key: &str, names: &[&str]) -> String {
+    pub(super) fn choice(&mut self, key: &str, names: &[&str]) -> String {
         let allowed = names.join(" | ");
         let value = self
             .typed(key, &allowed, |v| v.as_str().filter(|text| names.contains(text)).map(str::to_owned));
@@ -133,13 +127,13 @@ impl Reader {
     }
 
     /// A switch.
-    pub fn switch(&mut self, key: &str) -> bool {
+    pub(super) fn switch(&mut self, key: &str) -> bool {
         let value = self.typed(key, "true | false", Value::as_bool);
         self.required(key, value, false)
     }
 
     /// A whole number in `range`; its lower end after a problem.
-    pub fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> u64 {
+    pub(super) fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> u64 {
         let allowed = format!("{}..={}", range.start(), range.end());
         let value = self
             .typed(key, &allowed, |v| v.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n)));
@@ -147,21 +141,21 @@ impl Reader {
     }
 
     /// A finite number in `range`; its lower end after a problem.
-    pub fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> f64 {
+    pub(super) fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> f64 {
         let allowed = format!("a finite number in {}..={}", range.start(), range.end());
         let value = self.typed(key, &allowed, |v| as_number(v).filter(|n| range.contains(n)));
         self.required(key, value, *range.start())
     }
 
     /// An optional list of texts.
-    pub fn opt_texts(&mut self, key: &str) -> Option<Vec<String>> {
+    pub(super) fn opt_texts(&mut self, key: &str) -> Option<Vec<String>> {
         self.typed(key, "a list of texts", |v| {
             v.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
         })
     }
 
     /// A list of whole numbers, each in `range`; empty after a problem.
-    pub fn wholes(&mut self, key: &str, range: RangeInclusive<u64>) -> Vec<u64> {
+    pub(super) fn wholes(&mut self, key: &str, range: RangeInclusive<u64>) -> Vec<u64> {
         let allowed = format!("a list of numbers in {}..={}", range.start(), range.end());
         let value = self.typed(key, &allowed, |v| {
             let items = v.as_array()?.iter();
@@ -174,7 +168,7 @@ impl Reader {
     ///
     /// # Errors
     /// All problems recorded while reading, then one per unknown key.
-    pub fn finish(mut self) -> Result<Vec<Effective>, Vec<Problem>> {
+    pub(super) fn finish(mut self) -> Result<Vec<Effective>, Vec<Problem>> {
         let unknown = self.values.iter().filter(|(key, _)| !self.known.contains(*key));
         let unknown: Vec<Problem> = unknown.map(|(key, (_, origin))| self.unknown(key, origin)).collect();
         self.problems.extend(unknown);
@@ -203,7 +197,7 @@ pub fn env_name(key: &str) -> String {
 
 /// Reads `text` as a TOML value, or as a plain text when it is none.
 #[must_use]
-pub fn parse_scalar(text: &str) -> Value {
+pub(super) fn parse_scalar(text: &str) -> Value {
     let table = format!("value = {text}").parse::<Table>();
     let parsed = table.ok().and_then(|mut table| table.remove("value"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
@@ -211,7 +205,7 @@ pub fn parse_scalar(text: &str) -> Value {
 
 /// A table that holds `value` under the dotted `key`.
 #[must_use]
-pub fn nested(key: &str, value: Value) -> Table {
+pub(super) fn nested(key: &str, value: Value) -> Table {
     let (head, rest) = key.split_once('.').map_or((key, None), |(head, rest)| (head, Some(rest)));
     let inner = rest.map_or(value.clone(), |rest| Value::Table(nested(rest, value)));
     Table::from_iter([(head.to_owned(), inner)])

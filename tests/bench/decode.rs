@@ -18,8 +18,11 @@ const N_ROUNDS: usize = 5;
 
 fn main() {
     let folder = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let root = folder.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    for (name, pattern) in [("png crops", "bccd/test"), ("jpeg crops", "bccd/train"), ("jpeg smears", "bccd_smears")] {
+    let root =
+        folder.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    for (name, pattern) in
+        [("png crops", "bccd/test"), ("jpeg crops", "bccd/train"), ("jpeg smears", "bccd_smears")]
+    {
         let objects = read_all(&root.join(pattern));
         if objects.is_empty() {
             println!("{name}: skipped, no files under {pattern}");

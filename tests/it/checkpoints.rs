@@ -1,16 +1,16 @@
 //! A file that is not good weights gives its one message, before anything is computed.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may stop a test as its body may")]
+
 use std::{fs, path::Path};
 
 use safetensors::Dtype;
 use t3b::model::{
-    Checkpoint, ClipConfig, ModelError, ModelWarning, Role, TextBank,
+    Checkpoint, ClipConfig, ModelError, ModelWarning, Role,
     checkpoint::{CheckpointSpec, MAX_LOGIT_SCALE},
     layout::LOGIT_SCALE,
     pair::PairReport,
-    prompts::Prompts,
     random::{self, Seeds},
-    tower::TextTower,
     vocabulary::Vocabulary,
 };
 
@@ -74,10 +74,10 @@ fn every_bad_file_has_its_message() {
             bad::without(&good, &missing),
             "W005 expert lacks 2 tensors: text_projection.weight, vision_model.embeddings.class_embedding",
         ),
-        (bad::with_extra(&good, "lora\u{1b}[31m"), r"W005 expert has unknown 1 tensor: lora\u{1b}[31m"),
+        (bad::with_extra(&good, "lora\u{1b}[31m"), r"W005 expert has 1 unknown tensor: lora\u{1b}[31m"),
         (
             bad::with_extra(&bad::without(&good, &[MATRIX]), "visual.proj"),
-            "W005 expert lacks 1 tensor: visual_projection.weight; has unknown 1 tensor: visual.proj",
+            "W005 expert lacks 1 tensor: visual_projection.weight; has 1 unknown tensor: visual.proj",
         ),
         (
             bad::transposed(&good, MATRIX),
@@ -93,7 +93,7 @@ fn every_bad_file_has_its_message() {
         ),
         (bad::without(&good, &[LOGIT_SCALE]), "W011 logit_scale is missing"),
         (bad::scaled(&good, 100.0), "W011 logit_scale: found 100.0000, allowed at most 4.6512"),
-        (bad::scaled(&good, f32::NAN), "W007 'logit_scale' has 1 non-finite values, first at 0"),
+        (bad::scaled(&good, f32::NAN), "W007 'logit_scale' has 1 non-finite value, first at 0"),
     ];
     for (file, message) in cases {
         assert_eq!(load(Role::Expert, &file).unwrap_err().to_string(), message);
@@ -193,63 +193,6 @@ fn files_that_cannot_be_weights_are_not_opened() {
 }
 
 #[test]
-fn configurations_that_would_run_as_something_else_are_refused() {
-    let refused = |json: &str| ClipConfig::from_hf_json(json).unwrap_err().to_string();
-    let cases = [
-        ("[]", "config.json, found no object, allowed a JSON object"),
-        (r#"{"model_type":"siglip"}"#, r#"model_type, found \"siglip\", allowed clip"#),
-        (r#"{"text_config":7}"#, "text_config, found 7, allowed an object"),
-        (r#"{"projection_dim":0}"#, "projection_dim, found 0, allowed 1 to 32768"),
-        (
-            r#"{"vision_config":{"patch_size":15}}"#,
-            "vision_config.patch_size, found 15, allowed a divisor of 224",
-        ),
-        (
-            r#"{"vision_config":{"num_attention_heads":7}}"#,
-            "vision_config.num_attention_heads, found 7, allowed a divisor of 768",
-        ),
-        (
-            r#"{"text_config":{"hidden_act":"relu"}}"#,
-            r#"text_config.hidden_act, found \"relu\", allowed quick_gelu or gelu"#,
-        ),
-        (
-            r#"{"text_config":{"layer_norm_eps":1e-6}}"#,
-            "text_config.layer_norm_eps, found 1e-6, allowed 1e-5",
-        ),
-        (
-            r#"{"text_config":{"vocab_size":600}}"#,
-            "text_config.eos_token_id, found 49407 (default), allowed 599 (the last id) or 2",
-        ),
-    ];
-    for (json, message) in cases {
-        assert_eq!(refused(json), format!("W013 model configuration: {message}"));
-    }
-    let gelu = ClipConfig::from_hf_json(r#"{"text_config":{"hidden_act":"gelu"}}"#).unwrap();
-    let tensors = random::tensors(&config(), SEEDS).unwrap();
-    let small = ClipConfig {
-        text: t3b::model::config::TowerConfig { activation: gelu.text.activation, ..config().text },
-        ..config()
-    };
-    assert_eq!(
-        TextTower::new(&tensors, &small, &candle_core::Device::Cpu).unwrap_err().to_string(),
-        "W013 model configuration: text_config.hidden_act, found gelu, allowed quick_gelu, the one the reference tower has"
-    );
-}
-
-#[test]
-fn known_architectures_survive_config_json() {
-    for name in t3b::model::config::NAMES {
-        let config = ClipConfig::named(name).unwrap();
-        assert_eq!(ClipConfig::from_hf_json(&config.to_hf_json()).unwrap(), config);
-    }
-    let legacy = r#"{"projection_dim":768,"text_config":{"hidden_size":512},"text_config_dict":{"hidden_size":768,
-        "num_attention_heads":12,"intermediate_size":3072},"vision_config":{"hidden_size":1024,"patch_size":14,
-        "num_hidden_layers":24,"num_attention_heads":16,"intermediate_size":4096},"vision_config_dict":null}"#;
-    let large = ClipConfig::named("clip-vit-large-patch14").unwrap();
-    assert_eq!(ClipConfig::from_hf_json(legacy).unwrap(), large);
-}
-
-#[test]
 fn a_pair_tells_what_it_shares() {
     let pretrained = load(Role::Pretrained, &good()).unwrap();
     let same = PairReport::compare(&pretrained, &load(Role::Expert, &good()).unwrap()).unwrap();
@@ -296,54 +239,8 @@ fn a_pair_that_does_not_fit_lists_every_disagreement() {
     let expert = Checkpoint::from_bytes(Role::Expert, deeper, &file, None).unwrap();
     let message = PairReport::compare(&pretrained, &expert).unwrap_err().to_string();
     assert!(
-        message.starts_with("W005 expert has unknown 16 tensors: vision_model.encoder.layers.3."),
+        message.starts_with("W005 expert has 16 unknown tensors: vision_model.encoder.layers.3."),
         "{message}"
     );
     assert!(message.ends_with("… and 8 more"), "{message}");
-}
-
-#[test]
-fn vocabularies_and_prompts_that_cannot_be_used_are_refused() {
-    let failing = |merges: &[u8], size| Vocabulary::from_merges(merges, size).unwrap_err().to_string();
-    assert_eq!(failing(MERGES, 700), "W014 vocabulary: found 86 merges, allowed 186 for 700 ids");
-    assert_eq!(failing(MERGES, 100), "W014 vocabulary: found 100 ids, allowed 514 to 65535");
-    assert_eq!(
-        failing(b"i n\nt h\n", 515),
-        "W014 vocabulary: found merges.txt without a version line, allowed '#version: 0.2' in line 1"
-    );
-    assert!(failing(b"#version: 0.2\nonly\n", 515).contains("joins no two known pieces"));
-
-    let prompts = |template: &str, name: &str| Prompts::new(&[template.to_owned()], &[name.to_owned()]);
-    assert_eq!(
-        prompts("a photo", "x").unwrap_err().to_string(),
-        "C001 prompt template 0: found 0 '{}', allowed one '{}'"
-    );
-    assert_eq!(
-        prompts("{} {}", "x").unwrap_err().to_string(),
-        "C001 prompt template 0: found 2 '{}', allowed one '{}'"
-    );
-    assert_eq!(
-        prompts("{}", " ").unwrap_err().to_string(),
-        "C001 class name 0: found nothing, allowed a name"
-    );
-    let marked =
-        prompts("{}", "cell <|endoftext|>").unwrap().tokenize(&Vocabulary::openai(), 77).unwrap_err();
-    assert_eq!(marked.to_string(), "C001 prompt: found a control marker, allowed plain words");
-}
-
-#[test]
-fn text_features_that_are_no_bank_are_refused() {
-    let bank = |rows: &[&[f32]], classes, width| {
-        let features = candle_core::Tensor::new(rows.to_vec(), &candle_core::Device::Cpu).unwrap();
-        TextBank::new(features, classes, width).map(|bank| bank.classes()).map_err(|error| error.to_string())
-    };
-    let unit: [&[f32]; 2] = [&[1.0, 0.0], &[0.6, 0.8]];
-    assert_eq!(bank(&unit, 2, 2), Ok(2));
-    assert_eq!(bank(&unit, 3, 2).unwrap_err(), "W010 text features: found 2 rows, allowed 3 (classes)");
-    assert_eq!(bank(&unit, 2, 4).unwrap_err(), "W010 text features: found width 2, allowed 4 (projection)");
-    assert_eq!(
-        bank(&[&[1.0, 0.0], &[0.6, 0.7]], 2, 2).unwrap_err(),
-        "W010 text features: found row 1 of length 0.9220, allowed 1"
-    );
-    assert!(bank(&[&[f32::NAN, 0.0]], 1, 2).is_err());
 }

@@ -7,13 +7,17 @@ use crate::pixels::Rgb8;
 /// A kernel value met more often than this could overflow a 16-bit sum of 8-bit values.
 const MAX_CELLS_PER_CLASS: usize = 257;
 
+/// Values that are convolved together.
+const CHUNK: usize = 32;
+
 /// Kernels and sums, kept between calls.
 #[derive(Debug, Default)]
 pub(in crate::corrupt) struct Buffers {
     kernels: Vec<Kernel>,
     prefixes: Vec<u16>,
-    class_sums: Vec<u16>,
-    row: Vec<f64>,
+    pairs: Vec<u16>,
+    /// Where each run starts and ends in the pairs, class by class.
+    spans: Vec<(usize, usize)>,
 }
 
 /// Convolves with a disc of `radius_px`, smoothed with standard deviation `alias_sigma_px`.
@@ -33,7 +37,7 @@ pub(in crate::corrupt) fn defocus(
     buffers: &mut Buffers,
     out: &mut Rgb8,
 ) {
-    let Buffers { kernels, prefixes, class_sums, row } = buffers;
+    let Buffers { kernels, prefixes, pairs, spans } = buffers;
     let params = (radius_px, alias_sigma_px);
     let known = kernels.iter().position(|kernel| kernel.params == params).unwrap_or_else(|| {
         kernels.push(Kernel::new(radius_px, alias_sigma_px));
@@ -41,49 +45,88 @@ pub(in crate::corrupt) fn defocus(
     });
     let kernel = &kernels[known];
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
-    let prefix_len = (width + 2 * kernel.reach + 1) * 3;
-    prefixes.resize(prefix_len * height, 0);
-    let rows = image.as_bytes().chunks_exact(width * 3).zip(prefixes.chunks_exact_mut(prefix_len));
+    let stride = (width + 2 * kernel.reach + 1) * 3;
+    prefixes.resize(stride * height, 0);
+    let rows = image.as_bytes().chunks_exact(width * 3).zip(prefixes.chunks_exact_mut(stride));
     rows.for_each(|(values, prefix)| running_sums(values, kernel.reach, prefix));
 
-    class_sums.resize(width * 3, 0);
-    row.resize(width * 3, 0.0);
+    let position = |run: &Run, x: usize| run.dy * stride + x * 3;
+    spans.clear();
+    let runs = kernel.classes.iter().flat_map(|class| &class.runs);
+    spans.extend(runs.map(|run| (position(run, run.start), position(run, run.end))));
+    // The last chunk of a row may read past it.
+    pairs.resize(stride * (kernel.reach + 1) + CHUNK, 0);
     for (y, out_row) in out.as_bytes_mut().chunks_exact_mut(width * 3).enumerate() {
-        row.fill(0.0);
-        for class in &kernel.classes {
-            class_sums.fill(0);
-            for run in &class.runs {
-                let source = reflect_101(y as isize + run.dy, height);
-                let prefix = &prefixes[source * prefix_len..][..prefix_len];
-                add_window(&prefix[run.start * 3..], &prefix[run.end * 3..], class_sums);
-            }
-            for (sum, &n) in row.iter_mut().zip(class_sums.iter()) {
-                *sum += class.value * f64::from(n);
-            }
-        }
-        for (to, &sum) in out_row.iter_mut().zip(row.iter()) {
-            *to = ((sum / 255.0).min(1.0) * 255.0) as u8;
+        let row = |dy: isize| &prefixes[reflect_101(y as isize + dy, height) * stride..][..stride];
+        pair_rows(row, stride, pairs);
+        for (i, to) in out_row.chunks_mut(CHUNK).enumerate() {
+            let levels = convolve(kernel, spans, &pairs[i * CHUNK..]);
+            to.copy_from_slice(&levels[..to.len()]);
         }
     }
 }
 
 /// Entry `3 * x + c` is the sum of channel `c` over all pixels before `x` of the padded row, modulo 2^16.
 fn running_sums(values: &[u8], reach: usize, prefix: &mut [u16]) {
-    let width = values.len() / 3;
+    let (width, beyond) = (values.len() / 3, reach as isize);
+    let mirrored = |x: isize| &values[reflect_101(x, width) * 3..][..3];
+    let left = (-beyond..0).map(mirrored);
+    let right = (width as isize..width as isize + beyond).map(mirrored);
     let mut sums = [0u16; 3];
-    for (x, entry) in prefix.chunks_exact_mut(3).enumerate() {
-        entry.copy_from_slice(&sums);
-        let source = reflect_101(x as isize - reach as isize, width) * 3;
-        for (sum, &value) in sums.iter_mut().zip(&values[source..source + 3]) {
+    prefix[..3].copy_from_slice(&sums);
+    for (entry, pixel) in prefix[3..].chunks_exact_mut(3).zip(left.chain(values.chunks_exact(3)).chain(right)) {
+        for (sum, &value) in sums.iter_mut().zip(pixel) {
             *sum = sum.wrapping_add(u16::from(value));
+        }
+        entry.copy_from_slice(&sums);
+    }
+}
+
+/// Adds the rows equally far above and below, which the kernel weights alike; the middle row stays alone.
+fn pair_rows<'a>(row: impl Fn(isize) -> &'a [u16], stride: usize, pairs: &mut [u16]) {
+    for (dy, pair) in (0..).zip(pairs.chunks_exact_mut(stride)) {
+        if dy == 0 {
+            pair.copy_from_slice(row(0));
+            continue;
+        }
+        for ((to, above), below) in pair.iter_mut().zip(row(-dy)).zip(row(dy)) {
+            *to = above.wrapping_add(*below);
         }
     }
 }
 
-/// Adds the sums between two positions. The differences are exact, although the running sums wrap.
-fn add_window(start: &[u16], end: &[u16], sums: &mut [u16]) {
-    for ((sum, start), end) in sums.iter_mut().zip(start).zip(end) {
-        *sum = sum.wrapping_add(end.wrapping_sub(*start));
+/// Levels of the first values of a row of pairs.
+fn convolve(kernel: &Kernel, mut spans: &[(usize, usize)], pairs: &[u16]) -> [u8; CHUNK] {
+    let (mut sums, mut class_sums) = ([0.0; CHUNK], [0; CHUNK]);
+    for class in &kernel.classes {
+        let (class_spans, others) = spans.split_at(class.runs.len());
+        spans = others;
+        sum_spans(class_spans, pairs, &mut class_sums);
+        add_weighted(class.value, &class_sums, &mut sums);
+    }
+    // The sum is in levels, so the division and multiplication by 255 around the clip fall away.
+    sums.map(|sum| sum.min(255.0) as u8)
+}
+
+// The two loops are kept apart: merged, the 16-bit one would run at the width of the 64-bit one.
+
+/// Sums over all cells of a class. Differences are exact, although the running sums wrap.
+#[inline(never)]
+fn sum_spans(spans: &[(usize, usize)], pairs: &[u16], sums: &mut [u16; CHUNK]) {
+    let mut local = [0u16; CHUNK];
+    for &(start, end) in spans {
+        let (start, end) = (&pairs[start..][..CHUNK], &pairs[end..][..CHUNK]);
+        for ((sum, start), end) in local.iter_mut().zip(start).zip(end) {
+            *sum = sum.wrapping_add(end.wrapping_sub(*start));
+        }
+    }
+    *sums = local;
+}
+
+#[inline(never)]
+fn add_weighted(value: f64, counts: &[u16; CHUNK], sums: &mut [f64; CHUNK]) {
+    for (sum, &n) in sums.iter_mut().zip(counts) {
+        *sum += value * f64::from(n);
     }
 }
 
@@ -102,10 +145,10 @@ struct Class {
     runs: Vec<Run>,
 }
 
-/// Cells `start..end` (counted from the left end of the kernel) of row `dy` (counted from its middle).
+/// Cells `start..end`, counted from the left end of the kernel, of the rows `dy` above and below its middle.
 #[derive(Debug)]
 struct Run {
-    dy: isize,
+    dy: usize,
     start: usize,
     end: usize,
 }
@@ -118,13 +161,15 @@ impl Kernel {
         let side = disc.len();
         let reach = side / 2;
         let mut classes: Vec<(Class, usize)> = Vec::new();
-        for (y, cells) in disc.iter().enumerate() {
+        for (dy, cells) in disc[reach..].iter().enumerate() {
+            let n_rows = if dy == 0 { 1 } else { 2 };
             let mut start = 0;
             while start < side {
                 let value = cells[start];
                 let n = cells[start..].iter().take_while(|cell| **cell == value).count();
-                let run = Run { dy: y as isize - reach as isize, start, end: start + n };
+                let run = Run { dy, start, end: start + n };
                 start += n;
+                let n = n * n_rows;
                 if value < NEGLIGIBLE {
                     continue;
                 }
@@ -211,7 +256,8 @@ mod tests {
         let from_runs: f64 = kernel
             .classes
             .iter()
-            .flat_map(|class| class.runs.iter().map(|run| class.value * (run.end - run.start) as f64))
+            .flat_map(|class| class.runs.iter().map(|run| (class.value, run)))
+            .map(|(value, run)| value * ((run.end - run.start) * if run.dy == 0 { 1 } else { 2 }) as f64)
             .sum();
         assert!((from_runs - sum(10.0, 0.5)).abs() < 1e-12);
     }

@@ -2,14 +2,15 @@
 //!
 //! Rows of `i16` hold planar samples; YCbCr samples are centred (minus 128).
 
-/// Splits interleaved RGB into centred Y, Cb and Cr.
+/// Splits interleaved RGB into centred Y, Cb and Cr; `words` is working memory.
 ///
 /// Reference: libjpeg `rgb_ycc_convert`, 16-bit fixed point.
-pub(super) fn rgb_to_ycc(rgb: &[u8], y: &mut [i16], cb: &mut [i16], cr: &mut [i16]) {
+pub(super) fn rgb_to_ycc(rgb: &[u8], words: &mut Vec<u32>, y: &mut [i16], cb: &mut [i16], cr: &mut [i16]) {
     const HALF: i32 = 1 << 15;
+    widen(rgb, words);
     let outs = y.iter_mut().zip(cb.iter_mut()).zip(cr.iter_mut());
-    for (pixel, ((y, cb), cr)) in rgb.chunks_exact(3).zip(outs) {
-        let [r, g, b] = [0, 1, 2].map(|c| i32::from(pixel[c]));
+    for (&word, ((y, cb), cr)) in words.iter().zip(outs) {
+        let [r, g, b] = [word, word >> 8, word >> 16].map(|channel| (channel & 0xff) as i32);
         *y = ((19595 * r + 38470 * g + 7471 * b + HALF) >> 16) as i16 - 128;
         // libjpeg rounds chroma with one unit less than a half, so that 0 to 255 cannot overflow.
         *cb = ((-11059 * r - 21709 * g + (b << 15) + HALF - 1) >> 16) as i16;
@@ -17,20 +18,39 @@ pub(super) fn rgb_to_ycc(rgb: &[u8], y: &mut [i16], cb: &mut [i16], cr: &mut [i1
     }
 }
 
-/// Joins centred Y, Cb and Cr into interleaved RGB, clipped.
+/// Puts each pixel in the low bytes of a word: arithmetic on words runs several pixels at a time.
+fn widen(rgb: &[u8], words: &mut Vec<u32>) {
+    words.resize(rgb.len() / 3, 0);
+    let (fours, rest) = words.as_chunks_mut::<4>();
+    let (twelves, rgb_rest) = rgb.split_at(fours.len() * 12);
+    for (four, twelve) in fours.iter_mut().zip(twelves.as_chunks::<12>().0) {
+        let [a, b, c] = [0, 4, 8].map(|i| u32::from_le_bytes(std::array::from_fn(|k| twelve[i + k])));
+        *four = [a, (a >> 24) | (b << 8), (b >> 16) | (c << 16), c >> 8];
+    }
+    for (word, pixel) in rest.iter_mut().zip(rgb_rest.chunks_exact(3)) {
+        *word = u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]);
+    }
+}
+
+/// Joins centred Y, Cb and Cr into interleaved RGB, clipped; `planes` is working memory.
 ///
 /// Reference: libjpeg `ycc_rgb_convert`. Its constants 1.402, 1.772 and 0.71414 are split into a whole and a
 /// 16-bit fraction, which gives the same integers.
-pub(super) fn ycc_to_rgb(y: &[i16], cb: &[i16], cr: &[i16], rgb: &mut [u8]) {
-    let ins = y.iter().zip(cb).zip(cr);
-    for (pixel, ((&y, &cb), &cr)) in rgb.chunks_exact_mut(3).zip(ins) {
-        let (y, cb, cr) = (i32::from(y) + 128, i32::from(cb), i32::from(cr));
-        let r = y + cr + ((26345 * cr + 32768) >> 16);
-        let g = y - cr + ((18734 * cr - 22554 * cb + 32768) >> 16);
-        let b = y + 2 * cb + ((32768 - 14942 * cb) >> 16);
-        for (to, value) in pixel.iter_mut().zip([r, g, b]) {
-            *to = value.clamp(0, 255) as u8;
-        }
+pub(super) fn ycc_to_rgb(y: &[i16], cb: &[i16], cr: &[i16], planes: &mut [Vec<u8>; 3], rgb: &mut [u8]) {
+    let fraction = |product: i32| ((product + 32768) >> 16) as i16;
+    planes.iter_mut().for_each(|plane| plane.resize(y.len(), 0));
+    // Planar first: a loop that also interleaves does one pixel at a time.
+    let [reds, greens, blues] = &mut *planes;
+    let outs = reds.iter_mut().zip(greens).zip(blues);
+    for (((r, g), b), ((&y, &cb), &cr)) in outs.zip(y.iter().zip(cb).zip(cr)) {
+        let (y, wide_cb, wide_cr) = (y + 128, i32::from(cb), i32::from(cr));
+        *r = (y + cr + fraction(26345 * wide_cr)).clamp(0, 255) as u8;
+        *g = (y - cr + fraction(18734 * wide_cr - 22554 * wide_cb)).clamp(0, 255) as u8;
+        *b = (y + 2 * cb + fraction(-14942 * wide_cb)).clamp(0, 255) as u8;
+    }
+    let [reds, greens, blues] = &*planes;
+    for (((pixel, r), g), b) in rgb.chunks_exact_mut(3).zip(reds).zip(greens).zip(blues) {
+        pixel.copy_from_slice(&[*r, *g, *b]);
     }
 }
 
@@ -75,9 +95,9 @@ mod tests {
     fn greys_have_no_chroma_and_come_back() {
         for v in 0..=255u8 {
             let (mut y, mut cb, mut cr, mut rgb) = ([0], [0], [0], [0; 3]);
-            rgb_to_ycc(&[v; 3], &mut y, &mut cb, &mut cr);
+            rgb_to_ycc(&[v; 3], &mut Vec::new(), &mut y, &mut cb, &mut cr);
             assert_eq!((y, cb, cr), ([i16::from(v) - 128], [0], [0]));
-            ycc_to_rgb(&y, &cb, &cr, &mut rgb);
+            ycc_to_rgb(&y, &cb, &cr, &mut Default::default(), &mut rgb);
             assert_eq!(rgb, [v; 3]);
         }
     }

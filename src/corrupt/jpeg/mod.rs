@@ -22,6 +22,8 @@ pub(super) struct Buffers {
     near_row: Vec<i16>,
     far_row: Vec<i16>,
     sums: Vec<i16>,
+    words: Vec<u32>,
+    rgb_planes: [Vec<u8>; 3],
 }
 
 /// The sides of one image in samples and blocks.
@@ -70,7 +72,7 @@ impl Shape {
 /// count, and from there the last halved row repeats.
 fn encode(shape: Shape, rgb: &[u8], buffers: &mut Buffers) {
     let Shape { width, height, luma_width, chroma_width, half_height, .. } = shape;
-    let Buffers { luma, chroma, luma_row, chroma_rows, half_row, .. } = buffers;
+    let Buffers { luma, chroma, luma_row, chroma_rows, half_row, words, .. } = buffers;
     luma.reshape(luma_width / 8, height.div_ceil(8));
     chroma.iter_mut().for_each(|plane| plane.reshape(chroma_width / 8, half_height.div_ceil(8)));
     luma_row.resize(luma_width, 0);
@@ -81,7 +83,7 @@ fn encode(shape: Shape, rgb: &[u8], buffers: &mut Buffers) {
         for parity in 0..2 {
             let y = (2 * half_y + parity).min(height - 1);
             let [cb, cr] = &mut chroma_rows[parity];
-            colour::rgb_to_ycc(&rgb[y * width * 3..][..width * 3], luma_row, cb, cr);
+            colour::rgb_to_ycc(&rgb[y * width * 3..][..width * 3], words, luma_row, cb, cr);
             for row in [&mut *luma_row, cb, cr] {
                 let last = row[width - 1];
                 row[width..].fill(last);
@@ -103,7 +105,7 @@ fn encode(shape: Shape, rgb: &[u8], buffers: &mut Buffers) {
 
 fn decode(shape: Shape, buffers: &mut Buffers, rgb: &mut [u8]) {
     let Shape { width, luma_width, chroma_width, half_width, half_height, .. } = shape;
-    let Buffers { luma, chroma, luma_row, chroma_rows, near_row, far_row, sums, .. } = buffers;
+    let Buffers { luma, chroma, luma_row, chroma_rows, near_row, far_row, sums, rgb_planes, .. } = buffers;
     near_row.resize(chroma_width, 0);
     far_row.resize(chroma_width, 0);
     luma_row.resize(luma_width, 0);
@@ -117,6 +119,6 @@ fn decode(shape: Shape, buffers: &mut Buffers, rgb: &mut [u8]) {
             colour::double(&near_row[..half_width], &far_row[..half_width], sums, &mut full_row[..width]);
         }
         luma.read_row(y, luma_row);
-        colour::ycc_to_rgb(luma_row, cb, cr, rgb_row);
+        colour::ycc_to_rgb(&luma_row[..width], cb, cr, rgb_planes, rgb_row);
     }
 }

@@ -2,10 +2,20 @@
 
 use super::dct::{Blocks, LANES};
 
-/// Steps of the 64 coefficients, row by row, 1 to 255.
+/// How each of the 64 coefficients is rounded, row by row, the same for every lane.
+///
+/// Division by `d = 8 * step` is a multiplication: `n / d = n * ceil(2^k / d) >> k`. With `2^(l-1) < d <= 2^l` and
+/// `k = 15 + l` this is exact for every `n` below 2^15 (Granlund and Montgomery, 1994), and the factor has 16
+/// bits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table {
-    steps: [i16; 64],
+    /// 1 to 255.
+    steps: [[i16; LANES]; 64],
+    /// Half the divisor.
+    halves: [[u16; LANES]; 64],
+    factors: [[u16; LANES]; 64],
+    /// Shifts right by `k - 16`, as the high half of a product.
+    shifts: [[u16; LANES]; 64],
 }
 
 /// ITU-T T.81, table K.1.
@@ -49,26 +59,35 @@ impl Table {
     fn scaled(base: &[u8; 64], quality: u8) -> Self {
         let quality = i32::from(quality.clamp(1, 100));
         let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
-        Self { steps: base.map(|step| ((i32::from(step) * percent + 50) / 100).clamp(1, 255) as i16) }
+        let steps = base.map(|step| ((i32::from(step) * percent + 50) / 100).clamp(1, 255));
+        let divisor = |step: i32| 8 * step as u32;
+        let bits = |step: i32| divisor(step).next_power_of_two().trailing_zeros();
+        Self {
+            steps: steps.map(|step| [step as i16; LANES]),
+            halves: steps.map(|step| [(divisor(step) / 2) as u16; LANES]),
+            factors: steps.map(|step| [(1u32 << (15 + bits(step))).div_ceil(divisor(step)) as u16; LANES]),
+            shifts: steps.map(|step| [1 << (17 - bits(step)); LANES]),
+        }
     }
 
     /// Rounds forward-transformed coefficients to their steps and scales them back.
     ///
     /// Takes coefficients with the transform's factor of 8, gives them without it.
     pub(super) fn round_trip(&self, blocks: &mut Blocks) {
-        for (coefficients, &step) in blocks.iter_mut().zip(&self.steps) {
-            let divisor = 8 * step;
-            let reciprocal = 1.0 / f32::from(divisor);
-            for lane in 0..LANES {
-                let c = coefficients[lane];
-                // Half a unit keeps exact multiples clear of the truncation; the nearest other quotient is at
-                // least that far, while single precision is off by less than 2^-10 of it.
-                let numerator = f32::from(c.wrapping_abs().wrapping_add(divisor / 2)) + 0.5;
-                let level = (numerator * reciprocal) as i32 as i16;
-                coefficients[lane] = level.wrapping_mul(step) * c.signum();
-            }
+        let divisions = self.halves.as_flattened().iter().zip(self.factors.as_flattened());
+        let divisions = divisions.zip(self.shifts.as_flattened()).zip(self.steps.as_flattened());
+        for (c, (((half, factor), shift), step)) in blocks.as_flattened_mut().iter_mut().zip(divisions) {
+            let sign = *c >> 15;
+            let numerator = c.unsigned_abs().wrapping_add(*half);
+            let level = high_half(high_half(numerator, *factor), *shift) as i16;
+            *c = (level.wrapping_mul(*step) ^ sign).wrapping_sub(sign);
         }
     }
+}
+
+/// The upper 16 bits of a product.
+fn high_half(a: u16, b: u16) -> u16 {
+    ((u32::from(a) * u32::from(b)) >> 16) as u16
 }
 
 #[cfg(test)]
@@ -84,7 +103,7 @@ mod tests {
                 let before = blocks;
                 table.round_trip(&mut blocks);
                 for k in 0..64 {
-                    let (step, divisor) = (table.steps[k], 8 * table.steps[k]);
+                    let (step, divisor) = (table.steps[k][0], 8 * table.steps[k][0]);
                     for lane in 0..LANES {
                         let c = before[k][lane];
                         let expected = c.signum() * ((c.abs() + divisor / 2) / divisor) * step;

@@ -4,13 +4,14 @@
 
 use sha2::{Digest, Sha256};
 
-use super::ziggurat;
-
 /// Separates these keys from any other use of SHA-256 on the same words, and versions the bytes drawn.
 const DOMAIN: &[u8] = b"t3b corruption stream v1";
 
 /// Blocks made at once: independent of each other, so that the processor overlaps their multiplications.
 const BLOCKS: usize = 16;
+
+/// 32-bit words made at once.
+pub const BATCH: usize = 4 * BLOCKS;
 
 /// One stream of random numbers, found by key instead of by position.
 #[derive(Clone, Debug)]
@@ -18,9 +19,8 @@ pub struct Counter {
     key: u64,
     nonce: u64,
     next_block: u64,
-    words: [u64; 2 * BLOCKS],
+    words: [u32; BATCH],
     next_word: usize,
-    spare: Option<u32>,
 }
 
 impl Counter {
@@ -39,19 +39,13 @@ impl Counter {
         hash.update([severity]);
         let digest = hash.finalize();
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| digest[at + i]));
-        Self {
-            key: word(0),
-            nonce: word(8),
-            next_block: 0,
-            words: [0; 2 * BLOCKS],
-            next_word: 2 * BLOCKS,
-            spare: None,
-        }
+        Self { key: word(0), nonce: word(8), next_block: 0, words: [0; BATCH], next_word: BATCH }
     }
 
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        if self.next_word == self.words.len() {
+    /// The next 32 bits.
+    #[inline]
+    pub fn next_u32(&mut self) -> u32 {
+        if self.next_word == BATCH {
             self.refill();
         }
         let word = self.words[self.next_word];
@@ -59,19 +53,21 @@ impl Counter {
         word
     }
 
-    /// The next 32 bits: low half of a 64-bit word first, then its high half.
-    pub fn next_u32(&mut self) -> u32 {
-        if let Some(high) = self.spare.take() {
-            return high;
-        }
-        let word = self.next_u64();
-        self.spare = Some((word >> 32) as u32);
-        word as u32
+    /// The next 64 bits: two words, low half first.
+    pub fn next_u64(&mut self) -> u64 {
+        u64::from(self.next_u32()) | (u64::from(self.next_u32()) << 32)
     }
 
     /// The next number in `[0, 1)`, a multiple of 2^-53.
     pub fn next_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+    }
+
+    /// A fresh batch of words; what was left of the last batch is skipped.
+    pub fn next_batch(&mut self) -> &[u32; BATCH] {
+        self.refill();
+        self.next_word = BATCH;
+        &self.words
     }
 
     /// A number in `0..n`, equally likely; `n` is at least 1.
@@ -87,15 +83,11 @@ impl Counter {
         }
     }
 
-    /// The next standard normal number.
-    pub fn normal(&mut self) -> f64 {
-        ziggurat::normal(self)
-    }
-
     fn refill(&mut self) {
-        for (i, block) in self.words.chunks_exact_mut(2).enumerate() {
+        for (i, block) in self.words.chunks_exact_mut(4).enumerate() {
             let counter = [self.next_block.wrapping_add(i as u64), self.nonce];
-            block.copy_from_slice(&philox(counter, self.key));
+            let [low, high] = philox(counter, self.key);
+            block.copy_from_slice(&[low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]);
         }
         self.next_block = self.next_block.wrapping_add(BLOCKS as u64);
         self.next_word = 0;

@@ -7,4 +7,4 @@ pub mod mt19937;
 pub mod pcg64;
 pub mod poisson;
 pub mod python;
-mod ziggurat;
+pub mod ziggurat;

@@ -7,6 +7,8 @@ const M: usize = 397;
 #[derive(Clone, Debug)]
 pub struct Mt19937 {
     state: [u32; N],
+    /// The words of the current state, ready to hand out.
+    words: [u32; N],
     next: usize,
 }
 
@@ -22,7 +24,7 @@ impl Mt19937 {
             *slot = word;
             word = 1_812_433_253u32.wrapping_mul(word ^ (word >> 30)).wrapping_add(i as u32 + 1);
         }
-        Self { state, next: N }
+        Self { state, words: [0; N], next: N }
     }
 
     /// Seeds from a list of words, as Python's `random.seed(int)` does with the limbs of the integer.
@@ -49,25 +51,24 @@ impl Mt19937 {
             i = advance(i, &mut state);
         }
         state[0] = 0x8000_0000;
-        Self { state, next: N }
+        Self { state, words: [0; N], next: N }
     }
 
     /// The next 32 bits.
+    #[inline]
     pub fn next_u32(&mut self) -> u32 {
         if self.next == N {
             self.refill();
         }
-        let mut y = self.state[self.next];
+        let word = self.words[self.next];
         self.next += 1;
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c_5680;
-        y ^= (y << 15) & 0xefc6_0000;
-        y ^ (y >> 18)
+        word
     }
 
     /// The next number in `[0, 1)`, a multiple of 2^-53.
     ///
     /// Reference: `genrand_res53`.
+    #[inline]
     pub fn next_f64(&mut self) -> f64 {
         let high = self.next_u32() >> 5;
         let low = self.next_u32() >> 6;
@@ -83,8 +84,18 @@ impl Mt19937 {
             s[i] = s[i + M - N] ^ twist(s[i], s[i + 1]);
         }
         s[N - 1] = s[M - 1] ^ twist(s[N - 1], s[0]);
+        for (word, &state) in self.words.iter_mut().zip(s.iter()) {
+            *word = temper(state);
+        }
         self.next = 0;
     }
+}
+
+fn temper(mut y: u32) -> u32 {
+    y ^= y >> 11;
+    y ^= (y << 7) & 0x9d2c_5680;
+    y ^= (y << 15) & 0xefc6_0000;
+    y ^ (y >> 18)
 }
 
 fn twist(upper: u32, lower: u32) -> u32 {

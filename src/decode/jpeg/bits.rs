@@ -9,6 +9,22 @@ const PADDING: usize = 8;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BadData;
 
+/// Unread bits and where the next ones come from; small enough to live in registers while a block is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bits<'b> {
+    /// Unstuffed bytes with their padding.
+    bytes: &'b [u8],
+    position: Position,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
+    at: usize,
+    /// Unread bits, from the top; bits below the first `n_bits` may be set and then repeat what a refill brings.
+    word: u64,
+    n_bits: u32,
+}
+
 /// Reads bits, most significant first, out of unstuffed bytes.
 ///
 /// Reading past the end gives zeros and is noticed by [`BitReader::is_overread`]; callers ask once a block, which is
@@ -17,18 +33,15 @@ pub(super) struct BadData;
 pub(super) struct BitReader<'a> {
     rest: &'a [u8],
     bytes: Vec<u8>,
-    at: usize,
-    /// Unread bits, from the top; bits below the first `n_bits` may be set and then repeat what a refill brings.
-    word: u64,
-    n_bits: u32,
+    position: Position,
     next_restart: u8,
 }
 
 impl<'a> BitReader<'a> {
     /// Starts at the first restart interval of a scan's data.
     pub(super) fn new(data: &'a [u8]) -> Self {
-        let mut reader =
-            Self { rest: data, bytes: Vec::with_capacity(data.len() + PADDING), at: 0, word: 0, n_bits: 0, next_restart: 0 };
+        let bytes = Vec::with_capacity(data.len() + PADDING);
+        let mut reader = Self { rest: data, bytes, position: Position::default(), next_restart: 0 };
         reader.load();
         reader
     }
@@ -46,7 +59,7 @@ impl<'a> BitReader<'a> {
             }
         }
         self.bytes.extend_from_slice(&[0; PADDING]);
-        (self.at, self.word, self.n_bits) = (0, 0, 0);
+        self.position = Position::default();
     }
 
     /// Ends an interval and steps over the restart marker to the next one.
@@ -71,53 +84,70 @@ impl<'a> BitReader<'a> {
     fn finish_interval(&self) -> Result<(), Fault> {
         let n_left = (8 * (self.bytes.len() - PADDING)).checked_sub(self.n_consumed());
         match n_left {
-            None => Err(self.overread()),
+            None => Err(overread()),
             Some(0..8) => Ok(()),
             Some(n) => Err(Fault::corrupt(format!("{n} bits left after the last block of an interval"))),
         }
     }
 
     fn n_consumed(&self) -> usize {
-        8 * self.at - self.n_bits as usize
+        8 * self.position.at - self.position.n_bits as usize
     }
 
     /// Whether more bits were taken than there are.
+    #[inline(always)]
     pub(super) fn is_overread(&self) -> bool {
         self.n_consumed() > 8 * (self.bytes.len() - PADDING)
     }
 
-    fn overread(&self) -> Fault {
-        Fault::truncated("the scan data end before the last block")
-    }
-
     /// Why a block could not be read: too few bits, else wrong ones.
     pub(super) fn fault(&self) -> Fault {
-        if self.is_overread() { self.overread() } else { Fault::corrupt("the scan data hold an impossible code") }
+        if self.is_overread() { overread() } else { Fault::corrupt("the scan data hold an impossible code") }
     }
 
+    /// Lends the bits to `read` and goes on where it stopped.
+    #[inline(always)]
+    pub(super) fn read<T>(&mut self, read: impl FnOnce(&mut Bits<'_>) -> T) -> T {
+        let mut bits = Bits { bytes: &self.bytes, position: self.position };
+        let result = read(&mut bits);
+        self.position = bits.position;
+        result
+    }
+}
+
+fn overread() -> Fault {
+    Fault::truncated("the scan data end before the last block")
+}
+
+impl Bits<'_> {
     /// Makes at least 32 bits available.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
-        if self.n_bits < 32 {
-            let next = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk).map_or(0, |&next| u64::from_be_bytes(next));
-            self.word |= next >> self.n_bits;
-            let n_bytes = (63 - self.n_bits) / 8;
-            self.at += n_bytes as usize;
-            self.n_bits += 8 * n_bytes;
+        let Position { at, word, n_bits } = &mut self.position;
+        if *n_bits < 32 {
+            let next = self
+                .bytes
+                .get(*at..)
+                .and_then(<[u8]>::first_chunk)
+                .map_or(0, |&next| u64::from_be_bytes(next));
+            *word |= next >> *n_bits;
+            let n_bytes = (63 - *n_bits) / 8;
+            *at += n_bytes as usize;
+            *n_bits += 8 * n_bytes;
         }
     }
 
     /// The next `n` bits, 1 to 32, left in place; the caller has refilled.
     #[inline(always)]
     pub(super) fn peek(&self, n: u32) -> usize {
-        (self.word >> (64 - n)) as usize
+        (self.position.word >> (64 - n)) as usize
     }
 
     /// Drops `n` bits that the caller knows to be there.
     #[inline(always)]
     pub(super) fn skip(&mut self, n: u32) {
-        self.word <<= n;
-        self.n_bits -= n;
+        self.position.word <<= n;
+        self.position.n_bits -= n;
     }
 
     /// Takes `n` bits, 0 to 16.

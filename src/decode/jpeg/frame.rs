@@ -75,7 +75,11 @@ impl Frame {
         let mut components: Vec<Component> = Vec::with_capacity(triples.len());
         for &[id, factors, quant_idx] in triples {
             let (h, v) = sampling(factors);
-            if !(1..=4).contains(&h) || !(1..=4).contains(&v) || quant_idx > 3 || components.iter().any(|c| c.id == id) {
+            if !(1..=4).contains(&h)
+                || !(1..=4).contains(&v)
+                || quant_idx > 3
+                || components.iter().any(|c| c.id == id)
+            {
                 return Err(bad());
             }
             if max.0 % h != 0 || max.1 % v != 0 {
@@ -99,15 +103,16 @@ impl Frame {
         let (h, v) = self.max_sampling;
         ((self.width_px as usize).div_ceil(8 * h), (self.height_px as usize).div_ceil(8 * v))
     }
-
-    /// Samples of all components in whole MCUs.
-    pub(super) fn n_samples(&self) -> u64 {
-        self.components.iter().map(|component| 64 * component.blocks.0 as u64 * component.blocks.1 as u64).sum()
-    }
 }
 
 impl Component {
-    fn new(id: u8, (h, v): (usize, usize), quant_idx: usize, image: (usize, usize), max: (usize, usize)) -> Self {
+    fn new(
+        id: u8,
+        (h, v): (usize, usize),
+        quant_idx: usize,
+        image: (usize, usize),
+        max: (usize, usize),
+    ) -> Self {
         let size = ((image.0 * h).div_ceil(max.0), (image.1 * v).div_ceil(max.1));
         Self {
             id,

@@ -1,7 +1,7 @@
 //! Huffman tables with a lookup for short codes and for whole short coefficients.
 
 use super::super::error::Fault;
-use super::bits::{BadData, BitReader};
+use super::bits::{BadData, Bits};
 
 /// Bits of the lookup; nearly every code of a photograph is shorter.
 const LOOKUP_BITS: u32 = 9;
@@ -82,28 +82,29 @@ impl HuffmanTable {
 
     /// The coefficient that the next bits hold as a whole, if they do; the caller has refilled.
     #[inline(always)]
-    pub(super) fn short(&self, reader: &BitReader<'_>) -> ShortCoefficient {
-        self.short[reader.peek(LOOKUP_BITS)]
+    pub(super) fn short(&self, bits: &Bits<'_>) -> ShortCoefficient {
+        self.short[bits.peek(LOOKUP_BITS)]
     }
 
     /// Takes one symbol.
     #[inline(always)]
-    pub(super) fn symbol(&self, reader: &mut BitReader<'_>) -> Result<u8, BadData> {
-        reader.refill();
-        let entry = self.lookup[reader.peek(LOOKUP_BITS)];
+    pub(super) fn symbol(&self, bits: &mut Bits<'_>) -> Result<u8, BadData> {
+        bits.refill();
+        let entry = self.lookup[bits.peek(LOOKUP_BITS)];
         if entry == 0 {
-            return self.long_symbol(reader);
+            return self.long_symbol(bits);
         }
-        reader.skip(u32::from(entry >> 8));
+        bits.skip(u32::from(entry >> 8));
         Ok(entry as u8)
     }
 
     #[cold]
-    fn long_symbol(&self, reader: &mut BitReader<'_>) -> Result<u8, BadData> {
-        let bits = reader.peek(MAX_CODE_LEN) as u32;
-        let len = (LOOKUP_BITS + 1..=MAX_CODE_LEN).find(|&len| bits < self.ends[len as usize]).ok_or(BadData)?;
-        reader.skip(len);
-        let at = (bits >> (MAX_CODE_LEN - len)) as i32 + self.offsets[len as usize];
+    fn long_symbol(&self, bits: &mut Bits<'_>) -> Result<u8, BadData> {
+        let code = bits.peek(MAX_CODE_LEN) as u32;
+        let len =
+            (LOOKUP_BITS + 1..=MAX_CODE_LEN).find(|&len| code < self.ends[len as usize]).ok_or(BadData)?;
+        bits.skip(len);
+        let at = (code >> (MAX_CODE_LEN - len)) as i32 + self.offsets[len as usize];
         usize::try_from(at).ok().and_then(|at| self.symbols.get(at)).copied().ok_or(BadData)
     }
 }

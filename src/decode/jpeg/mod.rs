@@ -16,6 +16,7 @@
 //! row by row [`upsample`] and [`color`].
 
 mod bits;
+mod blocks;
 mod color;
 mod frame;
 mod huffman;
@@ -30,25 +31,30 @@ mod upsample;
 use super::error::Fault;
 use super::{Header, simd};
 use crate::pixels::Rgb8;
-use frame::ColorModel;
+use blocks::Blocks;
+use frame::{ColorModel, Component, Frame};
 use planes::Plane;
 use structure::Structure;
 use upsample::Upsampling;
 
 /// Natural index of each coefficient in file order.
 const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55,
-    62, 63,
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
+    14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
+    46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 /// Walks the markers to the end of the image.
 pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
     let frame = Structure::read(bytes)?.frame;
+    let planes: u64 = frame.components.iter().map(Plane::size_bytes).sum();
+    // Coefficients are gone before RGB is made; unless progressive, only one row of MCUs is held.
+    let blocks = |c: &Component| {
+        Blocks::size_bytes(if frame.is_progressive { c.blocks } else { (c.blocks.0, c.sampling.1) })
+    };
+    let coefficients: u64 = frame.components.iter().map(blocks).sum();
     let rgb = 3 * u64::from(frame.width_px) * u64::from(frame.height_px);
-    // Coefficients are 16-bit and, unless progressive, held for one row of MCUs; they are gone before RGB is made.
-    let per_sample = if frame.is_progressive { 3 } else { 1 };
-    let peak_bytes = (frame.n_samples() * per_sample).max(frame.n_samples() + rgb) + bytes.len() as u64;
+    let peak_bytes = planes + rgb.max(coefficients + bytes.len() as u64);
     Ok(Header { width_px: frame.width_px, height_px: frame.height_px, peak_bytes })
 }
 
@@ -74,14 +80,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
 }
 
 #[inline(always)]
-fn to_rgb(frame: &frame::Frame, planes: &[Plane], rgb: &mut [u8]) {
+fn to_rgb(frame: &Frame, planes: &[Plane], rgb: &mut [u8]) {
     let upsampling: Vec<Upsampling> =
         frame.components.iter().map(|component| Upsampling::choose(component, frame.max_sampling)).collect();
     let mut sums = Vec::new();
     let mut buffers = [const { Vec::new() }; 3];
     for (y, rgb) in rgb.chunks_exact_mut(frame.width_px as usize * Rgb8::CHANNELS).enumerate() {
         let mut rows: [&[u8]; 3] = [&[]; 3];
-        for (((row, buffer), plane), upsampling) in rows.iter_mut().zip(&mut buffers).zip(planes).zip(&upsampling) {
+        for (((row, buffer), plane), upsampling) in
+            rows.iter_mut().zip(&mut buffers).zip(planes).zip(&upsampling)
+        {
             *row = upsampling.row(plane, y, &mut sums, buffer);
         }
         match frame.color_model {

@@ -1,8 +1,8 @@
 //! Progressive scans: coefficients of the whole image, refined scan by scan, then turned into samples.
 
 use super::super::error::Fault;
-use super::ZIGZAG;
-use super::bits::{BadData, BitReader};
+use super::bits::{BadData, BitReader, Bits};
+use super::blocks::{Block, Blocks};
 use super::frame::Frame;
 use super::huffman::HuffmanTable;
 use super::planes::Plane;
@@ -16,7 +16,7 @@ const MAX_BIT: u8 = 13;
 
 /// What one component has received so far.
 struct Progress {
-    coefficients: Vec<[i16; 64]>,
+    blocks: Blocks,
     /// By zigzag index: the lowest bit sent.
     low_bits: [u8; 64],
 }
@@ -45,7 +45,7 @@ impl State {
 pub(super) fn decode(structure: &Structure<'_>, planes: &mut [Plane]) -> Result<(), Fault> {
     let frame = &structure.frame;
     let mut progress: Vec<Progress> = (frame.components.iter())
-        .map(|c| Progress { coefficients: vec![[0; 64]; c.blocks.0 * c.blocks.1], low_bits: [UNSENT; 64] })
+        .map(|c| Progress { blocks: Blocks::new(c.blocks), low_bits: [UNSENT; 64] })
         .collect();
     for scan in &structure.scans {
         for part in &scan.components {
@@ -56,9 +56,9 @@ pub(super) fn decode(structure: &Structure<'_>, planes: &mut [Plane]) -> Result<
     if progress.iter().any(|component| component.low_bits != [0; 64]) {
         return Err(Fault::truncated("the scans leave coefficients unsent or unrefined"));
     }
-    for ((plane, component), progress) in planes.iter_mut().zip(&frame.components).zip(progress) {
-        for (row, blocks) in progress.coefficients.chunks_exact(component.blocks.0).enumerate() {
-            plane.put_block_row(row, blocks);
+    for (plane, progress) in planes.iter_mut().zip(progress) {
+        for (row, groups) in progress.blocks.rows().enumerate() {
+            plane.put_block_row(row, groups);
         }
     }
     Ok(())
@@ -100,19 +100,19 @@ fn decode_scan(frame: &Frame, scan: &Scan<'_>, progress: &mut [Progress]) -> Res
         grid.row(mcu_y, scan.restart_interval, &mut reader, &mut state, |reader, state, place| {
             let index = scan.components[place.component].index;
             let row = mcu_y * grid.rows_in_mcu(place.component) + place.row_in_mcu;
-            let block = &mut progress[index].coefficients[row * frame.components[index].blocks.0 + place.column];
-            match (is_dc, is_first) {
+            let block = &mut progress[index].blocks.block(place.column, row);
+            reader.read(|bits| match (is_dc, is_first) {
                 (true, true) => {
                     let prediction = &mut state.predictions[place.component];
-                    band.dc_first(reader, &tables[place.component], prediction, block)
+                    band.dc_first(bits, &tables[place.component], prediction, block)
                 }
                 (true, false) => {
-                    block[0] |= (reader.take(1) << band.low) as i16;
+                    *block.at(0)? |= (bits.take(1) << band.low) as i16;
                     Ok(())
                 }
-                (false, true) => band.ac_first(reader, &tables[0], &mut state.end_of_band, block),
-                (false, false) => band.ac_refine(reader, &tables[0], &mut state.end_of_band, block),
-            }
+                (false, true) => band.ac_first(bits, &tables[0], &mut state.end_of_band, block),
+                (false, false) => band.ac_refine(bits, &tables[0], &mut state.end_of_band, block),
+            })
         })?;
     }
     state.finish()?;
@@ -129,26 +129,26 @@ struct Band {
 impl Band {
     fn dc_first(
         &self,
-        reader: &mut BitReader<'_>,
+        bits: &mut Bits<'_>,
         table: &HuffmanTable,
         prediction: &mut i32,
-        block: &mut [i16; 64],
+        block: &mut Block<'_>,
     ) -> Result<(), BadData> {
-        let n_bits = table.symbol(reader)?;
+        let n_bits = table.symbol(bits)?;
         if n_bits > MAX_DC_BITS {
             return Err(BadData);
         }
-        *prediction = prediction.wrapping_add(reader.take_signed(n_bits.into()));
-        block[0] = (*prediction << self.low) as i16;
+        *prediction = prediction.wrapping_add(bits.take_signed(n_bits.into()));
+        *block.at(0)? = (*prediction << self.low) as i16;
         Ok(())
     }
 
     fn ac_first(
         &self,
-        reader: &mut BitReader<'_>,
+        bits: &mut Bits<'_>,
         table: &HuffmanTable,
         end_of_band: &mut u32,
-        block: &mut [i16; 64],
+        block: &mut Block<'_>,
     ) -> Result<(), BadData> {
         if *end_of_band > 0 {
             *end_of_band -= 1;
@@ -156,10 +156,10 @@ impl Band {
         }
         let mut k = self.start;
         while k <= self.end {
-            let symbol = table.symbol(reader)?;
+            let symbol = table.symbol(bits)?;
             let (run, n_bits) = (symbol >> 4, symbol & 15);
             if n_bits == 0 && run < 15 {
-                *end_of_band = (1 << run) - 1 + reader.take(run.into()) as u32;
+                *end_of_band = (1 << run) - 1 + bits.take(run.into()) as u32;
                 return Ok(());
             }
             k += usize::from(run);
@@ -167,7 +167,7 @@ impl Band {
                 if k > self.end {
                     return Err(BadData);
                 }
-                block[usize::from(ZIGZAG[k])] = (reader.take_signed(n_bits.into()) << self.low) as i16;
+                *block.at(k)? = (bits.take_signed(n_bits.into()) << self.low) as i16;
             }
             k += 1;
         }
@@ -176,35 +176,35 @@ impl Band {
 
     fn ac_refine(
         &self,
-        reader: &mut BitReader<'_>,
+        bits: &mut Bits<'_>,
         table: &HuffmanTable,
         end_of_band: &mut u32,
-        block: &mut [i16; 64],
+        block: &mut Block<'_>,
     ) -> Result<(), BadData> {
         let mut k = self.start;
         while *end_of_band == 0 && k <= self.end {
-            let symbol = table.symbol(reader)?;
+            let symbol = table.symbol(bits)?;
             let (run, n_bits) = (symbol >> 4, symbol & 15);
             if n_bits == 0 && run < 15 {
-                *end_of_band = (1 << run) + reader.take(run.into()) as u32;
+                *end_of_band = (1 << run) + bits.take(run.into()) as u32;
                 break;
             }
             let value = match n_bits {
                 0 => 0,
-                1 => (if reader.take(1) == 1 { 1 } else { -1 }) << self.low,
+                1 => (if bits.take(1) == 1 { 1 } else { -1 }) << self.low,
                 _ => return Err(BadData),
             };
-            k = self.refine(reader, k, run.into(), block);
+            k = self.refine(bits, k, run.into(), block)?;
             if k > self.end {
                 return Err(BadData);
             }
             if value != 0 {
-                block[usize::from(ZIGZAG[k])] = value;
+                *block.at(k)? = value;
             }
             k += 1;
         }
         if *end_of_band > 0 {
-            self.refine(reader, k, usize::MAX, block);
+            self.refine(bits, k, usize::MAX, block)?;
             *end_of_band -= 1;
         }
         Ok(())
@@ -212,19 +212,25 @@ impl Band {
 
     /// Sends one more bit of every coefficient that is not zero, until `n_zeros` zeros were passed; returns the place
     /// of the zero after those, or one past the band.
-    fn refine(&self, reader: &mut BitReader<'_>, start: usize, mut n_zeros: usize, block: &mut [i16; 64]) -> usize {
+    fn refine(
+        &self,
+        bits: &mut Bits<'_>,
+        start: usize,
+        mut n_zeros: usize,
+        block: &mut Block<'_>,
+    ) -> Result<usize, BadData> {
         let bit = 1 << self.low;
         for k in start..=self.end {
-            let coefficient = &mut block[usize::from(ZIGZAG[k])];
+            let coefficient = block.at(k)?;
             if *coefficient == 0 {
                 if n_zeros == 0 {
-                    return k;
+                    return Ok(k);
                 }
                 n_zeros -= 1;
-            } else if reader.take(1) == 1 && *coefficient & bit == 0 {
+            } else if bits.take(1) == 1 && *coefficient & bit == 0 {
                 *coefficient = coefficient.wrapping_add(if *coefficient > 0 { bit } else { -bit });
             }
         }
-        self.end + 1
+        Ok(self.end + 1)
     }
 }

@@ -1,13 +1,13 @@
 //! Baseline and extended sequential scans, straight into sample planes.
 
 use super::super::error::Fault;
-use super::ZIGZAG;
-use super::bits::{BadData, BitReader};
+use super::bits::{BadData, BitReader, Bits};
+use super::blocks::{Block, Blocks};
 use super::frame::Frame;
 use super::huffman::HuffmanTable;
 use super::planes::Plane;
 use super::scan::{Grid, Restart};
-use super::structure::Structure;
+use super::structure::{Scan, Structure};
 
 /// Largest magnitude categories of 8-bit images.
 const MAX_DC_BITS: u8 = 11;
@@ -17,8 +17,8 @@ struct Part {
     dc: Box<HuffmanTable>,
     ac: Box<HuffmanTable>,
     prediction: i32,
-    /// Coefficients of one row of MCUs, `[row in MCU][column][64]`.
-    coefficients: Vec<[i16; 64]>,
+    /// Coefficients of one row of MCUs.
+    blocks: Blocks,
 }
 
 struct Parts(Vec<Part>);
@@ -48,12 +48,12 @@ pub(super) fn decode(structure: &Structure<'_>, planes: &mut [Plane]) -> Result<
                 dc: HuffmanTable::new(part.dc_table)?,
                 ac: HuffmanTable::new(part.ac_table)?,
                 prediction: 0,
-                coefficients: vec![[0; 64]; grid.rows_in_mcu(i) * frame.components[part.index].blocks.0],
+                blocks: Blocks::new((frame.components[part.index].blocks.0, grid.rows_in_mcu(i))),
             });
         }
         let mut reader = BitReader::new(scan.data);
         for mcu_y in 0..grid.n_mcus.1 {
-            decode_row(frame, scan, &grid, mcu_y, &mut reader, &mut parts, planes)?;
+            decode_row(scan, &grid, mcu_y, &mut reader, &mut parts, planes)?;
         }
         reader.finish()?;
     }
@@ -64,68 +64,60 @@ pub(super) fn decode(structure: &Structure<'_>, planes: &mut [Plane]) -> Result<
 }
 
 fn decode_row(
-    frame: &Frame,
-    scan: &super::structure::Scan<'_>,
+    scan: &Scan<'_>,
     grid: &Grid,
     mcu_y: usize,
     reader: &mut BitReader<'_>,
     parts: &mut Parts,
     planes: &mut [Plane],
 ) -> Result<(), Fault> {
-    parts.0.iter_mut().for_each(|part| part.coefficients.fill([0; 64]));
+    parts.0.iter_mut().for_each(|part| part.blocks.clear());
     grid.row(mcu_y, scan.restart_interval, reader, parts, |reader, parts, place| {
         let part = &mut parts.0[place.component];
-        let stride = frame.components[scan.components[place.component].index].blocks.0;
-        let block = &mut part.coefficients[place.row_in_mcu * stride + place.column];
-        decode_block(reader, &part.dc, &part.ac, &mut part.prediction, block)
+        let mut block = part.blocks.block(place.column, place.row_in_mcu);
+        reader.read(|bits| decode_block(bits, &part.dc, &part.ac, &mut part.prediction, &mut block))
     })?;
     for (i, (part, place)) in parts.0.iter().zip(&scan.components).enumerate() {
-        let component = &frame.components[place.index];
-        let n_rows = grid.rows_in_mcu(i);
-        for (row, blocks) in part.coefficients.chunks_exact(component.blocks.0).enumerate() {
-            planes[place.index].put_block_row(mcu_y * n_rows + row, blocks);
+        for (row, groups) in part.blocks.rows().enumerate() {
+            planes[place.index].put_block_row(mcu_y * grid.rows_in_mcu(i) + row, groups);
         }
     }
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn decode_block(
-    reader: &mut BitReader<'_>,
+    bits: &mut Bits<'_>,
     dc: &HuffmanTable,
     ac: &HuffmanTable,
     prediction: &mut i32,
-    block: &mut [i16; 64],
+    block: &mut Block<'_>,
 ) -> Result<(), BadData> {
-    let n_bits = dc.symbol(reader)?;
+    let n_bits = dc.symbol(bits)?;
     if n_bits > MAX_DC_BITS {
         return Err(BadData);
     }
-    *prediction = prediction.wrapping_add(reader.take_signed(n_bits.into()));
-    block[0] = *prediction as i16;
+    *prediction = prediction.wrapping_add(bits.take_signed(n_bits.into()));
+    *block.at(0)? = *prediction as i16;
     let mut k = 1;
     while k < 64 {
-        reader.refill();
-        let short = ac.short(reader);
-        let value = if short.n_bits != 0 {
-            reader.skip(short.n_bits.into());
+        bits.refill();
+        let short = ac.short(bits);
+        if short.n_bits != 0 {
+            bits.skip(short.n_bits.into());
             k += usize::from(short.run);
-            short.value
-        } else {
-            let symbol = ac.symbol(reader)?;
-            k += usize::from(symbol >> 4);
-            match symbol & 15 {
-                0 if symbol == 0xf0 => {
-                    k += 1;
-                    continue;
-                }
-                0 if symbol == 0 => return Ok(()),
-                n_bits @ 1..=MAX_AC_BITS => reader.take_signed(n_bits.into()) as i16,
-                _ => return Err(BadData),
-            }
-        };
-        let &to = ZIGZAG.get(k).ok_or(BadData)?;
-        block[usize::from(to)] = value;
+            *block.at(k)? = short.value;
+            k += 1;
+            continue;
+        }
+        let symbol = ac.symbol(bits)?;
+        k += usize::from(symbol >> 4);
+        match symbol & 15 {
+            0 if symbol == 0 => return Ok(()),
+            0 if symbol == 0xf0 => {}
+            n_bits @ 1..=MAX_AC_BITS => *block.at(k)? = bits.take_signed(n_bits.into()) as i16,
+            _ => return Err(BadData),
+        }
         k += 1;
     }
     if k == 64 { Ok(()) } else { Err(BadData) }

@@ -113,7 +113,8 @@ impl<'a> Walk<'a> {
         while let Some((&selector, table)) = rest.split_first() {
             let n_symbols: usize = table.get(..16).ok_or_else(bad)?.iter().map(|&n| usize::from(n)).sum();
             let (class, id) = (usize::from(selector >> 4), usize::from(selector & 15));
-            let slot = self.huffman_tables.get_mut(class).and_then(|class| class.get_mut(id)).ok_or_else(bad)?;
+            let slot =
+                self.huffman_tables.get_mut(class).and_then(|class| class.get_mut(id)).ok_or_else(bad)?;
             *slot = Some(table.get(..16 + n_symbols).ok_or_else(bad)?);
             rest = &table[16 + n_symbols..];
         }
@@ -147,7 +148,9 @@ impl<'a> Walk<'a> {
         let bad = || Fault::corrupt("scan header");
         let frame = self.frame.as_mut().ok_or_else(|| Fault::corrupt("scan before the frame header"))?;
         let n = usize::from(*segment.first().ok_or_else(bad)?);
-        let [start, end, approximation] = *segment.get(1 + 2 * n..).ok_or_else(bad)? else { return Err(bad()) };
+        let [start, end, approximation] = *segment.get(1 + 2 * n..).ok_or_else(bad)? else {
+            return Err(bad());
+        };
         let mut components: Vec<ScanComponent<'a>> = Vec::with_capacity(n);
         for pair in segment[1..=2 * n].as_chunks::<2>().0 {
             let index = frame.components.iter().position(|c| c.id == pair[0]).ok_or_else(bad)?;
@@ -156,10 +159,17 @@ impl<'a> Walk<'a> {
             }
             let component = &mut frame.components[index];
             component.quant = component.quant.or(self.quant_tables[component.quant_idx]);
-            let table = |class: usize, id: u8| self.huffman_tables[class].get(usize::from(id)).copied().flatten();
-            components.push(ScanComponent { index, dc_table: table(0, pair[1] >> 4), ac_table: table(1, pair[1] & 15) });
+            let table =
+                |class: usize, id: u8| self.huffman_tables[class].get(usize::from(id)).copied().flatten();
+            components.push(ScanComponent {
+                index,
+                dc_table: table(0, pair[1] >> 4),
+                ac_table: table(1, pair[1] & 15),
+            });
         }
-        if components.is_empty() || (n > 1 && components.iter().map(|c| frame.components[c.index].n_blocks()).sum::<usize>() > 10) {
+        if components.is_empty()
+            || (n > 1 && components.iter().map(|c| frame.components[c.index].n_blocks()).sum::<usize>() > 10)
+        {
             return Err(bad());
         }
         if self.scans.len() == MAX_SCANS {
@@ -198,7 +208,9 @@ fn marker(bytes: &[u8], at: &mut usize) -> Result<u8, Fault> {
     }
     *at += 1;
     match byte(*at - 1)? {
-        code @ (0x00..=0x01 | 0xd0..=0xd8) => Err(Fault::corrupt(format!("marker 0x{code:02x} out of place"))),
+        code @ (0x00..=0x01 | 0xd0..=0xd8) => {
+            Err(Fault::corrupt(format!("marker 0x{code:02x} out of place")))
+        }
         code => Ok(code),
     }
 }

@@ -35,31 +35,40 @@ impl Upsampling {
         }
     }
 
-    /// Row `y` of the image at full width, in `out` or straight from the plane; may be longer than the image is wide.
+    /// Row `y` of the image at full width, in `out` or straight from the plane; longer than the image is wide.
     ///
     /// `sums` is a buffer.
     #[inline(always)]
-    pub(super) fn row<'a>(self, plane: &'a Plane, y: usize, sums: &mut Vec<u16>, out: &'a mut Vec<u8>) -> &'a [u8] {
+    pub(super) fn row<'a>(
+        self,
+        plane: &'a Plane,
+        y: usize,
+        sums: &mut Vec<u16>,
+        out: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
         match self {
             Self::None => return plane.row(y),
             Self::Columns => {
-                padded(sums, plane.row(y).iter().map(|&sample| sample.into()));
-                interpolate(sums, out, [1, 2], 2);
+                weigh_rows(plane.row(y), plane.row(y), [1, 0], sums);
+                interpolate(sums, [1, 2], 2, out);
             }
             Self::Rows => {
-                let (near, far) = (plane.row(y / 2), neighbour_row(plane, y));
+                weigh_rows(plane.row(y / 2), neighbour_row(plane, y), [3, 1], sums);
                 let rounding = 1 + (y % 2) as u16;
-                out.clear();
-                out.extend(near.iter().zip(far).map(|(&near, &far)| ((3 * u16::from(near) + u16::from(far) + rounding) >> 2) as u8));
+                out.resize(sums.len() - 2, 0);
+                for (out, &sum) in out.iter_mut().zip(&sums[1..]) {
+                    *out = ((sum + rounding) >> 2) as u8;
+                }
             }
             Self::Both => {
-                let (near, far) = (plane.row(y / 2), neighbour_row(plane, y));
-                padded(sums, near.iter().zip(far).map(|(&near, &far)| 3 * u16::from(near) + u16::from(far)));
-                interpolate(sums, out, [8, 7], 4);
+                weigh_rows(plane.row(y / 2), neighbour_row(plane, y), [3, 1], sums);
+                interpolate(sums, [8, 7], 4, out);
             }
             Self::Repeat(across, down) => {
                 out.clear();
-                out.extend(plane.row(y / down).iter().flat_map(|&sample| std::iter::repeat_n(sample, across)));
+                out.extend(
+                    plane.row(y / down).iter().flat_map(|&sample| std::iter::repeat_n(sample, across)),
+                );
             }
         }
         out
@@ -71,24 +80,26 @@ fn neighbour_row(plane: &Plane, y: usize) -> &[u8] {
     plane.row(if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { y / 2 + 1 })
 }
 
-/// Fills `sums` with `values`, the first and the last doubled, so that edges need no case of their own.
+/// Fills `sums`, from its second value on, with the weighted sum of two rows; the first value repeats the second, as
+/// the plane repeats its last column, so that edges need no case of their own.
 #[inline(always)]
-fn padded(sums: &mut Vec<u16>, values: impl Iterator<Item = u16>) {
-    sums.clear();
-    sums.push(0);
-    sums.extend(values);
+fn weigh_rows(near: &[u8], far: &[u8], weights: [u16; 2], sums: &mut Vec<u16>) {
+    sums.resize(near.len() + 2, 0);
+    for ((sum, &near), &far) in sums[1..].iter_mut().zip(near).zip(far) {
+        *sum = weights[0] * u16::from(near) + weights[1] * u16::from(far);
+    }
     sums[0] = sums[1];
-    sums.push(sums[sums.len() - 1]);
 }
 
 /// Two samples for each inner value: 3/4 of it and 1/4 of the left, then of the right neighbour.
 #[inline(always)]
-fn interpolate(sums: &[u16], out: &mut Vec<u8>, rounding: [u16; 2], n_bits: u32) {
+fn interpolate(sums: &[u16], rounding: [u16; 2], n_bits: u32, out: &mut Vec<u8>) {
     let n = sums.len() - 2;
     out.resize(2 * n, 0);
-    let (left, here, right) = (&sums[..n], &sums[1..=n], &sums[2..]);
-    for (i, pair) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        let here = 3 * here[i];
-        *pair = [((here + left[i] + rounding[0]) >> n_bits) as u8, ((here + right[i] + rounding[1]) >> n_bits) as u8];
+    let neighbours = sums[..n].iter().zip(&sums[1..]).zip(&sums[2..]);
+    for (pair, ((&left, &here), &right)) in out.as_chunks_mut::<2>().0.iter_mut().zip(neighbours) {
+        let here = 3 * here;
+        *pair =
+            [((here + left + rounding[0]) >> n_bits) as u8, ((here + right + rounding[1]) >> n_bits) as u8];
     }
 }

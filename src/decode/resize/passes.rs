@@ -49,7 +49,13 @@ pub(super) fn resize(src: &Rgb8, horizontal: &Weights, vertical: &Weights, scrat
 
 /// Horizontal pass over the source rows `needed` into `scratch.rows`.
 #[inline(always)]
-fn across(src: &Rgb8, needed: std::ops::Range<usize>, weights: &Weights, stride: usize, scratch: &mut Scratch) {
+fn across(
+    src: &Rgb8,
+    needed: std::ops::Range<usize>,
+    weights: &Weights,
+    stride: usize,
+    scratch: &mut Scratch,
+) {
     let src_stride = src.width_px() as usize * Rgb8::CHANNELS;
     let src_rows = &src.as_bytes()[needed.start * src_stride..needed.end * src_stride];
     let window = weights.input_range();

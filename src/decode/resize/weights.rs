@@ -44,7 +44,9 @@ impl Weights {
             let sum = row.iter().fold(0.0, |sum, weight| sum + weight);
             weights.starts.push(start);
             weights.ends.push(end);
-            weights.taps.extend(row.iter().map(|&weight| to_fixed(if sum == 0.0 { weight } else { weight / sum })));
+            weights
+                .taps
+                .extend(row.iter().map(|&weight| to_fixed(if sum == 0.0 { weight } else { weight / sum })));
             weights.taps.resize(weights.taps.len().next_multiple_of(TAP_GROUP), 0);
             weights.offsets.push(weights.taps.len() as u32);
         }

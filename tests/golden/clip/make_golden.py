@@ -11,6 +11,7 @@ attention. No network, no downloaded weights: the weights come from the generato
 """
 
 import argparse
+import hashlib
 import json
 import math
 import pathlib
@@ -191,7 +192,8 @@ def folder(name, path):
     model = CLIPModel.from_pretrained(ROOT / path, attn_implementation="eager", dtype=torch.float32).eval()
     merges = ROOT / path / "merges.txt"
     tokens = tokenizer(merges, model.config.text_config.vocab_size)
-    write(f"folder_{name}.json", {"folder": path, **outputs(model, tokens, NAMES, 3, 16)})
+    sha256 = hashlib.sha256((ROOT / path / "model.safetensors").read_bytes()).hexdigest()
+    write(f"folder_{name}.json", {"folder": path, "sha256": sha256, **outputs(model, tokens, NAMES, 3, 16)})
 
 
 def main():

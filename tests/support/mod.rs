@@ -1,0 +1,172 @@
+//! A small archive, a tiny random pair and a pipeline over them, in a folder that goes away.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use t3b::demo::write_archive;
+use t3b::error::RunError;
+use t3b::job::{Job, Outcome, Request};
+use t3b::model::ClipConfig;
+use t3b::model::random::{Seeds, safetensors};
+use t3b::run::stop::{Stop, stop};
+use t3b::spec::{Sources, Spec};
+use tempfile::TempDir;
+
+/// Images of the fixture's archive: two full partitions and a short one.
+pub const N_IMAGES: usize = 40;
+/// Cells of the fixture's pipeline: clean and two corruptions at two severities.
+pub const N_CELLS: usize = 5;
+/// Methods of the fixture's pipeline.
+pub const N_METHODS: usize = 4;
+
+const CONFIG: &str = r#"{
+  "projection_dim": 16,
+  "text_config": { "vocab_size": 1024, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "max_position_embeddings": 32, "projection_dim": 16,
+    "bos_token_id": 1022, "eos_token_id": 1023 },
+  "vision_config": { "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "image_size": 32, "patch_size": 16, "projection_dim": 16 }
+}"#;
+
+const PIPELINE: &str = r#"
+[run]
+name = "fixture"
+batch_size = 8
+partition_size = 16
+
+[input]
+root = "archive"
+
+[labels]
+names = ["red blood cell", "white blood cell", "platelet", "plasma background"]
+
+[models]
+pretrained = "pretrained"
+expert = "expert"
+
+[corrupt]
+suite = "dermamnist"
+corruptions = ["gaussian_noise", "pixelate"]
+severities = [1, 4]
+
+[output]
+root = "out"
+"#;
+
+/// The folder with everything in it.
+pub struct Fixture {
+    dir: TempDir,
+}
+
+impl Fixture {
+    /// Draws the archive and writes the pair and `pipeline.toml`.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        write_archive(&dir.path().join("archive"), 7, N_IMAGES).expect("the archive is drawn");
+        let config = ClipConfig::from_hf_json(CONFIG).expect("a valid architecture");
+        for (name, vision) in [("pretrained", 1), ("expert", 2)] {
+            let folder = dir.path().join(name);
+            fs::create_dir_all(&folder).expect("a folder");
+            let weights = safetensors(&config, Seeds { vision, text: 3 }).expect("random weights");
+            fs::write(folder.join("model.safetensors"), weights).expect("weights");
+            fs::write(folder.join("config.json"), CONFIG).expect("config");
+            fs::copy(repo("models/tiny/generalist/merges.txt"), folder.join("merges.txt")).expect("merges");
+        }
+        fs::write(dir.path().join("pipeline.toml"), PIPELINE).expect("pipeline");
+        Self { dir }
+    }
+
+    /// A path below the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The settings, with overrides.
+    pub fn spec(&self, set: &[(&str, &str)]) -> Result<Spec, RunError> {
+        let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Spec::load(&Sources { pipeline: self.path("pipeline.toml"), config: None, set })
+    }
+
+    /// Runs in this process into `out`, with overrides and a fixed date.
+    pub fn run_until(&self, out: &str, set: &[(&str, &str)], stop: Stop) -> Result<Outcome, RunError> {
+        let mut set = set.to_vec();
+        let root = self.path(out).to_string_lossy().into_owned();
+        set.push(("output.root", &root));
+        let spec = self.spec(&set)?;
+        let request = Request { run_id: Some("r".into()), run_date: Some("2026-01-02".into()), shard: None };
+        runtime().block_on(async { Job::prepare(spec).await?.run(&request, stop).await })
+    }
+
+    /// [`Fixture::run_until`] with a stop nobody asks for.
+    pub fn run(&self, out: &str, set: &[(&str, &str)]) -> Result<Outcome, RunError> {
+        let (_handle, stop) = stop();
+        self.run_until(out, set, stop)
+    }
+
+    /// Runs the binary with the fixture's pipeline.
+    pub fn t3b(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the binary starts")
+    }
+
+    /// The binary, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_t3b"));
+        command.args(args).current_dir(self.dir.path()).env_remove("RUST_LOG");
+        command
+    }
+
+    /// Bytes of every published object of the promised tables, by path.
+    pub fn published(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let root = self.path(out).join("tables");
+        collect(&root, &root, &mut files);
+        files.retain(|name, _| !name.starts_with("runs/"));
+        assert!(!files.is_empty(), "something is published");
+        files
+    }
+}
+
+/// A runtime like the binary's.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// A path below the repository.
+pub fn repo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A path below `../shared`, or `None` with a line that says what is skipped.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let path = repo("../shared").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: ../shared/{name} is not there");
+    None
+}
+
+/// The Python of the test set-up, or `None` with a line that says what is skipped.
+pub fn python() -> Option<PathBuf> {
+    let path = repo(".cache/py/bin/python");
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: run tests/support/setup.sh for the Python peers");
+    None
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else {
+            let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+            files.insert(name, fs::read(&path).expect("readable"));
+        }
+    }
+}
