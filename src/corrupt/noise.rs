@@ -103,12 +103,12 @@ fn counter_normals(image: &[u8], counter: &mut Counter, out: &mut [u8], noisy: i
     for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
         ziggurat.normals(counter, &mut batch);
         for ((to, &from), &g) in to.iter_mut().zip(from).zip(&batch) {
-            *to = noisy(f32::from(from), g).clamp(0.0, 255.0) as u8;
+            *to = noisy(f32::from(from), g) as u8;
         }
     }
 }
 
-/// The level of a fraction of full scale: clipped, then truncated.
+/// The level of a fraction of full scale: clipped and truncated, which is what a cast to an integer does.
 pub(super) fn to_level(fraction: f64) -> u8 {
-    (fraction.clamp(0.0, 1.0) * 255.0) as u8
+    (fraction * 255.0) as u8
 }

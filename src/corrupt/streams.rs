@@ -1,10 +1,11 @@
 //! Every random stream a corruption can draw from.
 
 use super::kind::Severity;
-use super::rng::counter::Counter;
+use super::rng::counter::{BATCH, Counter};
 use super::rng::legacy::Legacy;
 use super::rng::pcg64::Pcg64;
 use super::rng::python::Python;
+use super::rng::ziggurat::Ziggurat;
 
 /// How corruptions are made random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +93,32 @@ impl Streams {
             StreamsInner::Counter(counter) => counter.next_f64(),
         };
         low + (high - low) * share
+    }
+
+    /// A whole number from 0 to `n - 1`, each equally likely.
+    ///
+    /// Reference: `np.random.randint(n)`.
+    pub(super) fn offset(&mut self, n: u32) -> u32 {
+        match &mut self.inner {
+            StreamsInner::Numpy(numpy) => numpy.legacy.below(n),
+            StreamsInner::Counter(counter) => counter.below(n),
+        }
+    }
+
+    /// Fills `out` with standard normal numbers.
+    ///
+    /// Reference: `np.random.normal(size=n)`.
+    pub(super) fn normals(&mut self, out: &mut [f64]) {
+        match &mut self.inner {
+            StreamsInner::Numpy(numpy) => numpy.legacy.normals(out),
+            StreamsInner::Counter(counter) => {
+                let mut batch = [0.0; BATCH];
+                for chunk in out.chunks_mut(BATCH) {
+                    Ziggurat::get().normals(counter, &mut batch);
+                    chunk.iter_mut().zip(batch).for_each(|(to, g)| *to = f64::from(g));
+                }
+            }
+        }
     }
 
     pub(super) fn inner(&mut self) -> &mut StreamsInner {

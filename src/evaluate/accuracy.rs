@@ -6,16 +6,11 @@ use std::fmt;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type};
-use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::error::{Exit, Problem, RunError};
-use crate::sink::{Layout, Plan, Table};
+use super::parts::each_batch;
+use crate::error::RunError;
+use crate::sink::{Plan, Table};
 use crate::store::Root;
-
-/// Most bytes of one published part.
-const MAX_PART_BYTES: u64 = 4 << 30;
 
 /// Correct and labelled rows of one (method, corruption, severity).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,34 +46,15 @@ pub struct AccuracyTable {
 /// # Errors
 /// Store failures, `V002` a part that is no table.
 pub async fn accuracy(root: &Root, plan: &Plan) -> Result<AccuracyTable, RunError> {
-    let layout = Layout::new(&plan.run_id);
     let methods = plan.spec.get("merge.methods").and_then(serde_json::Value::as_array);
     let methods = methods.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let mut table = AccuracyTable { methods, cells: plan.cells.clone(), counts: BTreeMap::new() };
-    for partition in 0..plan.n_partitions {
-        let key = layout.part(Table::Predictions, &plan.run_date, partition);
-        let bytes = root.read(&key, "published predictions", MAX_PART_BYTES).await.map_err(Problem::from)?;
-        let bytes = bytes.ok_or_else(|| unreadable(&key))?;
-        table.count(bytes).ok_or_else(|| unreadable(&key))?;
-    }
+    let columns = ["corruption", "severity", "method", "correct"];
+    each_batch(root, plan, Table::Predictions, &columns, |batch| table.count_batch(batch)).await?;
     Ok(table)
 }
 
-fn unreadable(key: &str) -> Problem {
-    Problem::new("V002", Exit::BadData, format!("{key} cannot be read as a table"))
-}
-
 impl AccuracyTable {
-    fn count(&mut self, part: Bytes) -> Option<()> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(part).ok()?;
-        let columns = ["corruption", "severity", "method", "correct"];
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
-        for batch in builder.with_projection(mask).build().ok()? {
-            self.count_batch(&batch.ok()?)?;
-        }
-        Some(())
-    }
-
     fn count_batch(&mut self, batch: &RecordBatch) -> Option<()> {
         let text = |name| cast(batch.column_by_name(name)?, &DataType::Utf8).ok();
         let (corruption, method) = (text("corruption")?, text("method")?);

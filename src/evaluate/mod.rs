@@ -1,5 +1,8 @@
 //! Reads published tables only: never a model, never a tensor.
 
 mod accuracy;
+mod first_pass;
+mod parts;
 
 pub use accuracy::{Accuracy, AccuracyTable, accuracy};
+pub use first_pass::{MAX_ROWS, SignalRow, parent_probs, signals};

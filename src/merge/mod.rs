@@ -32,6 +32,10 @@ pub mod lerp;
 
 pub mod weights;
 
+pub mod factored;
+
+pub mod recipe;
+
 pub mod ties;
 
 pub mod dare;

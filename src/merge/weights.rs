@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Storage, Tensor, bail};
 
 use super::lerp::lerp_into;
 use crate::model::layout::{self, Part};
@@ -22,6 +22,7 @@ pub struct Parents {
     /// Tensors of the expert; those equal to the generalist's are the same handles.
     pub expert: Tensors,
     differing: Vec<String>,
+    text_differs: bool,
     device: Device,
 }
 
@@ -50,13 +51,35 @@ impl Parents {
             pt.insert(name.clone(), ours);
             ft.insert(name.clone(), theirs);
         }
-        Ok(Self { pretrained: pt, expert: ft, differing: merged, device: device.clone() })
+        let text_differs = parts.contains(&Part::Text);
+        Ok(Self { pretrained: pt, expert: ft, differing: merged, text_differs, device: device.clone() })
     }
 
     /// Names a merge changes.
     #[must_use]
     pub fn differing(&self) -> &[String] {
         &self.differing
+    }
+
+    /// Whether a merge has a text tower of its own.
+    #[must_use]
+    pub fn text_differs(&self) -> bool {
+        self.text_differs
+    }
+
+    /// Lends `look` both parents' values of every differing tensor, without a copy.
+    ///
+    /// # Errors
+    /// When the tensors are not contiguous `f32` on the CPU.
+    pub fn with_values<R>(&self, look: impl FnOnce(Pairs<'_>) -> R) -> Result<R, ModelError> {
+        let names = || self.differing.iter();
+        let held: Vec<_> = names().map(|name| self.pretrained[name].storage_and_layout()).collect();
+        let held_ft: Vec<_> = names().map(|name| self.expert[name].storage_and_layout()).collect();
+        let mut pairs = Vec::with_capacity(held.len());
+        for ((pt, pt_layout), (ft, ft_layout)) in held.iter().zip(&held_ft) {
+            pairs.push((values(pt, pt_layout)?, values(ft, ft_layout)?));
+        }
+        Ok(look(pairs.iter().copied()))
     }
 
     /// A full set of tensors whose differing ones have storage of their own, holding the generalist.
@@ -89,16 +112,35 @@ impl Parents {
         Ok(())
     }
 
-    /// Overwrites `buffer` tensor by tensor with `rule(name, generalist, expert, out)`, on the CPU.
+    /// Overwrites `buffer` tensor by tensor with `rule(name, generalist, expert, out)`.
+    ///
+    /// On another device than the CPU the values make a round trip, which is meant for merges built once.
     ///
     /// # Errors
-    /// When the tensors are not contiguous `f32` on the CPU.
+    /// When the tensors are not contiguous `f32`, or the device fails.
     pub fn merge(&self, buffer: &Tensors, rule: &MergeRule<'_>) -> Result<(), ModelError> {
         for name in &self.differing {
             let op = Merge { name, rule };
-            buffer[name].inplace_op3(&self.pretrained[name], &self.expert[name], &op)?;
+            if self.device.is_cpu() {
+                buffer[name].inplace_op3(&self.pretrained[name], &self.expert[name], &op)?;
+                continue;
+            }
+            let on_host = |tensors: &Tensors| tensors[name].to_device(&Device::Cpu);
+            let merged = on_host(buffer)?;
+            merged.inplace_op3(&on_host(&self.pretrained)?, &on_host(&self.expert)?, &op)?;
+            buffer[name].slice_set(&merged.to_device(&self.device)?, 0, 0)?;
         }
         Ok(())
+    }
+}
+
+/// Both parents' values, tensor by tensor; can be walked again.
+pub type Pairs<'a> = std::iter::Copied<std::slice::Iter<'a, (&'a [f32], &'a [f32])>>;
+
+fn values<'a>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => Ok(&values[start..end]),
+        _ => bail!("merge: tensors must be contiguous f32 on the CPU"),
     }
 }
 

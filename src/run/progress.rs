@@ -64,10 +64,11 @@ async fn show(meter: Meter, n_batches: u64, every: Duration, bar: Option<Progres
     }
 }
 
-/// The stage the one before it waits for longest.
+/// The stage that holds up the others: the last one that the stage before it waits for about as long as any.
 fn slowest(meter: &Meter) -> &'static str {
     let receivers = ["decode", "corrupt", "batch", "score", "sink"];
     let waits = meter.stages().map(|(_, stage)| stage.blocked());
-    let longest = waits.iter().enumerate().max_by_key(|(_, wait)| **wait);
-    longest.filter(|(_, wait)| !wait.is_zero()).map_or("source", |(n, _)| receivers[n])
+    let longest = waits.iter().max().copied().unwrap_or_default();
+    let held_up = waits.iter().rposition(|&wait| !wait.is_zero() && wait * 2 >= longest);
+    held_up.map_or("source", |n| receivers[n])
 }

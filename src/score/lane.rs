@@ -4,49 +4,35 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use super::models::{ModelSet, Models};
 use super::predict::predict;
 use crate::error::{Exit, Problem};
 use crate::flow::{Batch, Reject, Scored, Signal, Stage};
 use crate::merge::coefficient::{Guard, T3Rule, batch_mean};
 use crate::merge::divergence::{Signals, log_softmax};
+use crate::merge::ensemble::{mean_of_logits, mean_of_probabilities};
+use crate::merge::entropy_ratio::Temperatures;
 use crate::merge::method::Method;
-use crate::merge::weights::{Parents, Tensors};
-use crate::model::layout::Part;
+use crate::merge::recipe::{Recipe, t3};
 use crate::model::normalize::Normalizer;
-use crate::model::pair::PairReport;
-use crate::model::prompts::Tokens;
-use crate::model::tower::{TextTower, VisionTower};
-use crate::model::{Checkpoint, ClipConfig, ModelError, TextBank, ZeroShot};
-
-/// Two checked checkpoints and the prompts they are asked.
-#[derive(Debug)]
-pub struct Models {
-    /// The generalist.
-    pub pretrained: Checkpoint,
-    /// The expert, of the same architecture.
-    pub expert: Checkpoint,
-    /// Where they differ.
-    pub report: PairReport,
-    /// The class prompts as token ids.
-    pub tokens: Tokens,
-}
+use crate::model::{ModelError, ZeroShot};
 
 /// How a lane scores.
 #[derive(Debug, Clone)]
 pub struct LaneRule {
     /// Rows of the output, in order.
-    pub methods: Vec<Method>,
-    /// Divergence to coefficient.
+    pub methods: Vec<(Method, Recipe)>,
+    /// Divergence to coefficient, for the signals.
     pub rule: T3Rule,
-    /// The extrapolation guard, when enabled.
+    /// The extrapolation guard of the signals, when enabled.
     pub guard: Option<Guard>,
-    /// Weight on the expert of `wise_ft`.
-    pub wise_ft_alpha: f64,
+    /// What each parent's logits are divided by before anything else; 1 unless miscalibration is studied.
+    pub temperatures: Temperatures,
     /// Threads of the lane's own pool.
     pub n_threads: usize,
 }
 
-/// One device with everything that lives on it. Methods need `&mut` because the merged model's weights are
+/// One device with everything that lives on it. Scoring needs `&mut` because the merged model's weights are
 /// overwritten per batch.
 #[derive(Debug)]
 pub struct Lane {
@@ -54,21 +40,18 @@ pub struct Lane {
     device: Device,
     threads: Arc<rayon::ThreadPool>,
     normalizer: Normalizer,
-    config: ClipConfig,
-    tokens: Tokens,
-    parents: Parents,
-    pretrained: ZeroShot,
-    expert: ZeroShot,
-    wise_ft: Option<ZeroShot>,
-    merged: Merged,
+    models: ModelSet,
+    /// The merge of each static method, in the order of `rule.methods`.
+    statics: Vec<Option<ZeroShot>>,
 }
 
-/// The model whose weights are a merge; `tensors` are its own, `model` reads them.
-#[derive(Debug)]
-struct Merged {
-    tensors: Tensors,
-    model: ZeroShot,
-    text: Option<TextTower>,
+/// What the parents say of one batch.
+struct Parents<'a> {
+    pixels: &'a Tensor,
+    z_pt: Vec<Vec<f32>>,
+    z_ft: Vec<Vec<f32>>,
+    finite: Vec<bool>,
+    compared: Vec<Signals>,
 }
 
 impl From<ModelError> for Problem {
@@ -78,90 +61,39 @@ impl From<ModelError> for Problem {
 }
 
 impl Lane {
-    /// Moves the models to `device` and encodes the prompts once per distinct text tower.
+    /// Moves the models to `device` and builds every merge that no sample decides.
     ///
     /// # Errors
     /// When the device refuses the memory or fails.
     pub fn new(models: Models, rule: LaneRule, device: Device) -> Result<Self, Problem> {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(rule.n_threads).build();
         let threads = threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
-        let text_differs = !models.report.text_towers_equal();
-        let parts: &[Part] = if text_differs { &[Part::Vision, Part::Text] } else { &[Part::Vision] };
-        let (pt, ft) = (&models.pretrained, &models.expert);
-        let parents = Parents::new(pt, ft, models.report.differing(), parts, &device)?;
-        let config = pt.config().clone();
-        let whole = |tensors: &Tensors, logit_scale, bank: Option<&TextBank>| {
-            let vision = VisionTower::new(tensors, &config, &device)?;
-            let text = TextTower::new(tensors, &config, &device)?;
-            let bank = bank.cloned().map_or_else(|| TextBank::encode(&text, &models.tokens), Ok)?;
-            Ok::<_, ModelError>((ZeroShot { vision, bank, logit_scale }, text))
-        };
-        let (pretrained, _) = whole(&parents.pretrained, pt.logit_scale(), None)?;
-        let shared = (!text_differs).then(|| pretrained.bank.clone());
-        let (expert, _) = whole(&parents.expert, ft.logit_scale(), shared.as_ref())?;
-        let tensors = parents.buffer()?;
-        let (model, text) = whole(&tensors, pt.logit_scale(), Some(&pretrained.bank))?;
-        let merged = Merged { tensors, model, text: text_differs.then_some(text) };
-        let mut lane = Self {
-            rule,
-            threads: Arc::new(threads),
-            normalizer: Normalizer::new(),
-            tokens: models.tokens,
-            config: pt.config().clone(),
-            device,
-            parents,
-            pretrained,
-            expert,
-            wise_ft: None,
-            merged,
-        };
-        if lane.rule.methods.contains(&Method::WiseFt) {
-            lane.wise_ft = Some(lane.static_merge(lane.rule.wise_ft_alpha)?);
+        let mut models = ModelSet::new(models, device.clone())?;
+        let recipes = || rule.methods.iter().map(|(_, recipe)| recipe);
+        if recipes().any(|recipe| matches!(recipe, Recipe::PerBatch(_))) {
+            models.prepare_merges()?;
         }
-        Ok(lane)
-    }
-
-    /// A merge at one coefficient with weights of its own, built once per run.
-    fn static_merge(&self, lambda: f64) -> Result<ZeroShot, ModelError> {
-        let tensors = self.parents.buffer()?;
-        self.parents.lerp(lambda, &tensors)?;
-        let vision = VisionTower::new(&tensors, &self.config, &self.device)?;
-        let text = self.merged.text.as_ref().map(|_| TextTower::new(&tensors, &self.config, &self.device));
-        let bank = self.bank(text.transpose()?.as_ref())?;
-        Ok(ZeroShot { vision, bank, logit_scale: self.logit_scale(lambda) })
-    }
-
-    /// The class bank of a merged model: the shared one, or its own text tower's.
-    fn bank(&self, text: Option<&TextTower>) -> Result<TextBank, ModelError> {
-        let encode = |text| TextBank::encode(text, &self.tokens);
-        text.map_or_else(|| Ok(self.pretrained.bank.clone()), encode)
-    }
-
-    /// In log space, between the parents' scales; the pretrained model's where they are equal.
-    fn logit_scale(&self, lambda: f64) -> f64 {
-        let (pt, ft) = (self.pretrained.logit_scale, self.expert.logit_scale);
-        if pt.to_bits() == ft.to_bits() { pt } else { pt + lambda * (ft - pt) }
-    }
-
-    /// Merges at `lambda` into the lane's buffer and asks the merged model.
-    fn merged_logits(&mut self, lambda: f64, pixels: &Tensor) -> Result<Vec<Vec<f32>>, ModelError> {
-        self.parents.lerp(lambda, &self.merged.tensors)?;
-        self.merged.model.logit_scale = self.logit_scale(lambda);
-        if self.merged.text.is_some() {
-            self.merged.model.bank = self.bank(self.merged.text.as_ref())?;
+        if recipes().any(|recipe| matches!(recipe, Recipe::PerSample(_))) {
+            models.prepare_factored()?;
         }
-        rows(&self.merged.model.logits(pixels)?)
+        let build = |recipe: &Recipe| match recipe {
+            Recipe::Static(merge) => models.static_merge(merge).map(Some),
+            _ => Ok(None),
+        };
+        let statics = recipes().map(build).collect::<Result<_, Problem>>()?;
+        Ok(Self { rule, device, threads: Arc::new(threads), normalizer: Normalizer::new(), models, statics })
     }
 
     /// Scores one batch: softmax, divergence, sigmoid, guard, batch mean, merge, in this order (method.md 3).
     ///
-    /// A sample with non-finite logits in any model is rejected and has no part in the mean.
+    /// A sample with non-finite logits in any model is rejected; one with such logits in a parent has no part
+    /// in the mean.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn score_batch(&mut self, batch: Batch) -> Result<Scored, Problem> {
+    pub fn score_batch(&mut self, batch: &Batch) -> Result<Scored, Problem> {
         let threads = Arc::clone(&self.threads);
-        Ok(threads.install(|| self.score_here(&batch))?)
+        Ok(threads.install(|| self.score_here(batch))?)
     }
 
     fn score_here(&mut self, batch: &Batch) -> Result<Scored, ModelError> {
@@ -176,62 +108,109 @@ impl Lane {
         if batch.samples.is_empty() {
             return Ok(scored);
         }
-        let pixels = self.normalizer.batch(&batch.pixels, self.config.image_px, &self.device)?;
-        let (z_pt, z_ft) = (rows(&self.pretrained.logits(&pixels)?)?, rows(&self.expert.logits(&pixels)?)?);
-        let finite: Vec<bool> = z_pt.iter().zip(&z_ft).map(|(pt, ft)| is_finite(pt) && is_finite(ft)).collect();
-        let signals: Vec<Signal> = z_pt.iter().zip(&z_ft).map(|(pt, ft)| self.signal(pt, ft)).collect();
-        let coefficients: Vec<f64> = kept(&signals, &finite).map(|signal| signal.lambda_sample).collect();
+        let pixels = self.normalizer.batch(&batch.pixels, self.models.config.image_px, &self.device)?;
+        let parents = self.ask_parents(&pixels)?;
+        let signals: Vec<Signal> = (0..batch.samples.len()).map(|n| self.signal(&parents, n)).collect();
+        let coefficients: Vec<f64> = kept(&signals, &parents.finite).map(|signal| signal.lambda_sample).collect();
         scored.lambda_batch = batch_mean(&coefficients);
 
-        let mut logits = Vec::with_capacity(self.rule.methods.len());
-        for method in self.rule.methods.clone() {
-            let z = match (method, scored.lambda_batch) {
-                (Method::Pretrained, _) | (_, None) => z_pt.clone(),
-                (Method::Expert, _) => z_ft.clone(),
-                (Method::WiseFt, _) => match &self.wise_ft {
-                    Some(model) => rows(&model.logits(&pixels)?)?,
-                    None => unreachable!("built with the lane"),
-                },
-                (_, Some(lambda)) => self.merged_logits(lambda, &pixels)?,
-            };
-            logits.push((method, z));
+        let mut said = Vec::with_capacity(self.rule.methods.len());
+        for place in 0..self.rule.methods.len() {
+            said.push((self.rule.methods[place].0, self.log_probabilities(place, &parents)?));
         }
-        let finite: Vec<bool> = (0..finite.len())
-            .map(|n| finite[n] && logits.iter().all(|(_, z)| is_finite(&z[n])))
-            .collect();
+        let everywhere = |n: &usize| parents.finite[*n] && said.iter().all(|(_, log_p)| is_finite(&log_p[*n]));
+        let finite: Vec<bool> = (0..batch.samples.len()).map(|n| everywhere(&n)).collect();
         scored.rejects = rejects(batch, &finite);
         scored.samples = kept(&batch.samples, &finite).cloned().collect();
         scored.signals = kept(&signals, &finite).copied().collect();
-        scored.predictions = logits
-            .into_iter()
-            .map(|(method, z)| (method, kept(&z, &finite).map(|row| predict(&log_softmax(row, 1.0))).collect()))
-            .collect();
+        let predictions = |(method, log_p): (Method, Vec<Vec<f64>>)| {
+            (method, kept(&log_p, &finite).map(|row| predict(row)).collect())
+        };
+        scored.predictions = said.into_iter().map(predictions).collect();
         Ok(scored)
     }
 
-    fn signal(&self, z_pt: &[f32], z_ft: &[f32]) -> Signal {
-        let (log_pt, log_ft) = (log_softmax(z_pt, 1.0), log_softmax(z_ft, 1.0));
-        let signals = Signals::of(&log_pt, &log_ft);
-        let lambda = self.rule.rule.coefficient(signals.js_nats);
-        let guarded = self.rule.guard.map(|guard| guard.apply(lambda, &signals));
+    fn ask_parents<'a>(&self, pixels: &'a Tensor) -> Result<Parents<'a>, ModelError> {
+        let ask = |model: &ZeroShot, temperature| rows(&model.logits(pixels)?, temperature);
+        let z_pt = ask(&self.models.pretrained, self.rule.temperatures.generalist)?;
+        let z_ft = ask(&self.models.expert, self.rule.temperatures.expert)?;
+        let pairs = || z_pt.iter().zip(&z_ft);
+        let finite = pairs().map(|(pt, ft)| all_finite(pt) && all_finite(ft)).collect();
+        let compared = pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
+        Ok(Parents { pixels, z_pt, z_ft, finite, compared })
+    }
+
+    fn signal(&self, parents: &Parents<'_>, n: usize) -> Signal {
+        let compared = &parents.compared[n];
+        let guarded = t3(&self.rule.rule, self.rule.guard.as_ref(), compared);
         Signal {
-            js_nats: signals.js_nats,
-            lambda_sample: guarded.map_or(lambda, |guarded| guarded.coefficient),
-            guard: guarded.map_or(0, |guarded| guarded.step),
-            pt_entropy_nats: signals.entropy_generalist_nats,
-            ft_entropy_nats: signals.entropy_expert_nats,
-            agree: predict(&log_pt).pred_idx == predict(&log_ft).pred_idx,
+            js_nats: compared.js_nats,
+            lambda_sample: guarded.coefficient,
+            guard: guarded.step,
+            pt_entropy_nats: compared.entropy_generalist_nats,
+            ft_entropy_nats: compared.entropy_expert_nats,
+            agree: argmax(&parents.z_pt[n]) == argmax(&parents.z_ft[n]),
         }
+    }
+
+    /// Log-probabilities of the method at `place`, one row per sample of the batch.
+    fn log_probabilities(&mut self, place: usize, parents: &Parents<'_>) -> Result<Vec<Vec<f64>>, ModelError> {
+        let Parents { pixels, z_pt, z_ft, .. } = parents;
+        let of_logits = |z: &[Vec<f32>]| z.iter().map(|row| log_softmax(row, 1.0)).collect();
+        let pairs = || z_pt.iter().zip(z_ft);
+        Ok(match &self.rule.methods[place].1 {
+            Recipe::Pretrained => of_logits(z_pt),
+            Recipe::Expert => of_logits(z_ft),
+            Recipe::MeanLogits => pairs().map(|(pt, ft)| log_softmax(&mean_of_logits(pt, ft), 1.0)).collect(),
+            Recipe::MeanProbabilities => pairs()
+                .map(|(pt, ft)| mean_of_probabilities(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0)))
+                .map(|p| p.into_iter().map(f64::ln).collect())
+                .collect(),
+            Recipe::Static(_) => {
+                let model = self.statics[place].as_ref().expect("built with the lane");
+                of_logits(&rows(&model.logits(pixels)?, 1.0)?)
+            }
+            Recipe::PerBatch(rule) => {
+                let all = (0..z_pt.len()).map(|n| rule.of(&z_pt[n], &z_ft[n], &parents.compared[n]));
+                let all: Vec<f64> = all.collect();
+                let finite: Vec<f64> = kept(&all, &parents.finite).copied().collect();
+                match batch_mean(&finite) {
+                    Some(lambda) => of_logits(&rows(&self.models.merged_logits(lambda, pixels)?, 1.0)?),
+                    None => of_logits(z_pt),
+                }
+            }
+            Recipe::PerSample(rule) => {
+                let all = (0..z_pt.len()).map(|n| rule.of(&z_pt[n], &z_ft[n], &parents.compared[n]));
+                // A sample with a broken parent is rejected below; any coefficient keeps the others' rows whole.
+                let all: Vec<f64> = all.map(|lambda| if lambda.is_finite() { lambda } else { 0.0 }).collect();
+                of_logits(&self.models.per_sample_logits(&all, pixels)?)
+            }
+        })
     }
 }
 
-/// `[B, C]` to one list per sample.
-fn rows(logits: &Tensor) -> Result<Vec<Vec<f32>>, ModelError> {
-    Ok(logits.to_vec2::<f32>()?)
+/// `[B, C]` to one list per sample, divided by `temperature`.
+fn rows(logits: &Tensor, temperature: f64) -> Result<Vec<Vec<f32>>, ModelError> {
+    let mut rows = logits.to_vec2::<f32>()?;
+    if temperature.to_bits() != 1.0_f64.to_bits() {
+        #[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
+        rows.iter_mut().flatten().for_each(|z| *z = (f64::from(*z) / temperature) as f32);
+    }
+    Ok(rows)
 }
 
-fn is_finite(logits: &[f32]) -> bool {
+fn argmax(logits: &[f32]) -> usize {
+    let first_largest = |best: usize, n: usize| if logits[n] > logits[best] { n } else { best };
+    (1..logits.len()).fold(0, first_largest)
+}
+
+fn all_finite(logits: &[f32]) -> bool {
     logits.iter().all(|z| z.is_finite())
+}
+
+/// A probability may vanish (`-inf`); only NaN is broken.
+fn is_finite(log_p: &[f64]) -> bool {
+    log_p.iter().all(|l| !l.is_nan())
 }
 
 fn kept<'a, T>(items: &'a [T], keep: &'a [bool]) -> impl Iterator<Item = &'a T> {

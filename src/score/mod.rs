@@ -2,13 +2,16 @@
 
 mod device;
 mod lane;
+mod models;
 mod predict;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use device::{numerics_class, pick};
-pub use lane::{Lane, LaneRule, Models};
+pub use lane::{Lane, LaneRule};
+pub use models::Models;
 
+use crate::error::{Exit, Problem};
 use crate::flow::{Batch, Flow, Scored};
 use crate::run::link::{Inlet, Outlet};
 use crate::run::verdict::StageEnd;
@@ -21,7 +24,7 @@ pub fn score(lane: &mut Lane, mut inlet: Inlet<Batch>, mut outlet: Outlet<Scored
     while let Some(message) = inlet.next_blocking()? {
         let message = match message {
             Flow::Item(batch) => {
-                let scored = catch_unwind(AssertUnwindSafe(|| lane.score_batch(batch)));
+                let scored = catch_unwind(AssertUnwindSafe(|| lane.score_batch(&batch)));
                 Flow::Item(scored.map_err(|payload| StageEnd::from_panic(payload.as_ref()))??)
             }
             Flow::Reject(reject) => Flow::Reject(reject),
@@ -30,4 +33,9 @@ pub fn score(lane: &mut Lane, mut inlet: Inlet<Batch>, mut outlet: Outlet<Scored
         outlet.send_blocking(message)?;
     }
     Ok(())
+}
+
+/// A merge that these parents do not allow.
+fn unusable(method: &str, error: &dyn std::error::Error) -> Problem {
+    Problem::new("C008", Exit::Config, format!("merge.{method}: {error}"))
 }

@@ -142,9 +142,15 @@ impl Reader {
 
     /// A finite number in `range`; its lower end after a problem.
     pub(super) fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> f64 {
+        let start = *range.start();
+        let value = self.opt_number(key, range);
+        self.required(key, value, start)
+    }
+
+    /// An optional finite number in `range`.
+    pub(super) fn opt_number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         let allowed = format!("a finite number in {}..={}", range.start(), range.end());
-        let value = self.typed(key, &allowed, |v| as_number(v).filter(|n| range.contains(n)));
-        self.required(key, value, *range.start())
+        self.typed(key, &allowed, |v| as_number(v).filter(|n| range.contains(n)))
     }
 
     /// An optional list of texts.

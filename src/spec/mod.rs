@@ -5,6 +5,7 @@
 //! environment variables `T3B_SECTION_KEY`, `--set` flags. Every problem is reported at once.
 
 mod layers;
+mod merge;
 mod pipeline;
 mod settings;
 
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 pub use layers::{Effective, Origin, env_name};
-pub use pipeline::{Input, Labels, Merge, Models, Output, Pipeline};
+pub use merge::Merge;
+pub use pipeline::{Input, Labels, Models, Output, Pipeline};
 pub use settings::{DeviceKind, LogFormat, LogSettings, Queues, Settings, StoreSettings, Threads};
 
 use crate::error::{Exit, Problem, RunError};

@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::layers::Reader;
+use super::merge::Merge;
 use crate::corrupt::{RngMode, Severity, Suite};
 use crate::decode::Limits;
 use crate::error::{Exit, Problem};
 use crate::flow::Cell;
-use crate::merge::coefficient::{Direction, Guard, T3Rule};
-use crate::merge::divergence::LogBase;
-use crate::merge::method::Method;
 
 /// A checked pipeline. Locations are as written, made absolute where they were relative paths.
 #[derive(Debug, Clone)]
@@ -83,21 +81,6 @@ pub struct Models {
     pub expert_sha256: Option<String>,
 }
 
-/// Methods and their parameters.
-#[derive(Debug, Clone)]
-pub struct Merge {
-    /// In output order, without repeats.
-    pub methods: Vec<Method>,
-    /// The method `runs` and reports put first; one of `methods`.
-    pub primary: Method,
-    /// Divergence to coefficient.
-    pub rule: T3Rule,
-    /// The extrapolation guard of the T3 family, when enabled.
-    pub guard: Option<Guard>,
-    /// Weight on the expert of `wise_ft`.
-    pub wise_ft_alpha: f64,
-}
-
 /// Where the tables go.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -116,11 +99,12 @@ impl Pipeline {
             let what = format!("run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})");
             reader.problem(Problem::new("C001", Exit::Config, what));
         }
+        let seed = reader.whole("run.seed", 0..=u64::from(u32::MAX));
         let output = Output::read(reader, dir);
         let (suite, cells) = read_cells(reader);
         let pipeline = Self {
             name: read_name(reader),
-            seed: reader.whole("run.seed", 0..=u64::from(u32::MAX)),
+            seed,
             batch_size,
             partition_size,
             max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
@@ -134,7 +118,7 @@ impl Pipeline {
                 "numpy-compat" => RngMode::NumpyCompat,
                 _ => RngMode::Counter,
             },
-            merge: Merge::read(reader),
+            merge: Merge::read(reader, seed),
             output,
         };
         pipeline.check_roots(reader);
@@ -199,68 +183,10 @@ impl Models {
     }
 }
 
-impl Merge {
-    fn read(reader: &mut Reader) -> Self {
-        let names = reader.opt_texts("merge.methods").unwrap_or_default();
-        let mut methods = Vec::new();
-        for name in &names {
-            match Method::from_name(name) {
-                Some(method) if !methods.contains(&method) => methods.push(method),
-                Some(_) => bad_method(reader, format!("{name:?} twice")),
-                None => bad_method(reader, format!("{name:?}")),
-            }
-        }
-        let primary = reader.text("merge.primary");
-        let primary = match Method::from_name(&primary).filter(|method| methods.contains(method)) {
-            Some(method) => method,
-            None => {
-                let what = format!("merge.primary: found {primary:?}, allowed one of merge.methods {names:?}");
-                reader.problem(Problem::new("C001", Exit::Config, what));
-                Method::T3B
-            }
-        };
-        let (lambda_min, lambda_max) =
-            (reader.number("merge.lambda_min", 0.0..=1.0), reader.number("merge.lambda_max", 0.0..=1.0));
-        if lambda_min > lambda_max {
-            let what = format!("merge.lambda_min: found {lambda_min}, allowed at most merge.lambda_max ({lambda_max})");
-            reader.problem(Problem::new("C001", Exit::Config, what));
-        }
-        let guard = Guard {
-            delta: reader.number("merge.guard.delta", 0.0..=1.0),
-            tau: reader.number("merge.guard.tau", 0.0..=1.0),
-        };
-        Self {
-            methods,
-            primary,
-            rule: T3Rule {
-                gamma: reader.number("merge.gamma", 0.0..=1e6),
-                lambda_min,
-                lambda_max,
-                log_base: match reader.choice("merge.log_base", &["nats", "bits"]).as_str() {
-                    "bits" => LogBase::Bits,
-                    _ => LogBase::Nats,
-                },
-                direction: match reader.choice("merge.direction", &["expert", "generalist"]).as_str() {
-                    "generalist" => Direction::Generalist,
-                    _ => Direction::Expert,
-                },
-                centred: reader.switch("merge.centred"),
-            },
-            guard: reader.switch("merge.guard.enabled").then_some(guard),
-            wise_ft_alpha: reader.number("merge.wise_ft.alpha", 0.0..=1.0),
-        }
-    }
-}
-
 impl Output {
     fn read(reader: &mut Reader, dir: &Path) -> Self {
         Self { root: location(&reader.text("output.root"), dir), probs: reader.switch("output.probs") }
     }
-}
-
-fn bad_method(reader: &mut Reader, found: String) {
-    let what = format!("merge.methods: found {found}, allowed each of {} at most once", Method::NAMES.join(", "));
-    reader.problem(Problem::new("C001", Exit::Config, what));
 }
 
 fn read_name(reader: &mut Reader) -> String {

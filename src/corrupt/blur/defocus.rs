@@ -97,7 +97,7 @@ fn pair_rows<'a>(row: impl Fn(isize) -> &'a [u16], stride: usize, pairs: &mut [u
 
 /// Levels of the first values of a row of pairs.
 fn convolve(kernel: &Kernel, mut spans: &[(usize, usize)], pairs: &[u16]) -> [u8; CHUNK] {
-    let (mut sums, mut class_sums) = ([0.0; CHUNK], [0; CHUNK]);
+    let (mut sums, mut class_sums, mut levels) = ([0.0f64; CHUNK], [0; CHUNK], [0; CHUNK]);
     for class in &kernel.classes {
         let (class_spans, others) = spans.split_at(class.runs.len());
         spans = others;
@@ -105,7 +105,10 @@ fn convolve(kernel: &Kernel, mut spans: &[(usize, usize)], pairs: &[u16]) -> [u8
         add_weighted(class.value, &class_sums, &mut sums);
     }
     // The sum is in levels, so the division and multiplication by 255 around the clip fall away.
-    sums.map(|sum| sum.min(255.0) as u8)
+    for (level, sum) in levels.iter_mut().zip(sums) {
+        *level = sum as u8;
+    }
+    levels
 }
 
 // The two loops are kept apart: merged, the 16-bit one would run at the width of the 64-bit one.

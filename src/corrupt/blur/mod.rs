@@ -1,8 +1,10 @@
-//! Blurs: three convolutions and one average of enlargements.
+//! Blurs.
 
 pub(super) mod defocus;
 pub(super) mod gaussian;
+pub(super) mod glass;
 pub(super) mod motion;
+pub(super) mod smooth;
 pub(super) mod zoom;
 
 /// Mirrors an index at both ends without repeating the end itself: ... 2 1 0 1 2 ... n-2 n-1 n-2 ...

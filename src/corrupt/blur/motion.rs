@@ -37,18 +37,31 @@ pub(in crate::corrupt) fn motion(
     buffers: &mut Buffers,
     out: &mut Rgb8,
 ) {
-    let Buffers { taps, padded, starts } = buffers;
-    line_taps(radius_px, sigma_px, angle_deg, taps);
-    let (width, height) = (image.width_px() as usize, image.height_px() as usize);
-    let beyond = taps.len();
-    let stride = (width + 2 * beyond) * 3 + CHUNK;
-    pad_columns(image.as_bytes(), width, beyond, stride, padded);
+    line_taps(radius_px, sigma_px, angle_deg, buffers);
+    along_line(image.as_bytes(), 3, image.width_px() as usize, buffers, out.as_bytes_mut());
+}
 
-    for (y, out_row) in out.as_bytes_mut().chunks_exact_mut(width * 3).enumerate() {
+/// Blurs `values` of `channels` interleaved channels along the line last prepared by [`line_taps`].
+pub(in crate::corrupt) fn along_line(
+    values: &[u8],
+    channels: usize,
+    width: usize,
+    Buffers { taps, padded, starts }: &mut Buffers,
+    out: &mut [u8],
+) {
+    let row_len = width * channels;
+    let height = values.len() / row_len;
+    let beyond = taps.len();
+    let stride = row_len + 2 * beyond * channels + CHUNK;
+    padded.resize(height * stride, 0);
+    for (row, to) in values.chunks_exact(row_len).zip(padded.chunks_exact_mut(stride)) {
+        pad_row(row, channels, beyond, to);
+    }
+    for (y, out_row) in out.chunks_exact_mut(row_len).enumerate() {
         starts.clear();
         starts.extend(taps.iter().map(|tap| {
             let row = (y as isize + tap.dy).clamp(0, height as isize - 1) as usize;
-            row * stride + (beyond as isize + tap.dx) as usize * 3
+            row * stride + (beyond as isize + tap.dx) as usize * channels
         }));
         for (i, chunk) in out_row.chunks_mut(CHUNK).enumerate() {
             let mut sums = [0.0; CHUNK];
@@ -69,7 +82,8 @@ pub(in crate::corrupt) fn motion(
 ///
 /// Reference: ImageMagick `GetMotionBlurKernel`, `GetOptimalKernelWidth1D` and the offsets in
 /// `MotionBlurImageChannel`.
-fn line_taps(radius_px: f64, sigma_px: f64, angle_deg: f64, taps: &mut Vec<Tap>) {
+pub(in crate::corrupt) fn line_taps(radius_px: f64, sigma_px: f64, angle_deg: f64, buffers: &mut Buffers) {
+    let taps = &mut buffers.taps;
     let n_taps = 2 * radius_px.ceil() as usize + 1;
     let (sin, cos) = sin_cos(std::f64::consts::PI * angle_deg / 180.0);
     let (px, py) = (n_taps as f64 * sin, n_taps as f64 * cos);
@@ -88,16 +102,14 @@ fn line_taps(radius_px: f64, sigma_px: f64, angle_deg: f64, taps: &mut Vec<Tap>)
     taps.iter_mut().for_each(|tap| tap.weight /= total);
 }
 
-/// Repeats the first and last pixel of every row `beyond` times; `stride` bytes per row.
-fn pad_columns(values: &[u8], width: usize, beyond: usize, stride: usize, padded: &mut Vec<u8>) {
-    padded.resize(values.len() / (width * 3) * stride, 0);
-    for (row, to) in values.chunks_exact(width * 3).zip(padded.chunks_exact_mut(stride)) {
-        let (left, rest) = to.split_at_mut(beyond * 3);
-        let (middle, right) = rest.split_at_mut(width * 3);
-        left.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&row[..3]));
-        middle.copy_from_slice(row);
-        right.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&row[width * 3 - 3..]));
-    }
+/// Repeats the first and last pixel of a row `beyond` times.
+fn pad_row(row: &[u8], channels: usize, beyond: usize, to: &mut [u8]) {
+    let (left, rest) = to.split_at_mut(beyond * channels);
+    let (middle, right) = rest.split_at_mut(row.len());
+    left.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(&row[..channels]));
+    middle.copy_from_slice(row);
+    let last = &row[row.len() - channels..];
+    right.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(last));
 }
 
 #[cfg(test)]
@@ -106,8 +118,9 @@ mod tests {
 
     #[test]
     fn the_line_starts_at_the_pixel_and_follows_the_angle() {
-        let mut taps = Vec::new();
-        line_taps(3.0, 3.0, 30.0, &mut taps);
+        let mut buffers = Buffers::default();
+        line_taps(3.0, 3.0, 30.0, &mut buffers);
+        let taps = buffers.taps;
         let offsets: Vec<(isize, isize)> = taps.iter().map(|t| (t.dx, t.dy)).collect();
         assert_eq!(offsets, [(0, 0), (1, 0), (2, 1), (3, 1), (3, 2), (4, 2), (5, 3)]);
         assert!((taps.iter().map(|t| t.weight).sum::<f64>() - 1.0).abs() < 1e-12);

@@ -2,25 +2,30 @@
 
 use crate::pixels::Rgb8;
 
+/// Numbers per pixel in working memory: the fourth is unused, and pads a pixel to what one instruction takes.
+const LANES: usize = 4;
+
 /// Rows and sums, kept between calls.
 #[derive(Debug, Default)]
 pub(in crate::corrupt) struct Buffers {
     columns: Vec<Sample>,
     rows: Vec<Sample>,
+    /// The image as fractions of full scale.
+    fractions: Vec<[f32; LANES]>,
     /// One row of the enlargement, before its columns are interpolated.
-    row: Vec<f64>,
-    sums: Vec<f32>,
+    row: Vec<[f64; LANES]>,
+    sums: Vec<[f32; LANES]>,
 }
 
 /// Between which two input positions an output position lies.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
-    below: usize,
-    above: usize,
+pub(in crate::corrupt) struct Sample {
+    pub(in crate::corrupt) below: usize,
+    pub(in crate::corrupt) above: usize,
     /// Share of `above`, in `[0, 1)`.
-    weight: f64,
+    pub(in crate::corrupt) weight: f64,
     /// Rounding put the position past the last input; the reference then gives 0.
-    outside: bool,
+    pub(in crate::corrupt) outside: bool,
 }
 
 /// Averages `image` with its enlargements by 1, 1 + step, 1 + 2 step, ... below `stop`.
@@ -33,31 +38,36 @@ struct Sample {
 ///
 /// Reference: `ZoomBlur`, `clipped_zoom`; `numpy.arange`; `scipy.ndimage.zoom(order=1)`.
 pub(in crate::corrupt) fn zoom(stop: f64, step: f64, image: &Rgb8, buffers: &mut Buffers, out: &mut Rgb8) {
-    let Buffers { columns, rows, row, sums } = buffers;
+    let Buffers { columns, rows, fractions, row, sums } = buffers;
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
-    let values = image.as_bytes();
-    let fractions: [f32; 256] = std::array::from_fn(|v| (v as f64 / 255.0) as f32);
+    fractions.resize(width * height, [0.0; LANES]);
+    for (to, pixel) in fractions.iter_mut().zip(image.as_bytes().chunks_exact(3)) {
+        *to = [pixel[0], pixel[1], pixel[2], 0].map(|value| (f64::from(value) / 255.0) as f32);
+    }
     sums.clear();
-    sums.resize(values.len(), 0.0);
-    row.resize(width * 3, 0.0);
+    sums.resize(width * height, [0.0; LANES]);
+    row.resize(width, [0.0; LANES]);
 
     let n_factors = n_factors(stop, step);
     for i in 0..n_factors {
         let factor = 1.0 + i as f64 * step;
         axis_samples(width, factor, columns);
         axis_samples(height, factor, rows);
-        for (at, sums) in rows.iter().zip(sums.chunks_exact_mut(width * 3)) {
+        for (at, sums) in rows.iter().zip(sums.chunks_exact_mut(width)) {
             if at.outside {
                 continue;
             }
-            let line = |y: usize| &values[y * width * 3..][..width * 3];
-            interpolate_rows(line(at.below), line(at.above), at.weight, &fractions, row);
+            let line = |y: usize| fractions[y * width..][..width].as_flattened();
+            interpolate_rows(line(at.below), line(at.above), at.weight, row.as_flattened_mut());
             add_columns(row, columns, sums);
         }
     }
     let n = (n_factors + 1) as f32;
-    for ((to, &value), &sum) in out.as_bytes_mut().iter_mut().zip(values).zip(sums.iter()) {
-        *to = (((fractions[usize::from(value)] + sum) / n).clamp(0.0, 1.0) * 255.0) as u8;
+    for ((to, value), sum) in out.as_bytes_mut().chunks_exact_mut(3).zip(fractions).zip(sums) {
+        for ((to, value), sum) in to.iter_mut().zip(value).zip(sum) {
+            // The cast clips and truncates.
+            *to = ((*value + *sum) / n * 255.0) as u8;
+        }
     }
 }
 
@@ -69,7 +79,9 @@ fn n_factors(stop: f64, step: f64) -> usize {
 }
 
 /// Where each of `side` output positions samples the input, after both central crops.
-fn axis_samples(side: usize, factor: f64, samples: &mut Vec<Sample>) {
+///
+/// Reference: `clipped_zoom`, `scipy.ndimage.zoom(order=1)`.
+pub(in crate::corrupt) fn axis_samples(side: usize, factor: f64, samples: &mut Vec<Sample>) {
     let crop = (side as f64 / factor).ceil() as usize;
     let top = (side - crop) / 2;
     let enlarged = (crop as f64 * factor).round_ties_even() as usize;
@@ -89,22 +101,22 @@ fn axis_samples(side: usize, factor: f64, samples: &mut Vec<Sample>) {
     }));
 }
 
-fn interpolate_rows(below: &[u8], above: &[u8], weight: f64, fractions: &[f32; 256], row: &mut [f64]) {
-    let fraction = |value: u8| f64::from(fractions[usize::from(value)]);
+fn interpolate_rows(below: &[f32], above: &[f32], weight: f64, row: &mut [f64]) {
     for ((to, &below), &above) in row.iter_mut().zip(below).zip(above) {
-        *to = fraction(below) * (1.0 - weight) + fraction(above) * weight;
+        *to = f64::from(below) * (1.0 - weight) + f64::from(above) * weight;
     }
 }
 
-fn add_columns(row: &[f64], columns: &[Sample], sums: &mut [f32]) {
-    for (at, sums) in columns.iter().zip(sums.chunks_exact_mut(3)) {
+fn add_columns(row: &[[f64; LANES]], columns: &[Sample], sums: &mut [[f32; LANES]]) {
+    for (at, sums) in columns.iter().zip(sums) {
         if at.outside {
             continue;
         }
-        let (below, above) = (&row[at.below * 3..][..3], &row[at.above * 3..][..3]);
-        for ((sum, &below), &above) in sums.iter_mut().zip(below).zip(above) {
-            *sum += (below * (1.0 - at.weight) + above * at.weight) as f32;
-        }
+        // By value: through references the lanes would be done one by one.
+        let (below, above, before) = (row[at.below], row[at.above], *sums);
+        *sums = std::array::from_fn(|lane| {
+            before[lane] + (below[lane] * (1.0 - at.weight) + above[lane] * at.weight) as f32
+        });
     }
 }
 

@@ -26,6 +26,23 @@ impl Legacy {
         self.bits.next_f64()
     }
 
+    /// A number in `0..n`, equally likely; `n` is at least 1.
+    ///
+    /// Reference: numpy `randint`, which masks and rejects; a single choice takes no draw.
+    pub fn below(&mut self, n: u32) -> u32 {
+        let last = n - 1;
+        if last == 0 {
+            return 0;
+        }
+        let mask = u32::MAX >> last.leading_zeros();
+        loop {
+            let draw = self.bits.next_u32() & mask;
+            if draw <= last {
+                return draw;
+            }
+        }
+    }
+
     /// Fills `out` with the next standard normal numbers.
     ///
     /// Marsaglia's polar method. Each accepted pair gives two numbers, the second first; of an odd count the

@@ -3,7 +3,6 @@
 use super::super::error::Fault;
 use super::bits::{BadData, BitReader, Bits};
 use super::blocks::{Block, Blocks};
-use super::frame::Frame;
 use super::huffman::HuffmanTable;
 use super::planes::Plane;
 use super::scan::{Grid, Restart};

@@ -1,7 +1,9 @@
 //! Pillow's bicubic resize and CLIP's centre crop, bit for bit.
 //!
-//! Reference: Pillow `src/libImaging/Resample.c`, 8-bit path: cubic with a = -0.5, support widened by the scale when
-//! shrinking, weights in 22-bit fixed point, horizontal pass first, and an 8-bit clipped image between the passes.
+//! Reference: Pillow 13 `src/libImaging/Resample.c`, 8-bit path: cubic with a = -0.5, support widened by the scale when
+//! shrinking, weights in 22-bit fixed point, and an 8-bit clipped image between the passes, which makes their order
+//! matter. Up to Pillow 12 the horizontal pass always came first; since 13 the vertical one does where the height
+//! shrinks by over twice as many pixels as the width. Of a uniform scale that means tall images, over 2:1, made smaller.
 
 mod passes;
 mod transpose;
@@ -60,7 +62,8 @@ impl Resizer {
     /// Resizes to `width` x `height` pixels.
     ///
     /// Shapes: `[h, w, 3]` to `[height, width, 3]`.
-    /// Order: columns, clip to 8 bits, rows, clip to 8 bits; a pass whose size does not change is skipped.
+    /// Order: both axes, each clipped to 8 bits, in the order that Pillow 13 chooses (see the module); an axis whose
+    /// size does not change is left alone.
     ///
     /// # Panics
     /// When `width` or `height` is zero.
@@ -94,7 +97,8 @@ impl Resizer {
         assert!(!xs.is_empty() && !ys.is_empty(), "an image has at least one pixel");
         let horizontal = self.weights(src.width_px(), full.0, xs);
         let vertical = self.weights(src.height_px(), full.1, ys);
-        passes::resize(src, &horizontal, &vertical, &mut self.scratch)
+        let is_vertical_first = is_vertical_first((src.width_px(), src.height_px()), full);
+        passes::resize(src, &horizontal, &vertical, is_vertical_first, &mut self.scratch)
     }
 
     fn weights(&mut self, n_in: u32, n_out: u32, window: Range<u32>) -> Arc<Weights> {
@@ -111,6 +115,13 @@ impl Resizer {
         self.weights.insert(key, Arc::clone(&weights));
         weights
     }
+}
+
+/// Pillow's choice of the first pass, by how many pixels each axis loses.
+fn is_vertical_first(from: (u32, u32), to: (u32, u32)) -> bool {
+    let lost = |from: u32, to: u32| i64::from(from) - i64::from(to);
+    let (columns, rows) = (lost(from.0, to.0), lost(from.1, to.1));
+    rows > 0 && rows > 2 * columns
 }
 
 fn scale_short_side(width: u32, height: u32, size: u32) -> (u32, u32) {

@@ -36,21 +36,28 @@ impl Weights {
             Self { starts: vec![], ends: vec![], offsets: vec![0], taps: vec![], is_identity: n_in == n_out };
         let mut row = Vec::new();
         for out in window {
+            if weights.is_identity {
+                weights.push(out, &[1.0]);
+                continue;
+            }
             let center = (f64::from(out) + 0.5) * scale;
             let start = (center - support + 0.5).max(0.0) as u32;
             let end = ((center + support + 0.5) as u32).min(n_in);
             row.clear();
             row.extend((start..end).map(|x| cubic((f64::from(x) - center + 0.5) * inverse_filter_scale)));
             let sum = row.iter().fold(0.0, |sum, weight| sum + weight);
-            weights.starts.push(start);
-            weights.ends.push(end);
-            weights
-                .taps
-                .extend(row.iter().map(|&weight| to_fixed(if sum == 0.0 { weight } else { weight / sum })));
-            weights.taps.resize(weights.taps.len().next_multiple_of(TAP_GROUP), 0);
-            weights.offsets.push(weights.taps.len() as u32);
+            row.iter_mut().for_each(|weight| *weight /= if sum == 0.0 { 1.0 } else { sum });
+            weights.push(start, &row);
         }
         weights
+    }
+
+    fn push(&mut self, start: u32, taps: &[f64]) {
+        self.starts.push(start);
+        self.ends.push(start + taps.len() as u32);
+        self.taps.extend(taps.iter().map(|&weight| to_fixed(weight)));
+        self.taps.resize(self.taps.len().next_multiple_of(TAP_GROUP), 0);
+        self.offsets.push(self.taps.len() as u32);
     }
 
     /// Number of output positions.

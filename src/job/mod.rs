@@ -1,5 +1,7 @@
 //! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
 
+mod recipes;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -7,6 +9,8 @@ use serde_json::Value;
 use crate::corrupt_stage::CorruptRule;
 use crate::decode_stage::DecodeRule;
 use crate::error::{Exit, Problem, RunError};
+use crate::merge::method::Method;
+use crate::merge::recipe::Recipe;
 use crate::model::pair::PairReport;
 use crate::model::prompts::Prompts;
 use crate::model::vocabulary::Vocabulary;
@@ -23,6 +27,7 @@ use crate::sink::{
 use crate::source::{Manifest, ManifestRule, Partition, SourceRule, partitions};
 use crate::spec::{Effective, Pipeline, Spec};
 use crate::store::{Created, Root};
+use recipes::{FirstPass, recipes};
 
 /// Most bytes of a manifest file.
 const MAX_MANIFEST_BYTES: u64 = 4 << 30;
@@ -43,6 +48,7 @@ pub struct Job {
     pub models: Models,
     /// What deserves a word but stops nothing.
     pub warnings: Vec<String>,
+    recipes: Vec<(Method, Recipe)>,
     spec_map: SpecMap,
 }
 
@@ -81,8 +87,13 @@ impl Job {
         let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
         let manifest = read_manifest(&spec, &input).await?;
         let (models, warnings) = load_models(pipeline)?;
-        let spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
-        Ok(Self { input, manifest: Arc::new(manifest), models, warnings, spec_map, spec })
+        let first = FirstPass::read(&spec).await?;
+        let recipes = recipes(&spec, first.as_ref())?;
+        let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
+        if let Some(first) = first {
+            spec_map.insert("content.from_spec_sha256".to_owned(), first.spec_sha256.into());
+        }
+        Ok(Self { input, manifest: Arc::new(manifest), models, warnings, recipes, spec_map, spec })
     }
 
     /// Content hash of everything that decides a row.
@@ -210,10 +221,10 @@ impl Job {
             },
         };
         let lane = LaneRule {
-            methods: pipeline.merge.methods.clone(),
+            methods: self.recipes,
             rule: pipeline.merge.rule,
-            guard: pipeline.merge.guard,
-            wise_ft_alpha: pipeline.merge.wise_ft_alpha,
+            guard: pipeline.merge.guard_enabled.then_some(pipeline.merge.guard),
+            temperatures: pipeline.merge.temperatures,
             n_threads: settings.threads.score,
         };
         let models = self.models;
@@ -305,13 +316,14 @@ fn load_models(pipeline: &Pipeline) -> Result<(Models, Vec<String>), RunError> {
 }
 
 /// Keys that say where things are; what they hold is fingerprinted by content instead.
-const LOCATIONS: [&str; 7] = [
+const LOCATIONS: [&str; 8] = [
     "input.root",
     "input.manifest",
     "models.arch",
     "models.pretrained",
     "models.expert",
     "labels.file",
+    "merge.from",
     "output.root",
 ];
 
