@@ -100,12 +100,21 @@ pub struct Corrupted {
     pub pixels: Rgb8,
 }
 
+/// One sample in one cell, as a member of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Which sample.
+    pub sample: Arc<Sample>,
+    /// Which cell its pixels are of.
+    pub cell: CellIdx,
+}
+
 /// Which samples share a batch: a fact about the manifest, never about timing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     /// `manifest_row / batch_size`; unique within a cell.
     pub batch: u64,
-    /// Which cell.
+    /// Which cell; with mixed batches, which of the `n_cells` batches over the same samples.
     pub cell: CellIdx,
     /// First manifest row of the slot.
     pub first_row: u64,
@@ -119,8 +128,8 @@ pub struct Batch {
     /// Which slot.
     pub slot: Slot,
     /// In manifest order; holes where samples were quarantined.
-    pub samples: Vec<Arc<Sample>>,
-    /// `[samples, side, side, 3]`, u8.
+    pub members: Vec<Member>,
+    /// `[members, side, side, 3]`, u8.
     pub pixels: Vec<u8>,
 }
 
@@ -161,11 +170,11 @@ pub struct Signal {
 pub struct Scored {
     /// Which slot.
     pub slot: Slot,
-    /// Scored samples, in manifest order.
-    pub samples: Vec<Arc<Sample>>,
-    /// One per sample.
+    /// Scored members, in manifest order.
+    pub members: Vec<Member>,
+    /// One per member.
     pub signals: Vec<Signal>,
-    /// One list per method in pipeline order, one prediction per sample.
+    /// One list per method in pipeline order, one prediction per member.
     pub predictions: Vec<(Method, Vec<Prediction>)>,
     /// Mean coefficient over the scored samples; `None` when there are none.
     pub lambda_batch: Option<f64>,

@@ -30,6 +30,11 @@ impl Damage {
         Self { probability, kinds: kinds.iter().map(entry).collect() }
     }
 
+    /// Leaves every crop as it is.
+    pub(crate) fn none() -> Self {
+        Self { probability: 0.0, kinds: Vec::new() }
+    }
+
     /// Damages a crop or leaves it.
     pub(crate) fn roll(&self, image: Rgb8, id: &str, dice: &mut Dice, scratch: &mut Scratch) -> Rgb8 {
         if self.kinds.is_empty() || dice.unit() >= self.probability {

@@ -37,7 +37,10 @@ impl Clip {
     /// An independent copy: training one does not change the other.
     pub(crate) fn copied(&self) -> Result<Self> {
         let copy = |(name, var): (&String, &Var)| Ok((name.clone(), Var::from_tensor(&var.copy()?)?));
-        Ok(Self { config: self.config.clone(), weights: self.weights.iter().map(copy).collect::<Result<_>>()? })
+        Ok(Self {
+            config: self.config.clone(),
+            weights: self.weights.iter().map(copy).collect::<Result<_>>()?,
+        })
     }
 
     /// The present weights, by name.
@@ -77,9 +80,11 @@ impl Clip {
         let width = self.config.text.width;
         let table = self.tensor("text_model.embeddings.token_embedding.weight");
         let tokens = table.index_select(&ids.flatten_all()?, 0)?.reshape((n_texts, n_tokens, width))?;
-        let positions = self.tensor("text_model.embeddings.position_embedding.weight").narrow(0, 0, n_tokens)?;
+        let positions =
+            self.tensor("text_model.embeddings.position_embedding.weight").narrow(0, 0, n_tokens)?;
         let x = tokens.broadcast_add(&positions)?;
-        let x = self.encoder(x, "text_model", &self.config.text, Some(&causal_mask(n_tokens, ids.device())?))?;
+        let x =
+            self.encoder(x, "text_model", &self.config.text, Some(&causal_mask(n_tokens, ids.device())?))?;
         let x = self.layer_norm(&x, "text_model.final_layer_norm")?;
         let ends = ids.argmax(D::Minus1)?.to_vec1::<u32>()?;
         let rows: Vec<u32> = ends.iter().zip(0..).map(|(end, row)| row * n_tokens as u32 + end).collect();
@@ -87,7 +92,13 @@ impl Clip {
         unit_length(&pooled.matmul(&self.tensor("text_projection.weight").t()?)?)
     }
 
-    fn encoder(&self, mut x: Tensor, model: &str, tower: &TowerConfig, mask: Option<&Tensor>) -> Result<Tensor> {
+    fn encoder(
+        &self,
+        mut x: Tensor,
+        model: &str,
+        tower: &TowerConfig,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
         for index in 0..tower.layers {
             let block = format!("{model}.encoder.layers.{index}");
             let normed = self.layer_norm(&x, &format!("{block}.layer_norm1"))?;

@@ -42,9 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let prompts = recipe::TEMPLATES.iter().map(|template| tokens(template)).collect::<Result<Vec<_>, _>>()?;
 
     let generalist = Clip::random(config, recipe::LOGIT_SCALE, &mut Dice::new(recipe::SEED, "weights"))?;
-    train::train(&generalist, &mixed(&data), &prompts, &recipe::generalist())?;
+    let broad = mixed(&data.drawn_train, data.real_train.iter().take(recipe::N_REAL_GENERALIST));
+    train::train(&generalist, &broad, &prompts, &recipe::generalist())?;
     let expert = generalist.copied()?;
-    train::train(&expert, &mixed(&data), &prompts, &recipe::expert())?;
+    // Without real crops the drawn ones are all there is to become an expert on.
+    let n_drawn = if data.real_train.is_empty() { data.drawn_train.len() } else { recipe::N_DRAWN_EXPERT };
+    let narrow = mixed(&data.drawn_train[..n_drawn], data.real_train.iter());
+    train::train(&expert, &narrow, &prompts, &recipe::expert())?;
 
     let mut checkpoints = Vec::new();
     for (name, role, clip) in
@@ -58,9 +62,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     card::write(&output.join("README.md"), &checkpoints, &prompts[0], &data)
 }
 
-/// Real and drawn training crops, one behind the other.
-fn mixed(data: &Data) -> Vec<&Crop> {
-    data.drawn_train.iter().chain(&data.real_train).collect()
+/// Drawn and real crops, one behind the other.
+fn mixed<'a>(drawn: &'a [Crop], real: impl Iterator<Item = &'a Crop>) -> Vec<&'a Crop> {
+    drawn.iter().chain(real).collect()
 }
 
 /// The class prompts of one template.

@@ -45,7 +45,8 @@ pub(crate) fn cells(crops: &[Crop]) -> Result<Vec<Cell>, Box<dyn Error>> {
         let entry = suite.entry(kind).ok_or("no such kind")?;
         for severity in Severity::ALL {
             let damaged = |crop: &Crop| {
-                corrupted(&crop.pixels, &crop.id, SEED, kind, entry.at(severity), severity, scratch).into_bytes()
+                corrupted(&crop.pixels, &crop.id, SEED, kind, entry.at(severity), severity, scratch)
+                    .into_bytes()
             };
             cells.push(Cell::new(kind, severity.get(), crops, crops.iter().map(damaged).collect())?);
         }
@@ -54,7 +55,12 @@ pub(crate) fn cells(crops: &[Crop]) -> Result<Vec<Cell>, Box<dyn Error>> {
 }
 
 impl Cell {
-    fn new(kind: &'static str, severity: u8, crops: &[Crop], images: Vec<Vec<u8>>) -> Result<Self, Box<dyn Error>> {
+    fn new(
+        kind: &'static str,
+        severity: u8,
+        crops: &[Crop],
+        images: Vec<Vec<u8>>,
+    ) -> Result<Self, Box<dyn Error>> {
         let side = crops.first().ok_or("no crops")?.pixels.width_px() as usize;
         let pixels = images
             .chunks(BATCH)
@@ -75,9 +81,8 @@ impl Cell {
 
     /// Share of images whose likeliest class is their label.
     pub(crate) fn accuracy(&self, probabilities: &[Vec<f32>]) -> f64 {
-        let best = |row: &Vec<f32>| {
-            row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class)
-        };
+        let best =
+            |row: &Vec<f32>| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
         let hits = probabilities.iter().zip(&self.labels).filter(|(row, label)| best(row) == Some(**label));
         hits.count() as f64 / self.labels.len() as f64
     }

@@ -47,8 +47,11 @@ pub(crate) fn train(clip: &Clip, crops: &[&Crop], prompts: &[Tokens], course: &C
         for chosen in order.chunks(course.batch) {
             let (pixels, labels) = batch_of(crops, chosen, course, clip.config.image_px, dice, scratch)?;
             let template = dice.below(ids.len());
-            let text =
-                if course.trains_text { clip.text_features(&ids[template])? } else { banks[template].clone() };
+            let text = if course.trains_text {
+                clip.text_features(&ids[template])?
+            } else {
+                banks[template].clone()
+            };
             let loss = smoothed_loss(&clip.logits(&pixels, &text)?, &labels, course.smoothing)?;
             step += 1;
             optimizer.set_params(parameters(course, step as f64 / n_steps as f64));

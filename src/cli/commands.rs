@@ -24,18 +24,19 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Run(args) => run_pipeline(args),
         Command::Plan(args) => print_plan(args),
         Command::Check(args) => check(args),
+        Command::Sweep(args) => super::sweep::sweep(args),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
     }
 }
 
-fn load(args: &SpecArgs) -> Result<Spec, RunError> {
+pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     let spec = Spec::load(&args.sources())?;
     start_logging(&spec.settings);
     Ok(spec)
 }
 
-fn start_logging(settings: &Settings) {
+pub(super) fn start_logging(settings: &Settings) {
     use tracing_subscriber::{EnvFilter, fmt};
     // The store's client prints keys in its own events, and keys may identify patients.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -49,7 +50,7 @@ fn start_logging(settings: &Settings) {
     };
 }
 
-fn on_runtime<T>(
+pub(super) fn on_runtime<T>(
     settings: &Settings,
     work: impl Future<Output = Result<T, RunError>>,
 ) -> Result<T, RunError> {

@@ -1,6 +1,7 @@
 //! The command line; the only module that knows clap.
 
 mod commands;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -48,6 +49,10 @@ pub enum Command {
     ///
     /// Example: t3b check pipelines/bccd.toml
     Check(SpecArgs),
+    /// Runs every combination of a file's [sweep.axes] and writes one summary table.
+    ///
+    /// Example: t3b sweep pipelines/experiments/batch_size_sweep.toml
+    Sweep(SpecArgs),
     /// Publishes a run whose partitions are all committed, for shards that ended elsewhere.
     ///
     /// Example: t3b finalize s3://bucket/out/_t3b/runs/night-7

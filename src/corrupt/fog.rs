@@ -61,19 +61,19 @@ fn plasma(side: usize, decay: f64, streams: &mut Streams, Buffers { map, sums }:
             let column = |j: usize| map[wrap(i) * side + wrap(j)] + map[wrap(i + 1) * side + wrap(j)];
             column(j) + column(j + 1)
         });
-        place(sums, n, wobble, streams, |i, j| &mut map[(i * step + half) * side + j * step + half]);
+        place(sums, n, wobble, streams, |i, j, h| map[(i * step + half) * side + j * step + half] = h);
         grid(n, sums, |i, j| {
             let middle = |i: usize| map[(wrap(i) + half) * side + wrap(j) + half];
             let corner = |j: usize| map[wrap(i) * side + wrap(j)];
             (middle(i) + middle(i + n - 1)) + (corner(j) + corner(j + 1))
         });
-        place(sums, n, wobble, streams, |i, j| &mut map[i * step * side + j * step + half]);
+        place(sums, n, wobble, streams, |i, j, h| map[i * step * side + j * step + half] = h);
         grid(n, sums, |i, j| {
             let middle = |j: usize| map[(wrap(i) + half) * side + wrap(j) + half];
             let corner = |i: usize| map[wrap(i) * side + wrap(j)];
             (middle(j) + middle(j + n - 1)) + (corner(i) + corner(i + 1))
         });
-        place(sums, n, wobble, streams, |i, j| &mut map[(i * step + half) * side + j * step]);
+        place(sums, n, wobble, streams, |i, j, h| map[(i * step + half) * side + j * step] = h);
         step = half;
         wobble /= decay;
     }
@@ -88,15 +88,15 @@ fn grid(n: usize, sums: &mut Vec<f64>, sum: impl Fn(usize, usize) -> f64) {
     sums.extend((0..n * n).map(|k| sum(k / n, k % n)));
 }
 
-/// Writes a quarter of each sum, wobbled.
-fn place<'a>(
+/// Sets every point of the grid to a quarter of its sum, wobbled.
+fn place(
     sums: &[f64],
     n: usize,
     wobble: f64,
     streams: &mut Streams,
-    mut at: impl FnMut(usize, usize) -> &'a mut f64,
+    mut set: impl FnMut(usize, usize, f64),
 ) {
     for (k, sum) in sums.iter().enumerate() {
-        *at(k / n, k % n) = sum / 4.0 + wobble * streams.uniform(-wobble, wobble);
+        set(k / n, k % n, sum / 4.0 + wobble * streams.uniform(-wobble, wobble));
     }
 }

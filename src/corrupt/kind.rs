@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::assets::{Glyphs, StainMasks};
+use super::elastic::Elasticity;
+use super::snow::Snowfall;
 
 /// A severity from 1 (weakest) to 5 (strongest), as published tables count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,11 +110,48 @@ pub enum Corruption {
         /// Above 1 darkens, below 1 brightens.
         gamma: f64,
     },
-    /// Adds to the saturation of every pixel, in HSV.
+    /// Moves every value from the mean of its own channel over the image: `mean + factor * (f - mean)`.
+    ContrastPerChannel {
+        /// Below 1 flattens.
+        factor: f64,
+    },
+    /// Changes the saturation of every pixel, in HSV: `factor * s + shift`.
     Saturate {
+        /// 1 leaves it, below 1 greys.
+        factor: f64,
         /// What is added, on a scale of 0 to 1.
         shift: f64,
     },
+    /// Adds to the value of every pixel, in HSV.
+    BrightnessHsv {
+        /// What is added, on a scale of 0 to 1.
+        shift: f64,
+    },
+    /// Blurs with a Gaussian of given standard deviation.
+    SmoothBlur {
+        /// The standard deviation.
+        sigma_px: f64,
+    },
+    /// Smooths, disorders pixels locally, and smooths again.
+    GlassBlur {
+        /// Standard deviation of both smoothings.
+        sigma_px: f64,
+        /// Largest distance to the pixel whose colour is taken.
+        max_delta_px: u8,
+        /// Times every pixel is disordered.
+        n_passes: u8,
+    },
+    /// Lays a plasma fractal over the image.
+    Fog {
+        /// Its height, as a fraction of full scale.
+        amount: f64,
+        /// Ratio of the roughness of one scale to that of half the scale; smaller is rougher.
+        decay: f64,
+    },
+    /// Lays blown flakes over a whitened scene.
+    Snow(Snowfall),
+    /// Deforms the image.
+    Elastic(Elasticity),
     /// Blackens one to `max_count` blots.
     StainDeposit {
         /// Largest number of blots.
@@ -148,7 +187,7 @@ pub enum Corruption {
 }
 
 impl Corruption {
-    /// Whether numpy-compat streams give the reference's bytes.
+    /// Whether numpy-compat streams give the reference's bytes, up to rounding at ties.
     ///
     /// False where pictures made here stand in for the reference's, see [`Assets`](super::Assets).
     #[must_use]

@@ -34,9 +34,14 @@ pub(super) fn exp(x: f64) -> f64 {
     // Adding 1.5 * 2^52 leaves no room for fraction bits, so the addition itself rounds.
     const SHIFT: f64 = 6_755_399_441_055_744.0;
     let k = (x * std::f64::consts::LOG2_E + SHIFT) - SHIFT;
-    let r = (x - k * LN2_HIGH) - k * LN2_LOW;
+    let (high, low) = (x - k * LN2_HIGH, k * LN2_LOW);
+    let r = high - low;
+    let lost = (high - r) - low;
+    // exp(r) = 1 + r + r² (...), with what 1 + r rounds away carried along.
+    let sum = 1.0 + r;
+    let carried = (1.0 - sum) + r;
     let scale = f64::from_bits(((1023 + k as i64) as u64) << 52);
-    scale * (1.0 + r * horner(r, &EXP_SERIES))
+    scale * (sum + (carried + (lost + r * r * horner(r, &EXP_SERIES))))
 }
 
 /// `x` to the power `y`, for `x` in `(0, 1]` and moderate `y`; within a few units in the last place.
@@ -78,9 +83,8 @@ const ATANH_SERIES: [f64; 10] = [
     2.0 / 21.0,
 ];
 
-/// `1/n!` for n = 1, 2, ...: the series of `(exp(r) - 1)/r`.
-const EXP_SERIES: [f64; 13] = [
-    1.0,
+/// `1/n!` for n = 2, 3, ...: the series of `(exp(r) - 1 - r)/r²`.
+const EXP_SERIES: [f64; 12] = [
     1.0 / 2.0,
     1.0 / 6.0,
     1.0 / 24.0,

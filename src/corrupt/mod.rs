@@ -16,7 +16,10 @@ mod bubble;
 mod characters;
 mod colour;
 mod corner;
+mod elastic;
+mod fog;
 mod grey;
+mod hsv;
 mod jpeg;
 mod kind;
 mod line;
@@ -25,16 +28,18 @@ mod noise;
 mod pixelate;
 mod registry;
 pub mod rng;
-mod saturate;
 mod scratch;
 mod shot;
+mod snow;
 mod stain;
 mod streams;
 
 pub use assets::{AssetError, Assets, Glyph, Glyphs, StainMask, StainMasks};
+pub use elastic::Elasticity;
 pub use kind::{Corruption, Severity};
 pub use registry::{Entry, Suite};
 pub use scratch::Scratch;
+pub use snow::Snowfall;
 pub use streams::{RngMode, Streams};
 
 use std::mem;
@@ -110,11 +115,20 @@ fn apply_rgb(kind: &Corruption, image: &Rgb8, streams: &mut Streams, scratch: &m
         Corruption::Brightness { factor } => colour::brightness(factor, from, to),
         Corruption::Contrast { factor } => colour::contrast(factor, from, to),
         Corruption::GammaCorrection { gamma } => colour::gamma(gamma, from, to),
-        Corruption::Saturate { shift } => saturate::saturate(shift, from, to),
+        Corruption::ContrastPerChannel { factor } => colour::contrast_per_channel(factor, from, to),
+        Corruption::Saturate { factor, shift } => hsv::saturate(factor, shift, from, to),
+        Corruption::BrightnessHsv { shift } => hsv::brighten(shift, from, to),
         Corruption::Pixelate { factor } => pixelate::pixelate(factor, image, &mut scratch.pixelate, out),
         Corruption::JpegCompression { quality } => jpeg::jpeg(quality, image, &mut scratch.jpeg, out),
         Corruption::GaussianBlur { kernel_size_px } => {
             blur::gaussian::gaussian(kernel_size_px, image, &mut scratch.gaussian, out);
+        }
+        Corruption::SmoothBlur { sigma_px } => {
+            blur::smooth::smooth(sigma_px, image, &mut scratch.smooth, out);
+        }
+        Corruption::GlassBlur { sigma_px, max_delta_px, n_passes } => {
+            let glass = blur::glass::Glass { sigma_px, max_delta_px, n_passes };
+            blur::glass::glass(glass, image, streams, &mut scratch.smooth, out);
         }
         Corruption::DefocusBlur { radius_px, alias_sigma_px } => {
             blur::defocus::defocus(radius_px, alias_sigma_px, image, &mut scratch.defocus, out);
@@ -124,6 +138,11 @@ fn apply_rgb(kind: &Corruption, image: &Rgb8, streams: &mut Streams, scratch: &m
             blur::motion::motion(radius_px, sigma_px, angle_deg, image, &mut scratch.motion, out);
         }
         Corruption::ZoomBlur { stop, step } => blur::zoom::zoom(stop, step, image, &mut scratch.zoom, out),
+        Corruption::Fog { amount, decay } => fog::fog(amount, decay, image, streams, &mut scratch.fog, out),
+        Corruption::Snow(ref fall) => snow::snow(fall, image, streams, &mut scratch.snow, out),
+        Corruption::Elastic(ref elasticity) => {
+            elastic::elastic(elasticity, image, streams, &mut scratch.elastic, out);
+        }
         Corruption::BlackCorner { radius_factor } => corner::black_corner(radius_factor, image, out),
         Corruption::StainDeposit { max_count, large, ref masks } => {
             to.copy_from_slice(from);

@@ -1,6 +1,6 @@
 //! Buffers reused between images.
 
-use super::{blur, bubble, jpeg, pixelate, shot};
+use super::{blur, bubble, elastic, fog, jpeg, pixelate, shot, snow};
 
 /// Working memory of [`apply`](super::apply), grown on first use and kept.
 ///
@@ -11,6 +11,10 @@ pub struct Scratch {
     pub(super) jpeg: jpeg::Buffers,
     pub(super) shot: shot::Tables,
     pub(super) gaussian: blur::gaussian::Buffers,
+    pub(super) smooth: blur::smooth::Buffers,
+    pub(super) fog: fog::Buffers,
+    pub(super) snow: snow::Buffers,
+    pub(super) elastic: elastic::Buffers,
     pub(super) defocus: blur::defocus::Buffers,
     pub(super) motion: blur::motion::Buffers,
     pub(super) zoom: blur::zoom::Buffers,

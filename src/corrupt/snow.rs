@@ -90,7 +90,7 @@ fn cut_flakes(fall: &Snowfall, noise: &[f64], width: usize, flakes: &mut Vec<u8>
     }
 }
 
-/// Reference: OpenCV `COLOR_RGB2GRAY` in single precision.
+/// Reference: OpenCV `COLOR_RGB2GRAY` in single precision, with its fused steps.
 fn luma([r, g, b]: [f32; 3]) -> f32 {
-    r * 0.299 + g * 0.587 + b * 0.114
+    b.mul_add(0.114, g.mul_add(0.587, r * 0.299))
 }

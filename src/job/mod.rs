@@ -5,6 +5,7 @@ mod recipes;
 use std::sync::Arc;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::corrupt_stage::CorruptRule;
 use crate::decode_stage::DecodeRule;
@@ -207,15 +208,17 @@ impl Job {
                 rng: pipeline.rng,
                 seed: pipeline.seed,
             },
-            batch_size: pipeline.batch_size,
+            batch: (pipeline.batch_size, pipeline.mixing),
             sink: SinkRule {
                 plan,
                 names: Names {
                     classes: pipeline.labels.names.clone().into(),
                     cells,
                     batch_size: pipeline.batch_size,
+                    mixing: pipeline.mixing,
                 },
                 primary: pipeline.merge.primary,
+                lambda_range: pipeline.merge.rule.range(),
                 probs: pipeline.output.probs,
                 device: numerics_class(&device).to_owned(),
             },
@@ -340,6 +343,8 @@ fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap
     ] {
         map.insert(format!("content.{name}"), hash.into());
     }
+    let tokens: Vec<u8> = models.tokens.ids().iter().flat_map(|id| id.to_le_bytes()).collect();
+    map.insert("content.prompt_tokens_sha256".into(), hex::encode(Sha256::digest(tokens)).into());
     let config = models.pretrained.config().to_hf_json();
     map.insert("content.architecture".into(), serde_json::from_str(&config).unwrap_or(Value::Null));
     map

@@ -159,5 +159,11 @@ pub(super) fn recipes(spec: &Spec, first: Option<&FirstPass>) -> Result<Vec<(Met
             Method::T3ClustersGuard => t3_clusters(true)?,
         })
     };
-    merge.methods.iter().map(|&method| Ok((method, recipe(method)?))).collect()
+    let batch_of_one = spec.pipeline.batch_size == 1;
+    let place = |&method: &Method| match recipe(method)? {
+        // One sample's merge is its batch's merge: the same weights, so the same bits.
+        Recipe::PerSample(rule) if batch_of_one => Ok((method, Recipe::PerBatch(rule))),
+        recipe => Ok((method, recipe)),
+    };
+    merge.methods.iter().map(place).collect()
 }

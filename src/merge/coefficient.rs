@@ -87,6 +87,12 @@ impl T3Rule {
         // The sum above may round past a bound by one ulp.
         coefficient.clamp(self.lambda_min, self.lambda_max)
     }
+
+    /// How far the rule lets a coefficient move: from full agreement to the largest divergence, ln 2 nats.
+    #[must_use]
+    pub fn range(&self) -> f64 {
+        (self.coefficient(std::f64::consts::LN_2) - self.coefficient(0.0)).abs()
+    }
 }
 
 /// Moves a coefficient a little toward a model that is nearly certain.

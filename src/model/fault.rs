@@ -12,7 +12,7 @@ const NAME_CHARS: usize = 96;
 #[non_exhaustive]
 pub enum Fault {
     /// `W001`: the file's name says that loading it would mean reading a pickle.
-    #[error("pickle-based checkpoints are refused; convert with 't3b convert' on a trusted machine")]
+    #[error("pickle-based checkpoints are refused; convert to safetensors on a trusted machine")]
     Pickle,
     /// `W002`: the file ends inside a section; `missing` bytes more were promised.
     #[error("{section} is {missing} bytes short")]

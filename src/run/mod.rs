@@ -19,7 +19,7 @@ use futures::FutureExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::batch::{Batcher, batch};
+use crate::batch::{Batcher, Mixing, batch};
 use crate::corrupt_stage::{self as corrupt, CorruptRule};
 use crate::decode_stage::{self as decode, DecodeRule};
 use crate::error::Problem;
@@ -61,8 +61,8 @@ pub struct Rules {
     pub decode: DecodeRule,
     /// corrupt
     pub corrupt: CorruptRule,
-    /// batch
-    pub batch_size: u32,
+    /// batch: samples of a full batch, and which cells share one
+    pub batch: (u32, Mixing),
     /// sink
     pub sink: SinkRule,
 }
@@ -90,7 +90,7 @@ where
     let (to_score, from_batch) = link(queues.batches, Arc::clone(&meter.batch));
     let (to_sink, from_score) = link(queues.scored, Arc::clone(&meter.score));
     let Graph { input, output, manifest, todo, rules, make_lane } = graph;
-    let batcher = Batcher::new(rules.batch_size, rules.corrupt.cells.len());
+    let batcher = Batcher::new(rules.batch.0, rules.batch.1, rules.corrupt.cells.len());
 
     let mut stages = JoinSet::new();
     let read = source(rules.source, input, manifest, todo, compressed, stop.clone(), to_decode);

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::models::{ModelSet, Models};
 use super::predict::predict;
 use crate::error::{Exit, Problem};
-use crate::flow::{Batch, Reject, Scored, Signal, Stage};
+use crate::flow::{Batch, Member, Reject, Scored, Signal, Stage};
 use crate::merge::coefficient::{Guard, T3Rule, batch_mean};
 use crate::merge::divergence::{Signals, log_softmax};
 use crate::merge::ensemble::{mean_of_logits, mean_of_probabilities};
@@ -99,18 +99,18 @@ impl Lane {
     fn score_here(&mut self, batch: &Batch) -> Result<Scored, ModelError> {
         let mut scored = Scored {
             slot: batch.slot,
-            samples: Vec::new(),
+            members: Vec::new(),
             signals: Vec::new(),
             predictions: Vec::new(),
             lambda_batch: None,
             rejects: Vec::new(),
         };
-        if batch.samples.is_empty() {
+        if batch.members.is_empty() {
             return Ok(scored);
         }
         let pixels = self.normalizer.batch(&batch.pixels, self.models.config.image_px, &self.device)?;
         let parents = self.ask_parents(&pixels)?;
-        let signals: Vec<Signal> = (0..batch.samples.len()).map(|n| self.signal(&parents, n)).collect();
+        let signals: Vec<Signal> = (0..batch.members.len()).map(|n| self.signal(&parents, n)).collect();
         let coefficients: Vec<f64> = kept(&signals, &parents.finite).map(|signal| signal.lambda_sample).collect();
         scored.lambda_batch = batch_mean(&coefficients);
 
@@ -119,9 +119,9 @@ impl Lane {
             said.push((self.rule.methods[place].0, self.log_probabilities(place, &parents)?));
         }
         let everywhere = |n: &usize| parents.finite[*n] && said.iter().all(|(_, log_p)| is_finite(&log_p[*n]));
-        let finite: Vec<bool> = (0..batch.samples.len()).map(|n| everywhere(&n)).collect();
+        let finite: Vec<bool> = (0..batch.members.len()).map(|n| everywhere(&n)).collect();
         scored.rejects = rejects(batch, &finite);
-        scored.samples = kept(&batch.samples, &finite).cloned().collect();
+        scored.members = kept(&batch.members, &finite).cloned().collect();
         scored.signals = kept(&signals, &finite).copied().collect();
         let predictions = |(method, log_p): (Method, Vec<Vec<f64>>)| {
             (method, kept(&log_p, &finite).map(|row| predict(row)).collect())
@@ -218,10 +218,10 @@ fn kept<'a, T>(items: &'a [T], keep: &'a [bool]) -> impl Iterator<Item = &'a T> 
 }
 
 fn rejects(batch: &Batch, finite: &[bool]) -> Vec<Reject> {
-    let broken = batch.samples.iter().zip(finite).filter(|(_, finite)| !**finite);
-    let reject = |sample| Reject {
-        sample,
-        cell: Some(batch.slot.cell),
+    let broken = batch.members.iter().zip(finite).filter(|(_, finite)| !**finite);
+    let reject = |member: &Member| Reject {
+        sample: Arc::clone(&member.sample),
+        cell: Some(member.cell),
         stage: Stage::Score,
         reason: "model_nonfinite",
         detail: "a model gave a logit that is not a finite number".to_owned(),
@@ -229,5 +229,5 @@ fn rejects(batch: &Batch, finite: &[bool]) -> Vec<Reject> {
         format: None,
         declared_px: None,
     };
-    broken.map(|(sample, _)| reject(Arc::clone(sample))).collect()
+    broken.map(|(member, _)| reject(member)).collect()
 }

@@ -118,6 +118,8 @@ impl ModelSet {
         let tensors = self.parents.buffer()?;
         let mut logit_scale = self.pretrained.logit_scale;
         match rule {
+            // Where the parents' weights are equal, every merge of them is the parent.
+            StaticRule::Ties { .. } if self.parents.differing().is_empty() => {}
             StaticRule::Lerp(lambda) => {
                 self.parents.lerp(*lambda, &tensors)?;
                 logit_scale = self.logit_scale(*lambda);

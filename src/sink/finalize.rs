@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::diagnostics::Diagnostics;
 use super::layout::Layout;
 use super::plan::Plan;
 use super::receipt::{FileEntry, Receipt, committed};
@@ -32,6 +33,10 @@ pub struct Finalized {
     pub n_scored: u64,
     /// (sample, cell) pairs quarantined.
     pub n_quarantined: u64,
+    /// What the run says about its coefficients.
+    pub diagnostics: Diagnostics,
+    /// Mean coefficient over batches.
+    pub lambda_mean: Option<f64>,
     /// Objects this call wrote; 0 when everything was there.
     pub n_written: usize,
     /// Whether more was quarantined than the pipeline allows.
@@ -80,7 +85,9 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
     let allowed = plan.spec.get("run.max_quarantine").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let over_quarantine = is_over(signed(n_scored), signed(n_quarantined), allowed);
-    Ok(Finalized { plan, n_scored, n_quarantined, n_written, over_quarantine })
+    let totals = Totals { receipts: &receipts, files: &published, completed_at_us: 0 };
+    let (diagnostics, lambda_mean) = (totals.diagnostics(), totals.lambda_mean());
+    Ok(Finalized { plan, diagnostics, lambda_mean, n_scored, n_quarantined, n_written, over_quarantine })
 }
 
 /// A run id that no plan has.

@@ -4,6 +4,7 @@
 //! receipt is created after them and names exactly the objects that count. Publishing copies them under
 //! `tables/`, create-only; the `runs` row comes last and makes the run visible.
 
+mod diagnostics;
 mod finalize;
 mod layout;
 mod plan;
@@ -17,6 +18,7 @@ mod verify;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
+pub use diagnostics::{Diagnostics, Joint};
 pub use finalize::{Finalized, finalize, is_published};
 pub use layout::{Layout, split_run_uri};
 pub use plan::{FORMAT_VERSION, Plan, SpecMap, fingerprint};
@@ -45,6 +47,8 @@ pub struct SinkRule {
     pub names: Names,
     /// The method whose entropies `coefficients` summarises.
     pub primary: Method,
+    /// How far the rule lets a coefficient move, for the heterogeneity flag.
+    pub lambda_range: f64,
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
     /// Numerics class of the lane.
@@ -91,6 +95,7 @@ struct OpenPartition {
     n_scored: Vec<u64>,
     n_coefficients: u64,
     lambda_sum: f64,
+    diagnostics: Diagnostics,
 }
 
 impl From<ParquetError> for Problem {
@@ -111,22 +116,24 @@ impl OpenPartition {
             n_scored: vec![0; rule.names.cells.len()],
             n_coefficients: 0,
             lambda_sum: 0.0,
+            diagnostics: Diagnostics::default(),
         })
     }
 
     fn add(&mut self, rule: &SinkRule, scored: Scored) -> Result<(), Problem> {
         let (slot, names) = (&scored.slot, &rule.names);
-        for (n, sample) in scored.samples.iter().enumerate() {
+        for (n, member) in scored.members.iter().enumerate() {
             for (method, said) in &scored.predictions {
-                self.predictions.rows.push(sample, slot, *method, &said[n], names);
+                self.predictions.rows.push(member, slot, *method, &said[n], names);
                 self.predictions.cut()?;
             }
-            self.signals.rows.push(sample, slot, &scored.signals[n], names);
+            self.n_scored[member.cell] += 1;
+            self.signals.rows.push(member, slot, &scored.signals[n], names);
             self.signals.cut()?;
         }
-        self.coefficients.rows.push(&scored, rule.primary, names);
+        self.diagnostics.push(&scored, rule.primary, rule.lambda_range);
+        self.coefficients.rows.push(&scored, rule.primary, rule.lambda_range, names);
         self.coefficients.cut()?;
-        self.n_scored[slot.cell] += scored.samples.len() as u64;
         if let Some(lambda) = scored.lambda_batch {
             self.n_coefficients += 1;
             self.lambda_sum += lambda;
@@ -186,6 +193,7 @@ impl OpenPartition {
             n_quarantined,
             n_coefficients: self.n_coefficients,
             lambda_sum: self.lambda_sum,
+            diagnostics: self.diagnostics,
             device: rule.device.clone(),
             files,
         };

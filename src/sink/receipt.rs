@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::diagnostics::Diagnostics;
 use super::layout::Layout;
 use super::plan::FORMAT_VERSION;
 use super::schema::Table;
@@ -51,6 +52,8 @@ pub struct Receipt {
     pub n_coefficients: u64,
     /// Sum of their coefficients, in row order.
     pub lambda_sum: f64,
+    /// What the partition says about its coefficients.
+    pub diagnostics: Diagnostics,
     /// Numerics class of the lane, such as `cpu`.
     pub device: String,
     /// The staged objects, in [`Table::ALL`] order.

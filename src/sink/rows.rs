@@ -8,9 +8,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
 
+use super::diagnostics::is_heterogeneous;
 use super::schema::Table;
 use super::staged::Chunk;
-use crate::flow::{Cell, Prediction, Reject, Sample, Scored, Signal, Slot};
+use crate::batch::Mixing;
+use crate::flow::{Cell, Member, Prediction, Reject, Scored, Signal, Slot};
 use crate::merge::method::Method;
 use crate::merge::statistics::{Running, quantile};
 
@@ -25,6 +27,18 @@ pub struct Names {
     pub cells: Arc<[Cell]>,
     /// Samples of a full batch.
     pub batch_size: u32,
+    /// Whether a batch is of one cell.
+    pub mixing: Mixing,
+}
+
+impl Names {
+    /// How `coefficients` names the cell of a batch: `mixed` and a number where it has none.
+    fn batch_cell(&self, cell: usize) -> (&str, i32) {
+        match self.mixing {
+            Mixing::Pure => (&self.cells[cell].corruption, i32::from(self.cells[cell].severity)),
+            Mixing::Mixed => ("mixed", i32::try_from(cell).unwrap_or(i32::MAX)),
+        }
+    }
 }
 
 /// Which sample in which cell and batch: the columns that `predictions` and `signals` share.
@@ -39,8 +53,8 @@ struct Place {
 }
 
 impl Place {
-    fn push(&mut self, sample: &Sample, slot: &Slot, names: &Names) {
-        let cell = &names.cells[slot.cell];
+    fn push(&mut self, member: &Member, slot: &Slot, names: &Names) {
+        let (sample, cell) = (&member.sample, &names.cells[member.cell]);
         self.sample_id.append_value(&sample.id);
         self.manifest_row.append_value(signed(sample.row));
         self.corruption.append_value(&cell.corruption);
@@ -99,10 +113,11 @@ impl PredictionRows {
         }
     }
 
-    /// Adds what `method` says of `sample`.
-    pub fn push(&mut self, sample: &Sample, slot: &Slot, method: Method, said: &Prediction, names: &Names) {
+    /// Adds what `method` says of one member.
+    pub fn push(&mut self, member: &Member, slot: &Slot, method: Method, said: &Prediction, names: &Names) {
         let class = |idx: u32| names.classes[idx as usize].as_str();
-        self.place.push(sample, slot, names);
+        let sample = &member.sample;
+        self.place.push(member, slot, names);
         self.method.append_value(method.name());
         self.label_idx.append_option(sample.label_idx.map(narrow));
         self.label.append_option(sample.label_idx.map(class));
@@ -154,9 +169,9 @@ pub struct SignalRows {
 }
 
 impl SignalRows {
-    /// Adds what the parents say of `sample` together.
-    pub fn push(&mut self, sample: &Sample, slot: &Slot, signal: &Signal, names: &Names) {
-        self.place.push(sample, slot, names);
+    /// Adds what the parents say of one member together.
+    pub fn push(&mut self, member: &Member, slot: &Slot, signal: &Signal, names: &Names) {
+        self.place.push(member, slot, names);
         let numbers = [signal.js_nats, signal.lambda_sample, signal.pt_entropy_nats, signal.ft_entropy_nats];
         for (column, number) in self.numbers.iter_mut().zip(numbers) {
             column.append_value(number);
@@ -191,21 +206,22 @@ pub struct CoefficientRows {
     counts: [Int32Builder; 3],
     numbers: [Float64Builder; 11],
     guards: [Int32Builder; 2],
+    heterogeneous: BooleanBuilder,
     composition_sha256: StringBuilder,
     n_rows: usize,
 }
 
 impl CoefficientRows {
     /// Adds the summary of one batch; `merged_entropy_nats` are the primary method's.
-    pub fn push(&mut self, scored: &Scored, primary: Method, names: &Names) {
+    pub fn push(&mut self, scored: &Scored, primary: Method, lambda_range: f64, names: &Names) {
         let slot = &scored.slot;
-        let cell = &names.cells[slot.cell];
+        let (corruption, severity) = names.batch_cell(slot.cell);
         self.batch.append_value(signed(slot.batch));
-        self.corruption.append_value(&cell.corruption);
-        self.severity.append_value(i32::from(cell.severity));
+        self.corruption.append_value(corruption);
+        self.severity.append_value(severity);
         self.first_row.append_value(signed(slot.first_row));
         self.last_row.append_value(signed(slot.first_row + u64::from(slot.n_planned) - 1));
-        let n_scored = i32::try_from(scored.samples.len()).unwrap_or(i32::MAX);
+        let n_scored = i32::try_from(scored.members.len()).unwrap_or(i32::MAX);
         let n_planned = narrow(slot.n_planned);
         for (column, n) in self.counts.iter_mut().zip([n_planned, n_scored, n_planned - n_scored]) {
             column.append_value(n);
@@ -217,7 +233,9 @@ impl CoefficientRows {
         for (column, n) in self.guards.iter_mut().zip([moved(1), moved(-1)]) {
             column.append_value(i32::try_from(n).unwrap_or(i32::MAX));
         }
-        self.composition_sha256.append_value(composition(&scored.samples));
+        let lambda: Vec<f64> = scored.signals.iter().map(|signal| signal.lambda_sample).collect();
+        self.heterogeneous.append_value(is_heterogeneous(&lambda, lambda_range));
+        self.composition_sha256.append_value(composition(&scored.members));
         self.n_rows += 1;
     }
 }
@@ -239,6 +257,7 @@ impl Chunk for CoefficientRows {
         columns.extend(self.counts.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         columns.extend(self.numbers.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         columns.extend(self.guards.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.push(Arc::new(self.heterogeneous.finish()));
         columns.push(Arc::new(self.composition_sha256.finish()));
         batch(Table::Coefficients, false, columns)
     }
@@ -327,11 +346,11 @@ fn summary(scored: &Scored, primary: Method) -> [Option<f64>; 11] {
 }
 
 /// Hash of the scored ids in order, so that two runs can be compared batch by batch.
-fn composition(samples: &[Arc<Sample>]) -> String {
+fn composition(members: &[Member]) -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for sample in samples {
-        hash.update(sample.id.as_bytes());
+    for member in members {
+        hash.update(member.sample.id.as_bytes());
         hash.update(b"\n");
     }
     hex::encode(hash.finalize())

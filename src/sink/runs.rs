@@ -12,6 +12,7 @@ use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::diagnostics::Diagnostics;
 use super::layout::Layout;
 use super::plan::{FORMAT_VERSION, Plan};
 use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt};
@@ -60,8 +61,12 @@ impl Totals<'_> {
         hex::encode(Sha256::digest(lines.concat()))
     }
 
+    pub(super) fn diagnostics(&self) -> Diagnostics {
+        self.receipts.iter().fold(Diagnostics::default(), |all, receipt| all.then(receipt.diagnostics))
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    fn lambda_mean(&self) -> Option<f64> {
+    pub(super) fn lambda_mean(&self) -> Option<f64> {
         let n = self.sum(|r| r.n_coefficients);
         (n > 0).then(|| self.receipts.iter().map(|r| r.lambda_sum).sum::<f64>() / n as f64)
     }
@@ -106,6 +111,19 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.text("log_base", spec("merge.log_base").as_str().map(str::to_owned));
     row.whole64("seed", spec("run.seed").as_i64().unwrap_or_default());
     row.number("lambda_mean", totals.lambda_mean());
+    let found = totals.diagnostics();
+    for (column, number) in [
+        ("lambda_var_within", found.lambda_var_within()),
+        ("heterogeneous_share", found.heterogeneous_share()),
+        ("guarded_share", found.guarded_share()),
+        ("js_max_nats", (found.n_signals > 0).then_some(found.js_max_nats)),
+        ("r_js_correct", found.js_correct.pearson_r()),
+        ("r_entropy_gap_correct", found.entropy_gap_correct.pearson_r()),
+        ("pt_overconfidence", found.pt_confidence.mean_difference()),
+        ("ft_overconfidence", found.ft_confidence.mean_difference()),
+    ] {
+        row.number(column, number);
+    }
     row.text("device", totals.receipts.first().map(|receipt| receipt.device.clone()));
     row.text("code_version", Some(plan.code_version.clone()));
     for table in Table::ALL {

@@ -153,6 +153,7 @@ fn coefficients() -> Vec<Field> {
     fields.extend([
         must("guard_plus", DataType::Int32),
         must("guard_minus", DataType::Int32),
+        must("heterogeneous", DataType::Boolean),
         must("composition_sha256", DataType::Utf8),
     ]);
     fields

@@ -8,6 +8,7 @@ mod layers;
 mod merge;
 mod pipeline;
 mod settings;
+mod sweep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use toml::Table;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use pipeline::{Input, Labels, Models, Output, Pipeline};
+pub use sweep::{Sweep, Variation};
 pub use settings::{DeviceKind, LogFormat, LogSettings, Queues, Settings, StoreSettings, Threads};
 
 use crate::error::{Exit, Problem, RunError};
@@ -59,7 +61,8 @@ impl Spec {
     /// Every problem found in any layer, each naming its key and file.
     pub fn load(sources: &Sources) -> Result<Self, RunError> {
         let dir = sources.pipeline.parent().unwrap_or(Path::new(".")).to_path_buf();
-        let file = read_table(&sources.pipeline)?;
+        let mut file = read_table(&sources.pipeline)?;
+        file.remove("sweep");
         let mut layers = vec![(Origin::Default, parse(PIPELINE_DEFAULT, "pipelines/default.toml")?)];
         layers.extend(labels_layer(&file, &dir)?);
         layers.push((Origin::File(display(&sources.pipeline)), file));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::layers::Reader;
 use super::merge::Merge;
+use crate::batch::Mixing;
 use crate::corrupt::{RngMode, Severity, Suite};
 use crate::decode::Limits;
 use crate::error::{Exit, Problem};
@@ -18,6 +19,8 @@ pub struct Pipeline {
     pub seed: u64,
     /// Samples that share one coefficient.
     pub batch_size: u32,
+    /// Which cells share a batch.
+    pub mixing: Mixing,
     /// Samples per partition; a multiple of `batch_size`.
     pub partition_size: u32,
     /// Share of quarantined (sample, cell) pairs above which the run ends with exit code 3.
@@ -106,6 +109,10 @@ impl Pipeline {
             name: read_name(reader),
             seed,
             batch_size,
+            mixing: match reader.choice("run.batches", &["pure", "mixed"]).as_str() {
+                "mixed" => Mixing::Mixed,
+                _ => Mixing::Pure,
+            },
             partition_size,
             max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
             input: Input::read(reader, dir),

@@ -167,7 +167,7 @@ fn files_that_cannot_be_weights_are_not_opened() {
     let folder = tempfile::tempdir().unwrap();
     let failing = |spec: &CheckpointSpec| Checkpoint::load(spec).unwrap_err().to_string();
     let refused =
-        "W001 pickle-based checkpoints are refused; convert with 't3b convert' on a trusted machine";
+        "W001 pickle-based checkpoints are refused; convert to safetensors on a trusted machine";
     assert_eq!(failing(&folder_spec(&folder.path().join("absent.PT"))), refused);
 
     fs::write(folder.path().join("pytorch_model.bin"), b"\x80\x02.").unwrap();
@@ -208,6 +208,10 @@ fn a_pair_tells_what_it_shares() {
     assert!(report.warnings().is_empty() && report.text_towers_equal() && !report.logit_scales_differ());
     assert!(report.differing().iter().all(|name| name.starts_with("vis")));
     assert_eq!(report.differing().len() + report.identical().len(), pretrained.tensors().len());
+
+    let other_text = random::safetensors(&config(), Seeds { text: 6, ..SEEDS }).unwrap();
+    let report = PairReport::compare(&pretrained, &load(Role::Expert, &other_text).unwrap()).unwrap();
+    assert!(!report.text_towers_equal() && report.differing().iter().all(|name| name.starts_with("text")));
 
     let other_scale = load(Role::Expert, &bad::scaled(&bad::flipped_bit(&good()), 4.0)).unwrap();
     let report = PairReport::compare(&pretrained, &other_scale).unwrap();

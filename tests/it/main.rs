@@ -17,6 +17,8 @@ mod invariance;
 mod resume;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
+/// Every method, the sweeps, and the laws between methods.
+mod experiments;
 /// The shipped pair on real cells, read back by another engine.
 mod bccd;
 /// The same tables from an S3-compatible server.
@@ -26,7 +28,13 @@ mod tidy;
 
 /// Checkpoints that must be refused, each with its message.
 mod checkpoints;
-/// Logits, features and tokens against PyTorch.
+/// Architectures: named, from Hugging Face files, and refused.
+mod architectures;
+/// Logits and features against PyTorch.
 mod clip;
+/// Pixels against the CLIP processor.
+mod normalise;
+/// Token ids against the CLIP tokenizer.
+mod prompts;
 /// Coefficients and merges against an independent script.
 mod merge_rules;

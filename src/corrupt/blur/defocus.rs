@@ -214,16 +214,16 @@ fn smoothed_disc(radius_px: f64, alias_sigma_px: f64) -> Vec<Vec<f32>> {
         if inside(centred(x), centred(y)) { cell } else { 0.0 }
     };
     let n = taps.len() as isize - 1;
+    // From the middle outwards, every step but the first fused; three taps alone along a row go inwards.
+    let chain = |middle: f32, pair: &dyn Fn(isize) -> f32| {
+        (1..=n).fold(middle * taps[0], |sum, d| pair(d).mul_add(taps[d as usize], sum))
+    };
     let along_row = |x: isize, y: isize| {
         let pair = |d: isize| disc(x - d, y) + disc(x + d, y);
-        let outer = pair(n) * taps[n as usize];
-        let inner = (1..n).rev().fold(outer, |sum, d| pair(d).mul_add(taps[d as usize], sum));
-        disc(x, y).mul_add(taps[0], inner)
+        if n == 1 { disc(x, y).mul_add(taps[0], pair(1) * taps[1]) } else { chain(disc(x, y), &pair) }
     };
-    let along_both = |x: isize, y: isize| {
-        let pair = |d: isize| along_row(x, y - d) + along_row(x, y + d);
-        (1..=n).fold(along_row(x, y) * taps[0], |sum, d| pair(d).mul_add(taps[d as usize], sum))
-    };
+    let along_both =
+        |x: isize, y: isize| chain(along_row(x, y), &|d| along_row(x, y - d) + along_row(x, y + d));
     (0..side as isize).map(|y| (0..side as isize).map(|x| along_both(x, y)).collect()).collect()
 }
 

@@ -12,7 +12,7 @@ pub(super) mod zoom;
 /// Works for any distance from the image, also where the image is smaller than the kernel.
 ///
 /// Reference: OpenCV `BORDER_REFLECT_101`; PyTorch `reflect` where the latter is defined.
-fn reflect_101(i: isize, n: usize) -> usize {
+pub(super) fn reflect_101(i: isize, n: usize) -> usize {
     if n == 1 {
         return 0;
     }

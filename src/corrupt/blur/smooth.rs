@@ -20,7 +20,7 @@ pub(in crate::corrupt) enum Border {
 }
 
 impl Border {
-    fn index(self, i: isize, n: usize) -> usize {
+    pub(in crate::corrupt) fn index(self, i: isize, n: usize) -> usize {
         match self {
             Self::Nearest => i.clamp(0, n as isize - 1) as usize,
             Self::Mirror => {

@@ -50,6 +50,10 @@ pub(super) fn motion(levels: [(f64, f64); 5]) -> Entry {
     Entry { name: "motion_blur", levels: levels.map(level) }
 }
 
+/// Stops and steps of the five factor lists that every suite shares.
+pub(super) const ZOOM: [(f64, f64); 5] =
+    [(1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)];
+
 /// Levels are pairs of stop and step.
 pub(super) fn zoom(levels: [(f64, f64); 5]) -> Entry {
     let level = |(stop, step)| Corruption::ZoomBlur { stop, step };
@@ -68,8 +72,10 @@ pub(super) fn gamma(name: &'static str, gammas: [f64; 5]) -> Entry {
     Entry { name, levels: gammas.map(|gamma| Corruption::GammaCorrection { gamma }) }
 }
 
-pub(super) fn saturate(shifts: [f64; 5]) -> Entry {
-    Entry { name: "saturate", levels: shifts.map(|shift| Corruption::Saturate { shift }) }
+/// Levels are pairs of factor and shift.
+pub(super) fn saturate(levels: [(f64, f64); 5]) -> Entry {
+    let level = |(factor, shift)| Corruption::Saturate { factor, shift };
+    Entry { name: "saturate", levels: levels.map(level) }
 }
 
 pub(super) fn stain(max_counts: [u8; 5], assets: &Assets) -> Entry {

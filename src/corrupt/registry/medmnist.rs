@@ -3,7 +3,7 @@
 //! Reference: `medmnistc.corruptions.registry.CORRUPTIONS_DS` and `DATASET_RGB`.
 
 use super::entries::{
-    black_corner, brightness, bubble, characters, contrast, defocus, gamma, gaussian_blur, gaussian_noise,
+    ZOOM, black_corner, brightness, bubble, characters, contrast, defocus, gamma, gaussian_blur, gaussian_noise,
     impulse_noise, jpeg, motion, pixelate, saturate, shot_noise, speckle_noise, stain, zoom,
 };
 use super::{Entry, Suite};
@@ -60,7 +60,7 @@ fn path(assets: &Assets) -> Vec<Entry> {
         brightness("brightness_down", [0.85, 0.8, 0.75, 0.72, 0.7]),
         contrast("contrast_up", CONTRAST_UP),
         contrast("contrast_down", [0.8, 0.7, 0.6, 0.55, 0.5]),
-        saturate([0.05, 0.10, 0.15, 0.20, 0.25]),
+        saturate([0.05, 0.10, 0.15, 0.20, 0.25].map(|shift| (1.0, shift))),
         stain([1, 2, 3, 4, 5], assets),
         bubble([(7, 15), (10, 15), (12, 15), (15, 20), (17, 25)]),
     ]
@@ -76,7 +76,7 @@ fn blood(assets: &Assets) -> Vec<Entry> {
         brightness("brightness_down", BRIGHTNESS_DOWN),
         contrast("contrast_up", [1.1, 1.15, 1.2, 1.25, 1.3]),
         contrast("contrast_down", [0.9, 0.8, 0.7, 0.6, 0.5]),
-        saturate([0.05, 0.10, 0.15, 0.17, 0.20]),
+        saturate([0.05, 0.10, 0.15, 0.17, 0.20].map(|shift| (1.0, shift))),
         stain([1, 2, 3, 3, 3], assets),
         bubble([(5, 10), (7, 10), (10, 10), (12, 12), (15, 12)]),
     ]
@@ -92,7 +92,7 @@ fn derma(assets: &Assets) -> Vec<Entry> {
         shot_noise([60.0, 25.0, 18.0, 10.0, 5.0]),
         defocus([(4.0, 0.1), (5.0, 0.2), (6.0, 0.3), (7.0, 0.4), (8.0, 0.5)]),
         motion([(10.0, 5.0), (15.0, 5.0), (15.0, 8.0), (15.0, 12.0), (20.0, 15.0)]),
-        zoom([(1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)]),
+        zoom(ZOOM),
         brightness("brightness_up", BRIGHTNESS_UP),
         brightness("brightness_down", BRIGHTNESS_DOWN),
         contrast("contrast_up", CONTRAST_UP),

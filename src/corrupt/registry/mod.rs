@@ -1,10 +1,17 @@
 //! Which corruptions belong to which data set, in which order, how strong.
 
 mod entries;
+mod imagenet;
 mod medmnist;
 
 use super::assets::Assets;
 use super::kind::{Corruption, Severity};
+
+const NAMES: [&str; 14] = {
+    let m = medmnist::NAMES;
+    let [imagenet, medimeta] = [imagenet::IMAGENET_C, imagenet::MEDIMETA_C_LIKE];
+    [m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8], m[9], m[10], m[11], imagenet, medimeta]
+};
 
 /// The corruptions of one data set.
 #[derive(Clone, Debug)]
@@ -35,13 +42,13 @@ impl Suite {
     /// As [`named`](Self::named), drawing the stains and letters of `assets` where it has them.
     #[must_use]
     pub fn with_assets(name: &str, assets: &Assets) -> Option<Self> {
-        medmnist::suite(name, assets)
+        medmnist::suite(name, assets).or_else(|| imagenet::suite(name))
     }
 
-    /// Every name [`named`](Self::named) knows.
+    /// Every name [`named`](Self::named) knows: the twelve of MedMNIST-C, `imagenet-c` and `medimeta-c-like`.
     #[must_use]
     pub fn names() -> &'static [&'static str] {
-        &medmnist::NAMES
+        &NAMES
     }
 
     /// The name of the data set.

@@ -104,3 +104,24 @@ fn to_fixed(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
     (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_round_away_from_zero() {
+        let unit = 1.0 / f64::from(1 << PRECISION_BITS);
+        let rounded = [-1.5, -0.5, -0.49, 0.49, 0.5, 1.5].map(|weight| to_fixed(weight * unit));
+        assert_eq!(rounded, [-2, -1, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_window_holds_the_weights_of_the_whole() {
+        let (whole, window) = (Weights::new(50, 17, 0..17), Weights::new(50, 17, 5..9));
+        for i in 0..window.len() {
+            assert_eq!(window.at(i), whole.at(5 + i));
+        }
+        assert!(window.input_range().len() < whole.input_range().len());
+    }
+}

@@ -1,14 +1,15 @@
 //! Exact sample-wise T3 at batch speed: one forward pass in which every sample has weights of its own (choice; the
 //! paper materialises one merged model per sample).
 //!
-//! Weights enter linearly. With `D = theta_ft - theta_pt` and sample `i` merged at `lambda_i`, every affine operation is
-//! `y_i = W x_i + lambda_i (D x_i) + b + lambda_i D_b`, and the same holds for the gains and biases of layer norms, for
-//! the class and position embeddings, the patch convolution and the projection. Two matrix products per layer over the
-//! whole batch thus equal one merged model per sample; where the parents are equal there is one product.
-//! Reference: `tests/it/factored.rs` compares with materialised merges.
+//! Weights enter linearly, so the merge of a sample may be made of weights or of outputs: with one `lambda` per sample,
+//! `(theta_pt + lambda (theta_ft - theta_pt)) x = theta_pt x + lambda (theta_ft x - theta_pt x)`, and the same holds for
+//! biases, the gains of layer norms, the class and position embeddings, the patch convolution and the projection. A
+//! layer has two ways to be exact, and takes the cheaper ([`Way`]); where the parents are equal it is computed once.
+//! No merged model exists at any time. Reference: `tests/it/factored.rs` compares with materialised merges.
 //!
-//! [`ops`] holds the affine building blocks, [`tower`] CLIP's image tower made of them.
+//! [`ops`] holds the affine building blocks, [`blocks`] their form for the CPU, [`tower`] CLIP's image tower made of them.
 
+mod blocks;
 mod ops;
 mod tower;
 
@@ -16,18 +17,31 @@ use candle_core::{Device, Tensor, bail};
 
 use super::weights::Tensors;
 use crate::model::{ClipConfig, ModelError};
-use ops::Lambda;
+use ops::Samples;
 use tower::Tower;
+
+/// How a layer applies a different merge to every sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Two matrix products over the whole batch, one per parent, and a merge of the outputs. Twice the arithmetic of a
+    /// plain pass, in few large operations: for accelerators.
+    Outputs,
+    /// A few rows of the weights are merged for one sample, used while they are in the cache, and overwritten for the
+    /// next. The arithmetic of a plain pass plus one merge per weight and sample: for the CPU, where it applies; layers
+    /// that see only the class token, and other devices, use [`Way::Outputs`].
+    Weights,
+}
 
 /// The image towers of all merges of two parents.
 ///
-/// Memory: handles of the generalist's tensors, and one tensor of its own per differing one, `theta_ft - theta_pt`.
-/// A call needs, at its peak, about `B * tokens * (4 * mlp_width + 3 * width)` values on top of its input; nothing is
-/// kept between calls, and no merged weight exists at any time.
+/// Memory: handles of the parents' tensors and no weight of its own. A call needs, at its peak, about
+/// `B * tokens * (mlp_width + 4 * width)` values on top of its input ([`Way::Outputs`]: `3 * mlp_width`), the attention
+/// maps of a sample per thread (of all samples), and a quarter of a megabyte per thread. Nothing is kept between calls.
 #[derive(Debug, Clone)]
 pub struct FactoredVision {
     tower: Tower,
     device: Device,
+    way: Way,
 }
 
 impl FactoredVision {
@@ -45,8 +59,15 @@ impl FactoredVision {
         config: &ClipConfig,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let blends = ops::blends(pretrained, expert, differing, config, device)?;
-        Ok(Self { tower: Tower::new(blends, config)?, device: device.clone() })
+        let blends = ops::Blends::new(pretrained, expert, differing, config, device)?;
+        let way = if device.is_cpu() { Way::Weights } else { Way::Outputs };
+        Ok(Self { tower: Tower::new(blends, config)?, device: device.clone(), way })
+    }
+
+    /// The same towers, computed in another way than the device's own. Equal but for rounding.
+    #[must_use]
+    pub fn with_way(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// Unit-length image features `[B, projection]`, row `i` those of the merge at `lambda[i]`.
@@ -62,9 +83,9 @@ impl FactoredVision {
     }
 
     fn features_of(&self, pixels: &Tensor, lambda: &[f64]) -> candle_core::Result<Tensor> {
-        if pixels.dim(0)? != lambda.len() {
+        if pixels.dim(0)? != lambda.len() || lambda.is_empty() {
             bail!("{} coefficients for pixels of shape {:?}", lambda.len(), pixels.shape());
         }
-        self.tower.features(pixels, &Lambda::new(lambda, pixels.dtype(), &self.device)?)
+        self.tower.features(pixels, &Samples::new(lambda, pixels.dtype(), &self.device, self.way)?)
     }
 }

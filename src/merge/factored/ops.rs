@@ -1,53 +1,80 @@
 //! Affine operations whose weights differ from sample to sample.
+//!
+//! Activations are `[channels, B, tokens]`, channels slowest: a weight matrix multiplies from the left without a copy,
+//! and the columns of a sample share its coefficient.
 
 use std::collections::BTreeMap;
 
-use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::Tensors;
+use super::blocks;
+use super::{Tensors, Way};
 use crate::model::config::LAYER_NORM_EPS;
 use crate::model::error::Fault;
-use crate::model::layout::{self, Part};
+use crate::model::layout::{self, Part, TensorSpec};
 use crate::model::{ClipConfig, ModelError};
 
-/// The coefficients of a batch, `[B]`.
-#[derive(Debug, Clone)]
-pub(super) struct Lambda(Tensor);
+/// From so many tokens a sample on, merging weights costs less than a second matrix product.
+const TOKENS_WORTH_A_MERGE: usize = 8;
 
-impl Lambda {
-    pub(super) fn new(values: &[f64], dtype: DType, device: &Device) -> Result<Self> {
-        Ok(Self(Tensor::new(values, device)?.to_dtype(dtype)?))
+/// The coefficients of a batch and the way they are applied.
+#[derive(Debug)]
+pub(super) struct Samples {
+    pub(super) lambda: Vec<f64>,
+    /// The same, `[1, B, 1]`.
+    factor: Tensor,
+    way: Way,
+}
+
+impl Samples {
+    pub(super) fn new(lambda: &[f64], dtype: DType, device: &Device, way: Way) -> Result<Self> {
+        let factor = Tensor::new(lambda, device)?.to_dtype(dtype)?.reshape((1, (), 1))?;
+        Ok(Self { lambda: lambda.to_vec(), factor, way })
     }
 
-    /// `x_i * lambda_i` for `x` of shape `[B, ...]`.
-    fn times(&self, x: &Tensor) -> Result<Tensor> {
-        let mut shape = vec![1; x.rank()];
-        shape[0] = self.0.elem_count();
-        x.broadcast_mul(&self.0.reshape(shape)?)
+    pub(super) fn len(&self) -> usize {
+        self.lambda.len()
+    }
+
+    /// `pt + lambda (ft - pt)` of `[channels, B, tokens]`.
+    fn lerp(&self, pt: &Tensor, ft: &Tensor) -> Result<Tensor> {
+        pt + (ft - pt)?.broadcast_mul(&self.factor)?
+    }
+
+    /// Whether `x` is to be computed by [`blocks`].
+    fn in_blocks(&self, x: &Tensor) -> Result<bool> {
+        let is_served = x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64);
+        Ok(self.way == Way::Weights && is_served && x.dim(2)? >= TOKENS_WORTH_A_MERGE)
     }
 }
 
-/// One tensor of both parents: the generalist's, and what leads from there to the expert's where they differ.
+/// One tensor of both parents; `ft` only where they differ.
 #[derive(Debug, Clone)]
 pub(super) struct Blend {
-    base: Tensor,
-    delta: Option<Tensor>,
+    pub(super) pt: Tensor,
+    pub(super) ft: Option<Tensor>,
 }
 
 impl Blend {
-    /// The merged tensor of every sample, `[B, ...]`, or `[1, ...]` where the parents are equal. For small tensors.
-    pub(super) fn merged(&self, lambda: &Lambda) -> Result<Tensor> {
-        let base = self.base.unsqueeze(0)?;
-        let Some(delta) = &self.delta else { return Ok(base) };
-        let mut shape = vec![lambda.0.elem_count()];
-        shape.extend_from_slice(delta.dims());
-        base.broadcast_add(&lambda.times(&delta.unsqueeze(0)?.broadcast_as(shape)?)?)
+    /// The merge of what `operation`, which is affine in the weight, makes of it: `[channels, B, tokens]`.
+    pub(super) fn apply(
+        &self,
+        samples: &Samples,
+        operation: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let pt = operation(&self.pt)?;
+        self.ft.as_ref().map_or_else(|| Ok(pt.clone()), |ft| samples.lerp(&pt, &operation(ft)?))
     }
 
-    /// The same values in another shape.
-    pub(super) fn reshape(&self, shape: (usize, usize)) -> Result<Self> {
-        let delta = self.delta.as_ref().map(|delta| delta.reshape(shape)).transpose()?;
-        Ok(Self { base: self.base.reshape(shape)?, delta })
+    /// The same tensor in another form.
+    pub(super) fn map(&self, form: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(Self { pt: form(&self.pt)?, ft: self.ft.as_ref().map(form).transpose()? })
+    }
+
+    /// The merge of a vector for every sample, `[channels, B, 1]`.
+    pub(super) fn vector(&self, samples: &Samples) -> Result<Tensor> {
+        let column = |vector: &Tensor| vector.reshape(((), 1, 1))?.repeat((1, samples.len(), 1));
+        self.apply(samples, column)
     }
 }
 
@@ -55,35 +82,33 @@ impl Blend {
 #[derive(Debug)]
 pub(super) struct Blends(BTreeMap<String, Blend>);
 
-/// Pairs the parents' vision tensors on `device` and takes their differences.
-pub(super) fn blends(
-    pretrained: &Tensors,
-    expert: &Tensors,
-    differing: &[String],
-    config: &ClipConfig,
-    device: &Device,
-) -> std::result::Result<Blends, ModelError> {
-    let specs: Vec<_> = layout::tensors(config).into_iter().filter(|spec| spec.part == Part::Vision).collect();
-    let there = |name: &String| {
-        pretrained.contains_key(name) && (!differing.contains(name) || expert.contains_key(name))
-    };
-    let missing: Vec<String> = specs.iter().map(|spec| spec.name.clone()).filter(|name| !there(name)).collect();
-    if !missing.is_empty() {
-        return Err(Fault::Names { owner: "model", missing, unknown: Vec::new() }.into());
-    }
-    let blend = |spec: layout::TensorSpec| {
-        let base = pretrained[&spec.name].to_device(device)?;
-        if base.dims() != spec.shape {
-            bail!("{} has shape {:?}, allowed {:?}", spec.name, base.dims(), spec.shape);
-        }
-        let differs = differing.contains(&spec.name);
-        let delta = differs.then(|| expert[&spec.name].to_device(device)? - &base).transpose()?;
-        Ok((spec.name, Blend { base, delta }))
-    };
-    Ok(Blends(specs.into_iter().map(blend).collect::<Result<_>>()?))
-}
-
 impl Blends {
+    /// Pairs the parents' tensors on `device`.
+    pub(super) fn new(
+        pretrained: &Tensors,
+        expert: &Tensors,
+        differing: &[String],
+        config: &ClipConfig,
+        device: &Device,
+    ) -> std::result::Result<Self, ModelError> {
+        let (mut blends, mut missing) = (BTreeMap::new(), Vec::new());
+        for spec in layout::tensors(config).into_iter().filter(|spec| spec.part == Part::Vision) {
+            let differs = differing.contains(&spec.name);
+            match (pretrained.get(&spec.name), expert.get(&spec.name)) {
+                (Some(pt), ft) if ft.is_some() || !differs => {
+                    let ft = ft.filter(|_| differs).map(|ft| placed(ft, &spec, device)).transpose()?;
+                    blends.insert(spec.name.clone(), Blend { pt: placed(pt, &spec, device)?, ft });
+                }
+                _ => missing.push(spec.name),
+            }
+        }
+        if missing.is_empty() {
+            Ok(Self(blends))
+        } else {
+            Err(Fault::Names { owner: "model", missing, unknown: Vec::new() }.into())
+        }
+    }
+
     /// Hands out a tensor, once.
     pub(super) fn take(&mut self, name: &str) -> Result<Blend> {
         self.0.remove(name).map_or_else(|| bail!("{name} is not a tensor of this architecture"), Ok)
@@ -99,6 +124,13 @@ impl Blends {
     }
 }
 
+fn placed(tensor: &Tensor, spec: &TensorSpec, device: &Device) -> Result<Tensor> {
+    if tensor.dims() != spec.shape {
+        bail!("{} has shape {:?}, allowed {:?}", spec.name, tensor.dims(), spec.shape);
+    }
+    tensor.to_device(device)?.contiguous()
+}
+
 /// A linear layer, `weight: [out, in]`.
 #[derive(Debug, Clone)]
 pub(super) struct Affine {
@@ -107,36 +139,42 @@ pub(super) struct Affine {
 }
 
 impl Affine {
-    /// `[B, T, in]` to `[B, T, out]`: `W x + lambda (D x) + b + lambda D_b`.
-    pub(super) fn forward(&self, x: &Tensor, lambda: &Lambda) -> Result<Tensor> {
-        let (samples, tokens, inputs) = x.dims3()?;
-        let rows = x.reshape((samples * tokens, inputs))?;
-        let product = |weight: &Tensor| rows.matmul(&weight.t()?)?.reshape((samples, tokens, ()));
-        let mut y = product(&self.weight.base)?;
-        if let Some(delta) = &self.weight.delta {
-            y = (y + lambda.times(&product(delta)?)?)?;
+    /// `[in, B, tokens]` to `[out, B, tokens]`.
+    pub(super) fn forward(&self, x: &Tensor, samples: &Samples) -> Result<Tensor> {
+        if samples.in_blocks(x)? {
+            return match x.dtype() {
+                DType::F64 => blocks::affine::<f64>(self, x, samples),
+                _ => blocks::affine::<f32>(self, x, samples),
+            };
         }
-        match &self.bias {
-            Some(bias) => y.broadcast_add(&bias.merged(lambda)?.unsqueeze(1)?),
-            None => Ok(y),
-        }
+        let (inputs, _, tokens) = x.dims3()?;
+        let columns = x.reshape((inputs, samples.len() * tokens))?;
+        let product = |weight: &Tensor| weight.matmul(&columns)?.reshape(((), samples.len(), tokens));
+        let y = self.weight.apply(samples, product)?;
+        self.bias.as_ref().map_or_else(|| Ok(y.clone()), |bias| y.broadcast_add(&bias.vector(samples)?))
     }
 }
 
-/// A layer norm over the last dimension.
+/// A layer norm over the channels.
 #[derive(Debug, Clone)]
 pub(super) struct Norm {
-    gain: Blend,
-    bias: Blend,
+    pub(super) gain: Blend,
+    pub(super) bias: Blend,
 }
 
 impl Norm {
-    /// `[B, T, width]` to the same shape. Variance around the mean, not as a difference of squares: digits are kept.
-    pub(super) fn forward(&self, x: &Tensor, lambda: &Lambda) -> Result<Tensor> {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        let unit = centred.broadcast_div(&(variance + LAYER_NORM_EPS)?.sqrt()?)?;
-        let (gain, bias) = (self.gain.merged(lambda)?.unsqueeze(1)?, self.bias.merged(lambda)?.unsqueeze(1)?);
-        unit.broadcast_mul(&gain)?.broadcast_add(&bias)
+    /// `[channels, B, tokens]` to the same shape. Variance around the mean, not as a difference of squares: digits are
+    /// kept.
+    pub(super) fn forward(&self, x: &Tensor, samples: &Samples) -> Result<Tensor> {
+        if samples.in_blocks(x)? {
+            return match x.dtype() {
+                DType::F64 => blocks::norm::<f64>(self, x, samples),
+                _ => blocks::norm::<f32>(self, x, samples),
+            };
+        }
+        let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(0)? + LAYER_NORM_EPS)?.sqrt()?;
+        let unit = centred.broadcast_div(&deviation)?;
+        unit.broadcast_mul(&self.gain.vector(samples)?)?.broadcast_add(&self.bias.vector(samples)?)
     }
 }

@@ -3,17 +3,18 @@
 //! Reference: candle-transformers, `models/clip/{vision_model,text_model}.rs`.
 
 use candle_core::{Result, Tensor};
-use candle_nn::ops::{sigmoid, softmax_last_dim};
+use candle_nn::ops::{silu, softmax_last_dim};
 use candle_transformers::models::clip::div_l2_norm;
+use rayon::prelude::*;
 
-use super::ops::{Affine, Blend, Blends, Lambda, Norm};
+use super::ops::{Affine, Blend, Blends, Norm, Samples};
 use crate::model::ClipConfig;
 use crate::model::config::Activation;
 
 /// Slope of the sigmoid in `quick_gelu`.
 const QUICK_GELU_SLOPE: f64 = 1.702;
 
-/// The image tower and its projection.
+/// The image tower and its projection. Activations are `[channels, B, tokens]`.
 #[derive(Debug, Clone)]
 pub(super) struct Tower {
     patch_px: usize,
@@ -28,15 +29,14 @@ pub(super) struct Tower {
 
 impl Tower {
     pub(super) fn new(mut blends: Blends, config: &ClipConfig) -> Result<Self> {
-        let (width, patch_px) = (config.vision.width, config.patch_px);
         let embedding = |name: &str| format!("vision_model.embeddings.{name}");
         let kernel = blends.take(&embedding("patch_embedding.weight"))?;
         let blocks = (0..config.vision.layers).map(|index| Block::new(&mut blends, index, config));
         let blocks = blocks.collect::<Result<_>>()?;
         Ok(Self {
-            patch_px,
+            patch_px: config.patch_px,
             class: blends.take(&embedding("class_embedding"))?,
-            patches: Affine { weight: kernel.reshape((width, 3 * patch_px * patch_px))?, bias: None },
+            patches: Affine { weight: kernel.map(|kernel| kernel.flatten_from(1))?, bias: None },
             positions: blends.take(&embedding("position_embedding.weight"))?,
             // The missing `e` is the name under which the weights were published.
             pre_norm: blends.norm("vision_model.pre_layrnorm")?,
@@ -47,30 +47,30 @@ impl Tower {
     }
 
     /// `[B, 3, S, S]` to unit rows `[B, projection]`.
-    pub(super) fn features(&self, pixels: &Tensor, lambda: &Lambda) -> Result<Tensor> {
-        let mut x = self.pre_norm.forward(&self.embed(pixels, lambda)?, lambda)?;
+    pub(super) fn features(&self, pixels: &Tensor, samples: &Samples) -> Result<Tensor> {
+        let mut x = self.pre_norm.forward(&self.embed(pixels, samples)?, samples)?;
         for (index, block) in self.blocks.iter().enumerate() {
             // Nothing reads the patches behind the last block, so there only the class token goes on.
             let is_last = index + 1 == self.blocks.len();
-            x = block.forward(&x, if is_last { 1 } else { x.dim(1)? }, lambda)?;
+            x = block.forward(&x, if is_last { 1 } else { x.dim(2)? }, samples)?;
         }
-        let pooled = self.post_norm.forward(&x.narrow(1, 0, 1)?, lambda)?;
-        div_l2_norm(&self.projection.forward(&pooled, lambda)?.squeeze(1)?)
+        let pooled = self.post_norm.forward(&x.narrow(2, 0, 1)?.contiguous()?, samples)?;
+        div_l2_norm(&self.projection.forward(&pooled, samples)?.squeeze(2)?.t()?.contiguous()?)
     }
 
-    /// Class token and patches with their positions, `[B, 1 + patches, width]`.
-    fn embed(&self, pixels: &Tensor, lambda: &Lambda) -> Result<Tensor> {
-        let (samples, channels, height, width) = pixels.dims4()?;
+    /// Class token and patches with their positions, `[width, B, 1 + patches]`.
+    fn embed(&self, pixels: &Tensor, samples: &Samples) -> Result<Tensor> {
+        let (n_samples, channels, height, width) = pixels.dims4()?;
         let (side, rows, columns) = (self.patch_px, height / self.patch_px, width / self.patch_px);
         // A convolution whose stride is its kernel is a linear layer on each patch.
         let patches = pixels
-            .reshape(&[samples, channels, rows, side, columns, side][..])?
-            .permute([0, 2, 4, 1, 3, 5])?
-            .reshape((samples, rows * columns, channels * side * side))?;
-        let patches = self.patches.forward(&patches, lambda)?;
-        let class = self.class.merged(lambda)?.unsqueeze(1)?;
-        let class = class.broadcast_as((samples, 1, class.dim(2)?))?;
-        Tensor::cat(&[&class.contiguous()?, &patches], 1)?.broadcast_add(&self.positions.merged(lambda)?)
+            .reshape(&[n_samples, channels, rows, side, columns, side][..])?
+            .permute([1, 3, 5, 0, 2, 4])?
+            .reshape((channels * side * side, n_samples, rows * columns))?;
+        let patches = self.patches.forward(&patches, samples)?;
+        let x = Tensor::cat(&[&self.class.vector(samples)?, &patches], 2)?;
+        let every_sample = |positions: &Tensor| positions.t()?.unsqueeze(1)?.repeat((1, n_samples, 1));
+        x + self.positions.apply(samples, every_sample)?
     }
 }
 
@@ -106,35 +106,50 @@ impl Block {
         })
     }
 
-    /// `[B, T, width]` to `[B, kept, width]`: the first `kept` tokens after the block.
-    fn forward(&self, x: &Tensor, kept: usize, lambda: &Lambda) -> Result<Tensor> {
-        let attended = self.attend(&self.attention_norm.forward(x, lambda)?, kept, lambda)?;
-        let x = (x.narrow(1, 0, kept)? + attended)?;
-        let inner = self.rise.forward(&self.mlp_norm.forward(&x, lambda)?, lambda)?;
+    /// `[width, B, tokens]` to `[width, B, kept]`: the first `kept` tokens after the block.
+    fn forward(&self, x: &Tensor, kept: usize, samples: &Samples) -> Result<Tensor> {
+        let attended = self.attend(&self.attention_norm.forward(x, samples)?, kept, samples)?;
+        let x = (x.narrow(2, 0, kept)? + attended)?;
+        let inner = self.rise.forward(&self.mlp_norm.forward(&x, samples)?, samples)?;
         let inner = match self.activation {
-            Activation::QuickGelu => (&inner * sigmoid(&(&inner * QUICK_GELU_SLOPE)?)?)?,
+            Activation::QuickGelu => (silu(&(inner * QUICK_GELU_SLOPE)?)? / QUICK_GELU_SLOPE)?,
             Activation::Gelu => inner.gelu_erf()?,
         };
-        x + self.fall.forward(&inner, lambda)?
+        x + self.fall.forward(&inner, samples)?
     }
 
     /// Attention of the first `kept` tokens to all.
-    fn attend(&self, x: &Tensor, kept: usize, lambda: &Lambda) -> Result<Tensor> {
-        let (samples, _, width) = x.dims3()?;
-        let scale = ((width / self.heads) as f64).powf(-0.5);
-        let asking = x.narrow(1, 0, kept)?.contiguous()?;
-        let query = self.split((self.query.forward(&asking, lambda)? * scale)?)?;
-        let key = self.split(self.key.forward(x, lambda)?)?;
-        let value = self.split(self.value.forward(x, lambda)?)?;
-        let share = softmax_last_dim(&query.matmul(&key.transpose(1, 2)?)?)?;
-        let heads = share.matmul(&value)?.reshape((samples, self.heads, kept, width / self.heads))?;
-        self.out.forward(&heads.transpose(1, 2)?.reshape((samples, kept, width))?, lambda)
+    fn attend(&self, x: &Tensor, kept: usize, samples: &Samples) -> Result<Tensor> {
+        let (width, n_samples, tokens) = x.dims3()?;
+        let query = self.query.forward(&x.narrow(2, 0, kept)?.contiguous()?, samples)?;
+        let (key, value) = (self.key.forward(x, samples)?, self.value.forward(x, samples)?);
+        let heads = if x.device().is_cpu() {
+            // A sample at a time, so that threads share the work and nothing is transposed.
+            let of_sample = |sample: usize| {
+                let of = |x: &Tensor| x.narrow(1, sample, 1)?.reshape((self.heads, width / self.heads, ()));
+                Ok(self.mix(&of(&query)?, &of(&key)?, &of(&value)?)?.reshape((width, 1, kept))?)
+            };
+            let heads = (0..n_samples).into_par_iter().map(of_sample).collect::<Result<Vec<_>>>()?;
+            Tensor::cat(&heads, 1)?
+        } else {
+            let split = |x: &Tensor, tokens: usize| {
+                x.reshape((self.heads, width / self.heads, n_samples, tokens))?
+                    .transpose(1, 2)?
+                    .reshape((self.heads * n_samples, width / self.heads, tokens))
+            };
+            let heads = self.mix(&split(&query, kept)?, &split(&key, tokens)?, &split(&value, tokens)?)?;
+            heads
+                .reshape((self.heads, n_samples, width / self.heads, kept))?
+                .transpose(1, 2)?
+                .reshape((width, n_samples, kept))?
+        };
+        self.out.forward(&heads, samples)
     }
 
-    /// `[B, T, width]` to `[B * heads, T, width / heads]`.
-    fn split(&self, x: Tensor) -> Result<Tensor> {
-        let (samples, tokens, width) = x.dims3()?;
-        let per_head = x.reshape((samples, tokens, self.heads, width / self.heads))?.transpose(1, 2)?;
-        per_head.reshape((samples * self.heads, tokens, width / self.heads))
+    /// `[G, head_width, tokens]` each, the queries' tokens being those kept, to `[G, head_width, kept]`.
+    fn mix(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+        let scale = (query.dim(1)? as f64).powf(-0.5);
+        let scores = query.transpose(1, 2)?.matmul(key)?;
+        value.matmul(&softmax_last_dim(&(scores * scale)?)?.transpose(1, 2)?)
     }
 }
