@@ -27,9 +27,8 @@ pub(crate) const SCORED: [(&str, &str); 4] = [
     ("bloodmnist", "brightness_up"),
 ];
 
-/// Images of one cell: kind and severity, `clean` and 0 for the untouched ones.
+/// Images of one cell; severity 0 is the clean one.
 pub(crate) struct Cell {
-    pub(crate) kind: &'static str,
     pub(crate) severity: u8,
     pixels: Vec<Tensor>,
     labels: Vec<usize>,
@@ -39,7 +38,7 @@ pub(crate) struct Cell {
 pub(crate) fn cells(crops: &[Crop]) -> Result<Vec<Cell>, Box<dyn Error>> {
     let scratch = &mut Scratch::default();
     let images = crops.iter().map(|crop| crop.pixels.as_bytes().to_vec()).collect();
-    let mut cells = vec![Cell::new("clean", 0, crops, images)?];
+    let mut cells = vec![Cell::new(0, crops, images)?];
     for (suite, kind) in SCORED {
         let suite = Suite::named(suite).ok_or("no such suite")?;
         let entry = suite.entry(kind).ok_or("no such kind")?;
@@ -48,25 +47,20 @@ pub(crate) fn cells(crops: &[Crop]) -> Result<Vec<Cell>, Box<dyn Error>> {
                 corrupted(&crop.pixels, &crop.id, SEED, kind, entry.at(severity), severity, scratch)
                     .into_bytes()
             };
-            cells.push(Cell::new(kind, severity.get(), crops, crops.iter().map(damaged).collect())?);
+            cells.push(Cell::new(severity.get(), crops, crops.iter().map(damaged).collect())?);
         }
     }
     Ok(cells)
 }
 
 impl Cell {
-    fn new(
-        kind: &'static str,
-        severity: u8,
-        crops: &[Crop],
-        images: Vec<Vec<u8>>,
-    ) -> Result<Self, Box<dyn Error>> {
+    fn new(severity: u8, crops: &[Crop], images: Vec<Vec<u8>>) -> Result<Self, Box<dyn Error>> {
         let side = crops.first().ok_or("no crops")?.pixels.width_px() as usize;
         let pixels = images
             .chunks(BATCH)
             .map(|batch| Normalizer::new().batch(&batch.concat(), side, &Device::Cpu))
             .collect::<Result<_, _>>()?;
-        Ok(Self { kind, severity, pixels, labels: crops.iter().map(|crop| crop.label).collect() })
+        Ok(Self { severity, pixels, labels: crops.iter().map(|crop| crop.label).collect() })
     }
 
     /// Class probabilities of every image.

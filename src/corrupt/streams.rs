@@ -125,3 +125,40 @@ impl Streams {
         &mut self.inner
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both() -> [Streams; 2] {
+        [Streams::numpy_compat(3), Streams::counter(3, "sample", "kind", Severity::ALL[2])]
+    }
+
+    /// Chi-square at a chance of 1 in 1000 for 4 and 9 degrees of freedom.
+    #[test]
+    fn whole_numbers_are_equally_likely_and_in_bounds() {
+        for (low, high, limit) in [(1, 5, 18.47), (0, 9, 27.88)] {
+            for mut streams in both() {
+                let n = (high - low + 1) as usize;
+                let mut counts = vec![0.0f64; n];
+                (0..10_000).for_each(|_| counts[(streams.randint(low, high) - low) as usize] += 1.0);
+                let expected = 10_000.0 / n as f64;
+                let chi_square: f64 = counts.iter().map(|c| (c - expected).powi(2) / expected).sum();
+                assert!(chi_square < limit, "{:?} {counts:?}", streams.mode());
+            }
+        }
+    }
+
+    /// Kolmogorov-Smirnov at a chance of 1 in 1000.
+    #[test]
+    fn angles_are_uniform() {
+        for mut streams in both() {
+            let mut angles: Vec<f64> = (0..10_000).map(|_| streams.uniform(-45.0, 45.0)).collect();
+            angles.sort_by(f64::total_cmp);
+            let off = |(i, angle): (usize, &f64)| ((angle + 45.0) / 90.0 - i as f64 / 10_000.0).abs();
+            let worst = angles.iter().enumerate().map(off).fold(0.0, f64::max);
+            assert!(worst * 100.0 < 1.95, "{:?} {worst}", streams.mode());
+            assert!(angles[0] >= -45.0 && angles[9_999] < 45.0);
+        }
+    }
+}

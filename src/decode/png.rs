@@ -28,32 +28,43 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
     }
     let (width_px, height_px) = (be_u32(ihdr, 8), be_u32(ihdr, 12));
     let (bit_depth, color_type) = (ihdr[16], ihdr[17]);
-    let n_frames = follow_chunks(bytes)?;
-    if n_frames > 1 {
-        return Err(frames::fault(n_frames));
+    let chain = follow_chunks(bytes)?;
+    if chain.n_frames > 1 {
+        return Err(frames::fault(chain.n_frames));
     }
-    let pixels = u64::from(width_px) * u64::from(height_px);
-    // Decoded to at most 4 bytes a pixel, then copied to 3; grey and RGB without transparency stay below.
-    let decoded = pixels.saturating_mul(if color_type == 0 { 2 } else { 4 });
-    let rows = u64::from(width_px) * u64::from(bit_depth.max(8)) / 8 * 4 * 3;
-    Ok(Header {
-        width_px,
-        height_px,
-        peak_bytes: decoded.saturating_add(pixels.saturating_mul(3)).saturating_add(rows),
-    })
+    // Samples a pixel as the decoder hands them out; only three are RGB already, any other number is copied to it.
+    let n_samples = match (color_type, chain.has_transparency) {
+        (0, false) => 1,
+        (0, true) | (4, _) => 2,
+        (2 | 3, false) => 3,
+        _ => 4,
+    };
+    let n_bytes = if n_samples == 3 { 3 } else { n_samples + 3 };
+    let rows = 3 * 4 * u64::from(width_px) * u64::from(bit_depth.div_ceil(8));
+    let peak_bytes =
+        (u64::from(width_px) * u64::from(height_px)).saturating_mul(n_bytes).saturating_add(rows);
+    Ok(Header { width_px, height_px, peak_bytes })
 }
 
-/// Walks every chunk to the end of `IEND` and returns the number of frames that `acTL` declares, else 1.
-fn follow_chunks(bytes: &[u8]) -> Result<u32, Fault> {
-    let (mut at, mut n_frames) = (SIGNATURE_LEN, 1);
+/// What the chunks say besides the header.
+struct Chain {
+    n_frames: u32,
+    has_transparency: bool,
+}
+
+/// Walks every chunk to the end of `IEND`.
+fn follow_chunks(bytes: &[u8]) -> Result<Chain, Fault> {
+    let mut at = SIGNATURE_LEN;
+    let mut chain = Chain { n_frames: 1, has_transparency: false };
     loop {
         let cut = || Fault::truncated(format!("{} bytes, no IEND chunk inside", bytes.len()));
         let head = bytes.get(at..at + 8).ok_or_else(cut)?;
         let len = be_u32(head, 0) as usize;
         let end = len.checked_add(at + CHUNK_OVERHEAD).filter(|&end| end <= bytes.len()).ok_or_else(cut)?;
         match &head[4..] {
-            b"IEND" => return Ok(n_frames),
-            b"acTL" if len == 8 => n_frames = be_u32(bytes, at + 8),
+            b"IEND" => return Ok(chain),
+            b"acTL" if len == 8 => chain.n_frames = be_u32(bytes, at + 8),
+            b"tRNS" => chain.has_transparency = true,
             _ => {}
         }
         at = end;

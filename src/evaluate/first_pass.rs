@@ -65,8 +65,8 @@ pub async fn parent_probs(root: &Root, plan: &Plan) -> Result<Option<Vec<[Vec<f3
     each_batch(root, plan, Table::Predictions, &["method", "probs"], |batch| {
         let method = texts(batch, "method")?;
         let probs = batch.column_by_name("probs")?.as_list_opt::<i32>()?;
-        for row in 0..batch.num_rows() {
-            let parent = match method[row].as_str() {
+        for (row, method) in method.iter().enumerate() {
+            let parent = match method.as_str() {
                 "pretrained" => &mut parents[0],
                 "expert" => &mut parents[1],
                 _ => continue,

@@ -144,5 +144,5 @@ where
     if thread.is_err() {
         return Err(StageEnd::Panicked("the system starts no more threads".to_owned()));
     }
-    receiver.await.unwrap_or_else(|_| Err(StageEnd::Torn))
+    receiver.await.unwrap_or(Err(StageEnd::Torn))
 }

@@ -73,7 +73,7 @@ pub fn nonce() -> Result<String, Problem> {
 
 /// Describes `bytes` as stored at `path`.
 #[must_use]
-pub fn entry(table: &str, path: String, bytes: &[u8], rows: u64) -> FileEntry {
+pub(super) fn entry(table: &str, path: String, bytes: &[u8], rows: u64) -> FileEntry {
     let sha256 = hex::encode(Sha256::digest(bytes));
     FileEntry { table: table.to_owned(), path, bytes: bytes.len() as u64, sha256, rows }
 }

@@ -77,7 +77,7 @@ impl Place {
 }
 
 /// Rows of `predictions`.
-pub struct PredictionRows {
+pub(super) struct PredictionRows {
     place: Place,
     method: Words,
     label_idx: Int32Builder,
@@ -95,7 +95,7 @@ pub struct PredictionRows {
 impl PredictionRows {
     /// No rows yet; `probs` adds the list column.
     #[must_use]
-    pub fn new(probs: bool) -> Self {
+    pub(super) fn new(probs: bool) -> Self {
         let item = Field::new("item", DataType::Float32, false);
         Self {
             place: Place::default(),
@@ -114,7 +114,7 @@ impl PredictionRows {
     }
 
     /// Adds what `method` says of one member.
-    pub fn push(&mut self, member: &Member, slot: &Slot, method: Method, said: &Prediction, names: &Names) {
+    pub(super) fn push(&mut self, member: &Member, slot: &Slot, method: Method, said: &Prediction, names: &Names) {
         let class = |idx: u32| names.classes[idx as usize].as_str();
         let sample = &member.sample;
         self.place.push(member, slot, names);
@@ -161,7 +161,7 @@ impl Chunk for PredictionRows {
 
 /// Rows of `signals`.
 #[derive(Default)]
-pub struct SignalRows {
+pub(super) struct SignalRows {
     place: Place,
     numbers: [Float64Builder; 4],
     agree: BooleanBuilder,
@@ -170,7 +170,7 @@ pub struct SignalRows {
 
 impl SignalRows {
     /// Adds what the parents say of one member together.
-    pub fn push(&mut self, member: &Member, slot: &Slot, signal: &Signal, names: &Names) {
+    pub(super) fn push(&mut self, member: &Member, slot: &Slot, signal: &Signal, names: &Names) {
         self.place.push(member, slot, names);
         let numbers = [signal.js_nats, signal.lambda_sample, signal.pt_entropy_nats, signal.ft_entropy_nats];
         for (column, number) in self.numbers.iter_mut().zip(numbers) {
@@ -197,7 +197,7 @@ impl Chunk for SignalRows {
 
 /// Rows of `coefficients`.
 #[derive(Default)]
-pub struct CoefficientRows {
+pub(super) struct CoefficientRows {
     batch: Int64Builder,
     corruption: Words,
     severity: Int32Builder,
@@ -213,7 +213,7 @@ pub struct CoefficientRows {
 
 impl CoefficientRows {
     /// Adds the summary of one batch; `merged_entropy_nats` are the primary method's.
-    pub fn push(&mut self, scored: &Scored, primary: Method, lambda_range: f64, names: &Names) {
+    pub(super) fn push(&mut self, scored: &Scored, primary: Method, lambda_range: f64, names: &Names) {
         let slot = &scored.slot;
         let (corruption, severity) = names.batch_cell(slot.cell);
         self.batch.append_value(signed(slot.batch));
@@ -265,7 +265,7 @@ impl Chunk for CoefficientRows {
 
 /// Rows of `quarantine`.
 #[derive(Default)]
-pub struct QuarantineRows {
+pub(super) struct QuarantineRows {
     sample_id: StringBuilder,
     manifest_row: Int64Builder,
     corruption: Words,
@@ -280,7 +280,7 @@ pub struct QuarantineRows {
 
 impl QuarantineRows {
     /// Adds one rejected sample.
-    pub fn push(&mut self, reject: &Reject, names: &Names) {
+    pub(super) fn push(&mut self, reject: &Reject, names: &Names) {
         let cell = reject.cell.map(|cell| &names.cells[cell]);
         self.sample_id.append_value(&reject.sample.id);
         self.manifest_row.append_value(signed(reject.sample.row));

@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::schema::{CHUNK_ROWS, Table, properties};
 
 /// Rows of one table on their way into chunks.
-pub trait Chunk {
+pub(super) trait Chunk {
     /// Rows collected since the last [`Chunk::take`].
     fn n_rows(&self) -> usize;
     /// The rows as a batch of the table's schema; empties the collection.
@@ -17,7 +17,7 @@ pub trait Chunk {
 
 /// Encodes one table of one partition. The bytes depend on the rows alone.
 #[derive(Debug)]
-pub struct TableWriter<C> {
+pub(super) struct TableWriter<C> {
     /// Rows that wait for a full chunk; push here, then call [`TableWriter::cut`].
     pub rows: C,
     writer: ArrowWriter<Vec<u8>>,
@@ -29,7 +29,7 @@ impl<C: Chunk> TableWriter<C> {
     ///
     /// # Errors
     /// When the schema cannot be written, which a test rules out.
-    pub fn new(table: Table, probs: bool, plan: &Plan, rows: C) -> Result<Self, ParquetError> {
+    pub(super) fn new(table: Table, probs: bool, plan: &Plan, rows: C) -> Result<Self, ParquetError> {
         let properties = properties(table.name(), plan);
         let writer = ArrowWriter::try_new(Vec::new(), table.schema(probs), Some(properties))?;
         Ok(Self { rows, writer, n_rows: 0 })
@@ -39,7 +39,7 @@ impl<C: Chunk> TableWriter<C> {
     ///
     /// # Errors
     /// When the encoder fails.
-    pub fn cut(&mut self) -> Result<(), ParquetError> {
+    pub(super) fn cut(&mut self) -> Result<(), ParquetError> {
         if self.rows.n_rows() >= CHUNK_ROWS { self.encode() } else { Ok(()) }
     }
 
@@ -53,7 +53,7 @@ impl<C: Chunk> TableWriter<C> {
     ///
     /// # Errors
     /// When the encoder fails.
-    pub fn finish(mut self) -> Result<(Vec<u8>, u64), ParquetError> {
+    pub(super) fn finish(mut self) -> Result<(Vec<u8>, u64), ParquetError> {
         if self.rows.n_rows() > 0 {
             self.encode()?;
         }

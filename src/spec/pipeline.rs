@@ -98,7 +98,7 @@ impl Pipeline {
     pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
         let batch_size = narrow(reader.whole("run.batch_size", 1..=4096));
         let partition_size = narrow(reader.whole("run.partition_size", 1..=1 << 20));
-        if batch_size == 0 || partition_size % batch_size.max(1) != 0 {
+        if batch_size == 0 || !partition_size.is_multiple_of(batch_size) {
             let what = format!("run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})");
             reader.problem(Problem::new("C001", Exit::Config, what));
         }

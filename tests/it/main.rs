@@ -1,4 +1,6 @@
 //! One binary, one module per fear.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(unreachable_pub, reason = "support modules are shared with benches")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,8 @@ mod glyphs;
 mod stain_masks;
 mod stroke_font;
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use glyphs::{Glyph, Glyphs};
@@ -21,9 +23,43 @@ pub struct Assets {
     pub glyphs: Option<Arc<Glyphs>>,
 }
 
+impl Assets {
+    /// Reads what a folder holds of `rowmand.jhf` (the letters) and `3.npy` with `4.npy` (the stains).
+    ///
+    /// # Errors
+    /// When a file is there but cannot be read or parsed.
+    pub fn from_dir(dir: &Path) -> Result<Self, AssetError> {
+        let read = |name: &str| match std::fs::read(dir.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(AssetError::Read { path: dir.join(name), source }),
+        };
+        let stain_masks = match (read("3.npy")?, read("4.npy")?) {
+            (Some(small), Some(large)) => {
+                let entries = [("3", small.as_slice()), ("4", large.as_slice())];
+                Some(Arc::new(StainMasks::from_npy_entries(entries)?))
+            }
+            _ => None,
+        };
+        let glyphs = match read("rowmand.jhf")? {
+            Some(bytes) => Some(Arc::new(Glyphs::from_jhf(&String::from_utf8_lossy(&bytes))?)),
+            None => None,
+        };
+        Ok(Self { stain_masks, glyphs })
+    }
+}
+
 /// Why a picture file was refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum AssetError {
+    /// A file is there but cannot be read.
+    #[error("{}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// An array is missing from the archive.
     #[error("stain masks have no array `{key}`")]
     MissingArray {

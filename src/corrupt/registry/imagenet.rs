@@ -12,13 +12,10 @@ use super::entries::{
     ZOOM, defocus, gaussian_noise, impulse_noise, jpeg, motion, pixelate, saturate, shot_noise, speckle_noise,
     zoom,
 };
-use super::{Entry, Suite};
+use super::Entry;
 use crate::corrupt::elastic::Elasticity;
 use crate::corrupt::kind::Corruption;
 use crate::corrupt::snow::Snowfall;
-
-pub(super) const IMAGENET_C: &str = "imagenet-c";
-pub(super) const MEDIMETA_C_LIKE: &str = "medimeta-c-like";
 
 /// The names MediMeta-C publishes; its parameters are not public.
 const MEDIMETA_C: [&str; 7] = [
@@ -31,19 +28,13 @@ const MEDIMETA_C: [&str; 7] = [
     "zoom_blur",
 ];
 
-pub(super) fn suite(name: &str) -> Option<Suite> {
-    match name {
-        IMAGENET_C => Some(Suite { name: IMAGENET_C, grey: false, entries: entries() }),
-        MEDIMETA_C_LIKE => {
-            let listed = |entry: &Entry| MEDIMETA_C.contains(&entry.name);
-            let entries = entries().into_iter().filter(listed).collect();
-            Some(Suite { name: MEDIMETA_C_LIKE, grey: false, entries })
-        }
-        _ => None,
-    }
+/// The seven of MediMeta-C, with ImageNet-C's parameters.
+pub(super) fn medimeta() -> Vec<Entry> {
+    all().into_iter().filter(|entry| MEDIMETA_C.contains(&entry.name)).collect()
 }
 
-fn entries() -> Vec<Entry> {
+/// Everything but what is left out above.
+pub(super) fn all() -> Vec<Entry> {
     vec![
         gaussian_noise([0.08, 0.12, 0.18, 0.26, 0.38]),
         shot_noise([60.0, 25.0, 12.0, 5.0, 3.0]),

@@ -6,27 +6,12 @@ use super::entries::{
     ZOOM, black_corner, brightness, bubble, characters, contrast, defocus, gamma, gaussian_blur, gaussian_noise,
     impulse_noise, jpeg, motion, pixelate, saturate, shot_noise, speckle_noise, stain, zoom,
 };
-use super::{Entry, Suite};
+use super::Entry;
 use crate::corrupt::assets::Assets;
 
-pub(super) const NAMES: [&str; 12] = [
-    "pathmnist",
-    "bloodmnist",
-    "dermamnist",
-    "retinamnist",
-    "tissuemnist",
-    "octmnist",
-    "breastmnist",
-    "chestmnist",
-    "pneumoniamnist",
-    "organamnist",
-    "organcmnist",
-    "organsmnist",
-];
-
-pub(super) fn suite(name: &str, assets: &Assets) -> Option<Suite> {
-    let name = *NAMES.iter().find(|known| **known == name)?;
-    let (grey, entries) = match name {
+/// Whether a data set is grey, and its corruptions in registry order; `None` for other names.
+pub(super) fn data_set(name: &str, assets: &Assets) -> Option<(bool, Vec<Entry>)> {
+    Some(match name {
         "pathmnist" => (false, path(assets)),
         "bloodmnist" => (false, blood(assets)),
         "dermamnist" => (false, derma(assets)),
@@ -36,9 +21,9 @@ pub(super) fn suite(name: &str, assets: &Assets) -> Option<Suite> {
         "breastmnist" => (true, breast()),
         "chestmnist" => (true, chest()),
         "pneumoniamnist" => (true, pneumonia()),
-        _ => (true, organ()),
-    };
-    Some(Suite { name, grey, entries })
+        "organamnist" | "organcmnist" | "organsmnist" => (true, organ()),
+        _ => return None,
+    })
 }
 
 // Levels that several data sets share.

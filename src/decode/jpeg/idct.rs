@@ -44,6 +44,7 @@ fn dequantize(group: &Group, quant: &[u16; 64], values: &mut Values) {
 /// Sixteen 8-point inverse DCTs, in place, over the eight indices that start at `first` and lie `STEP` apart; results
 /// lose `n_bits` fraction bits.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "eight rows are read and written at the same lane")]
 fn transform<const STEP: usize>(values: &mut Values, first: usize, n_bits: u32) {
     let (add, sub, times) = (i32::wrapping_add, i32::wrapping_sub, i32::wrapping_mul);
     let descale = |value: i32| add(value, 1 << (n_bits - 1)) >> n_bits;

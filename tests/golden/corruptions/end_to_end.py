@@ -49,9 +49,12 @@ def fake_medmnist():
 
 
 def main(out):
-    fake_medmnist()
+    # After the libraries, which look at an installed progress bar more closely than the stand-in allows.
     import cv2
     import torch
+    import torchvision
+
+    fake_medmnist()
     from medmnistc.dataset_manager import DatasetManager
 
     cv2.setNumThreads(1)
