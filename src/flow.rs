@@ -80,13 +80,15 @@ pub struct Fetched {
     pub permit: OwnedSemaphorePermit,
 }
 
-/// One image at model resolution.
+/// One image, at model resolution or, when it is corrupted before the resize, at its own.
 #[derive(Debug)]
 pub struct Decoded {
     /// Whose pixels.
     pub sample: Arc<Sample>,
-    /// Square, at the model's side.
+    /// The pixels.
     pub pixels: Rgb8,
+    /// Holds the decoded bytes' share of the budget while the image keeps its own size.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// One image in one cell.

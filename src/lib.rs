@@ -4,13 +4,10 @@
 // In the order in which a sample meets them.
 pub mod source;
 
-pub mod decode;
-#[path = "decode/stage.rs"]
-pub mod decode_stage;
-
 pub mod corrupt;
 #[path = "corrupt/stage.rs"]
 pub mod corrupt_stage;
+pub mod decode;
 
 pub mod batch;
 

@@ -35,6 +35,12 @@ use dice::Dice;
 const MERGES: &str = include_str!("../../models/tiny/generalist/merges.txt");
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // The matrices are so small that handing them between threads costs far more than it saves.
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    Ok(one_thread.install(|| run().map_err(|error| error.to_string()))?)
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let folder = env::args_os().nth(1).map_or_else(|| PathBuf::from("../shared/data/bccd"), PathBuf::from);
     let output = Path::new("models/tiny");
     let config = recipe::architecture();

@@ -40,7 +40,9 @@ pub(super) fn start_logging(settings: &Settings) {
     use tracing_subscriber::{EnvFilter, fmt};
     // The store's client prints keys in its own events, and keys may identify patients.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = ["object_store=off", "hyper=off", "reqwest=off", "rustls=off"].into_iter().filter_map(|d| d.parse().ok())
+    let filter = ["object_store=off", "hyper=off", "reqwest=off", "rustls=off"]
+        .into_iter()
+        .filter_map(|d| d.parse().ok())
         .fold(filter, EnvFilter::add_directive);
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second command in the same process keeps the first one's logging.
@@ -68,8 +70,7 @@ pub(super) fn on_runtime<T>(
 
 fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
     let spec = load(&args.spec)?;
-    let request =
-        Request { run_id: args.run_id.clone(), run_date: args.run_date.clone(), shard: args.shard };
+    let request = Request { run_id: args.run_id.clone(), run_date: args.run_date.clone(), shard: args.shard };
     run_spec(spec, &request)
 }
 
@@ -115,7 +116,19 @@ fn print_finalized(done: &Finalized, output_root: &str) {
     let root = output_root.trim_end_matches('/');
     println!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
     println!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
-    println!("look    duckdb -c \"from read_parquet('{root}/tables/predictions/**/*.parquet', hive_partitioning = true) limit 9\"");
+    if let Some(peak) = peak_rss_mib() {
+        println!("memory  {peak} MiB at its peak");
+    }
+    println!(
+        "look    duckdb -c \"from read_parquet('{root}/tables/predictions/**/*.parquet', hive_partitioning = true) limit 9\""
+    );
+}
+
+/// The process's largest resident set, where the system tells.
+fn peak_rss_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 fn exit_of(done: &Finalized) -> Exit {
@@ -123,7 +136,10 @@ fn exit_of(done: &Finalized) -> Exit {
         return Exit::Done;
     }
     let n_pairs = done.n_scored + done.n_quarantined;
-    eprintln!("warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine; see the quarantine table", done.n_quarantined);
+    eprintln!(
+        "warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine; see the quarantine table",
+        done.n_quarantined
+    );
     Exit::OverQuarantine
 }
 
@@ -144,7 +160,8 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         let n_bytes = sizes.map(|sizes| sizes.iter().sum::<u64>());
         let (n_samples, n_batches) = (job.manifest.samples.len(), job.n_batches(&partitions));
         if args.json {
-            let cells: Vec<_> = plan.cells.iter().map(|(c, s)| json!({ "corruption": c, "severity": s })).collect();
+            let cells: Vec<_> =
+                plan.cells.iter().map(|(c, s)| json!({ "corruption": c, "severity": s })).collect();
             let plan = json!({
                 "run_id": plan.run_id, "spec_sha256": plan.spec_sha256, "n_samples": n_samples,
                 "n_partitions": partitions.len(), "n_cells": cells.len(), "n_batches": n_batches,
@@ -159,7 +176,10 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         println!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
         println!("cells       {}", plan.cells.len());
         println!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
-        println!("rows        {} predictions", n_samples * plan.cells.len() * job.spec.pipeline.merge.methods.len());
+        println!(
+            "rows        {} predictions",
+            n_samples * plan.cells.len() * job.spec.pipeline.merge.methods.len()
+        );
         Ok(Exit::Done)
     })
 }
@@ -224,7 +244,8 @@ fn verify_run(args: &RunUriArgs) -> Result<Exit, RunError> {
 
 fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
     let unwritable = |_| {
-        Problem::new("C007", Exit::Permission, "the demo folder cannot be written").hint("choose another --out")
+        Problem::new("C007", Exit::Permission, "the demo folder cannot be written")
+            .hint("choose another --out")
     };
     let pipeline = demo::prepare(&args.out).map_err(unwritable)?;
     println!("archive {}", args.out.join("archive").display());

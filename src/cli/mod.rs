@@ -167,9 +167,16 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable() {
         for command in Cli::command().get_subcommands() {
-            for arg in command.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+            for arg in
+                command.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+            {
                 let name = arg.get_env().and_then(|name| name.to_str());
-                assert!(name.is_some_and(|name| name.starts_with("T3B_")), "{} {}", command.get_name(), arg.get_id());
+                assert!(
+                    name.is_some_and(|name| name.starts_with("T3B_")),
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
             }
             assert!(command.get_long_about().is_some_and(|about| about.to_string().contains("Example:")));
         }

@@ -36,7 +36,10 @@ pub(super) fn sweep(args: &SpecArgs) -> Result<Exit, RunError> {
     let Some((settings, output, root)) = last else { return Ok(Exit::Done) };
     let key = format!("sweeps/{}.csv", sweep.name);
     on_runtime(&settings, async {
-        output.write(&key, "sweep summary", csv.clone().into()).await.map_err(|error| Problem::from(error).into())
+        output
+            .write(&key, "sweep summary", csv.clone().into())
+            .await
+            .map_err(|error| Problem::from(error).into())
     })?;
     println!("{csv}\nsummary {}/{key}", root.trim_end_matches('/'));
     Ok(Exit::Done)
@@ -59,7 +62,8 @@ async fn one(spec: Spec, run_id: String) -> Result<(Finalized, AccuracyTable, Ro
 
 /// Readable while it fits a run id; beyond that the label is cut and kept apart by its hash.
 fn run_id(name: &str, variation: &Variation) -> String {
-    let whole = if variation.label.is_empty() { name.to_owned() } else { format!("{name}-{}", variation.label) };
+    let whole =
+        if variation.label.is_empty() { name.to_owned() } else { format!("{name}-{}", variation.label) };
     if whole.len() <= 64 {
         return whole;
     }

@@ -68,7 +68,8 @@ fn random_affine(max_px: f32, width: usize, height: usize, streams: &mut Streams
     let (cx, cy) = ((width / 2) as f32, (height / 2) as f32);
     let r = (width.min(height) / 3) as f32;
     let from = [[cx + r, cy + r], [cx + r, cy - r], [cx - r, cy - r]];
-    let to = from.map(|point| point.map(|v| v + streams.uniform(-f64::from(max_px), f64::from(max_px)) as f32));
+    let to =
+        from.map(|point| point.map(|v| v + streams.uniform(-f64::from(max_px), f64::from(max_px)) as f32));
     // Solved in the output's corner 1, where the two edges of the input triangle are axes.
     if r == 0.0 {
         return [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
@@ -101,7 +102,8 @@ fn warp(map: &Affine, image: &[f32], width: usize, out: &mut Vec<f32>) {
     for y in 0..height {
         let [x0, y0] = map.map(|row| round(row[1] * y as f64 + row[2]) + 16);
         for x in 0..width {
-            let (x32, y32) = ((x0 + round(map[0][0] * x as f64)) >> 5, (y0 + round(map[1][0] * x as f64)) >> 5);
+            let (x32, y32) =
+                ((x0 + round(map[0][0] * x as f64)) >> 5, (y0 + round(map[1][0] * x as f64)) >> 5);
             let (wx, wy) = ((x32 & 31) as f32 / 32.0, (y32 & 31) as f32 / 32.0);
             let at = |dx: i64, dy: i64, c: usize| {
                 let column = reflect_101((x32 >> 5) as isize + dx as isize, width);
@@ -143,7 +145,8 @@ fn fold(position: f64, n: usize) -> f64 {
         return 0.0;
     }
     if position < 0.0 {
-        let turned = if position < -period { period * (-position / period).trunc() + position } else { position };
+        let turned =
+            if position < -period { period * (-position / period).trunc() + position } else { position };
         if turned < -n { turned + period } else { turned.min(-1e-15).abs() - 1.0 }
     } else if position > n - 1.0 {
         let turned = position - period * (position / period).trunc();

@@ -89,13 +89,7 @@ fn grid(n: usize, sums: &mut Vec<f64>, sum: impl Fn(usize, usize) -> f64) {
 }
 
 /// Sets every point of the grid to a quarter of its sum, wobbled.
-fn place(
-    sums: &[f64],
-    n: usize,
-    wobble: f64,
-    streams: &mut Streams,
-    mut set: impl FnMut(usize, usize, f64),
-) {
+fn place(sums: &[f64], n: usize, wobble: f64, streams: &mut Streams, mut set: impl FnMut(usize, usize, f64)) {
     for (k, sum) in sums.iter().enumerate() {
         set(k / n, k % n, sum / 4.0 + wobble * streams.uniform(-wobble, wobble));
     }

@@ -82,7 +82,9 @@ fn cut_flakes(fall: &Snowfall, noise: &[f64], width: usize, flakes: &mut Vec<u8>
         let line = |y: usize| &noise[y * width..][..width];
         let (above, below) = (line(row.below), line(row.above));
         flakes.extend(columns.iter().map(|column| {
-            let along = |line: &[f64]| line[column.below] * (1.0 - column.weight) + line[column.above] * column.weight;
+            let along = |line: &[f64]| {
+                line[column.below] * (1.0 - column.weight) + line[column.above] * column.weight
+            };
             let inside = !(row.outside || column.outside);
             let height = along(above) * (1.0 - row.weight) + along(below) * row.weight;
             if inside && height >= fall.threshold { (height * 255.0) as u8 } else { 0 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::corrupt::{RngMode, Scratch, Streams, apply};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::corrupt::{RngMode, Scratch, Streams, apply, apply_native_grey};
+use crate::decode::resize::Resizer;
 use crate::flow::{Cell, Corrupted, Decoded, Flow, Sample};
 use crate::pixels::Rgb8;
 use crate::run::budget::ByteBudget;
@@ -10,20 +13,42 @@ use crate::run::link::{Inlet, Outlet};
 use crate::run::ordered::{ScratchPool, map_ordered};
 use crate::run::verdict::StageEnd;
 
+/// Where corruption happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At model resolution, as MedMNIST-C does.
+    Model,
+    /// At the image's own size, before the resize.
+    Source,
+}
+
+/// What is done for grey data sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grey {
+    /// Not a grey data set.
+    No,
+    /// Corrupt as RGB, then reduce to luma, as the reference does.
+    Luma,
+    /// Draw noise once per pixel.
+    Native,
+}
+
 /// What corrupting needs to know.
 #[derive(Debug, Clone)]
 pub struct CorruptRule {
     /// Every cell, in scoring order.
     pub cells: Arc<[Cell]>,
-    /// Grey data sets are corrupted as RGB, then reduced to luma.
-    pub grey: bool,
+    /// What is done for grey data sets.
+    pub grey: Grey,
     /// Which streams to draw from.
     pub rng: RngMode,
     /// The pipeline's seed.
     pub seed: u64,
+    /// Side of the model's square input; images of another size are resized after corruption.
+    pub side_px: u32,
 }
 
-/// Sends every image once per cell, in cell order.
+/// Sends every image once per cell, in cell order, at model resolution.
 ///
 /// # Errors
 /// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
@@ -33,29 +58,47 @@ pub async fn run(
     inlet: Inlet<Decoded>,
     outlet: Outlet<Corrupted>,
 ) -> Result<(), StageEnd> {
-    let scratch = ScratchPool::<Scratch>::default();
-    let job = move |Decoded { sample, pixels }: Decoded| {
-        scratch.with(|scratch| {
-            let corrupted = rule.cells.iter().map(|cell| rule.corrupt(&sample, &pixels, cell, scratch));
-            let messages = corrupted.enumerate().map(|(cell, pixels)| {
-                Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels })
-            });
-            messages.collect()
+    let pool = ScratchPool::<(Scratch, Resizer)>::default();
+    let job = move |decoded: Decoded, _: Option<OwnedSemaphorePermit>| {
+        pool.with(|(scratch, resizer)| {
+            let Decoded { sample, pixels, permit } = decoded;
+            let corrupted =
+                rule.cells.iter().map(|cell| rule.corrupt(&sample, &pixels, cell, scratch, resizer));
+            let messages = corrupted
+                .enumerate()
+                .map(|(cell, pixels)| Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels }));
+            let messages = messages.collect();
+            // The source-sized image is gone only now.
+            drop((pixels, permit));
+            messages
         })
     };
     map_ordered(n_jobs, inlet, outlet, None::<(ByteBudget, fn(&Decoded) -> u64)>, job).await
 }
 
 impl CorruptRule {
-    fn corrupt(&self, sample: &Sample, pixels: &Rgb8, cell: &Cell, scratch: &mut Scratch) -> Rgb8 {
+    fn corrupt(
+        &self,
+        sample: &Sample,
+        pixels: &Rgb8,
+        cell: &Cell,
+        scratch: &mut Scratch,
+        resizer: &mut Resizer,
+    ) -> Rgb8 {
         let mut out = pixels.clone();
         if let Some((severity, kind)) = cell.kind() {
             let mut streams = match self.rng {
                 RngMode::Counter => Streams::counter(self.seed, &sample.id, &cell.corruption, *severity),
                 RngMode::NumpyCompat => Streams::numpy_compat(self.seed),
             };
-            apply(kind, self.grey, pixels, &mut streams, scratch, &mut out);
+            match self.grey {
+                Grey::Native => apply_native_grey(kind, pixels, &mut streams, scratch, &mut out),
+                grey => apply(kind, grey == Grey::Luma, pixels, &mut streams, scratch, &mut out),
+            }
         }
-        out
+        if (out.width_px(), out.height_px()) == (self.side_px, self.side_px) {
+            return out;
+        }
+        resizer.short_side_then_center_crop(&out, self.side_px)
     }
 }

@@ -21,6 +21,7 @@ mod limits;
 mod png;
 pub mod resize;
 mod simd;
+pub mod stage;
 
 use std::panic::{UnwindSafe, catch_unwind};
 

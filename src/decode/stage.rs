@@ -1,6 +1,7 @@
-//! The decode stage: verified bytes to pixels at model resolution, side by side and in order.
+//! The decode stage: verified bytes to pixels, side by side and in order.
 
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::decode::resize::Resizer;
 use crate::decode::{Limits, decode, decoded_bytes};
@@ -15,11 +16,12 @@ use crate::run::verdict::StageEnd;
 pub struct DecodeRule {
     /// Checked on the header before any memory is taken.
     pub limits: Limits,
-    /// Side of the model's square input.
-    pub side_px: u32,
+    /// Side of the model's square input, or `None` to keep the image's own size.
+    pub resize_to_px: Option<u32>,
 }
 
-/// Order per image: content hash, header limits, decode, bicubic resize of the short side, centre crop.
+/// Order per image: content hash, header limits, decode, then where asked bicubic resize of the short side and
+/// centre crop. An image that keeps its size keeps its share of the budget.
 ///
 /// # Errors
 /// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
@@ -32,10 +34,12 @@ pub async fn run(
 ) -> Result<(), StageEnd> {
     let resizers = ScratchPool::<Resizer>::default();
     let weigh = |fetched: &Fetched| decoded_bytes(&fetched.bytes).unwrap_or(0);
-    let job = move |fetched: Fetched| {
+    let job = move |fetched: Fetched, permit: Option<OwnedSemaphorePermit>| {
         let decoded = resizers.with(|resizer| decode_one(&rule, resizer, &fetched));
         vec![match decoded {
-            Ok(decoded) => Flow::Item(decoded),
+            Ok(decoded) => {
+                Flow::Item(Decoded { permit: permit.filter(|_| rule.resize_to_px.is_none()), ..decoded })
+            }
             Err(reject) => Flow::Reject(reject),
         }]
     };
@@ -63,6 +67,9 @@ fn decode_one(rule: &DecodeRule, resizer: &mut Resizer, fetched: &Fetched) -> Re
     let image = decode(&fetched.bytes, &rule.limits).map_err(|error| {
         reject(error.reason.code(), error.detail, Some(error.format.name()), error.declared_px)
     })?;
-    let pixels = resizer.short_side_then_center_crop(&image, rule.side_px);
-    Ok(Decoded { sample: fetched.sample.clone(), pixels })
+    let pixels = match rule.resize_to_px {
+        Some(side_px) => resizer.short_side_then_center_crop(&image, side_px),
+        None => image,
+    };
+    Ok(Decoded { sample: fetched.sample.clone(), pixels, permit: None })
 }

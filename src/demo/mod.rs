@@ -15,8 +15,8 @@ mod shipped;
 mod slide;
 
 pub use archive::{ArchiveError, ArchiveSummary, MANIFEST_FILE, write_archive};
-pub use shipped::prepare;
 pub use draw::{CellClass, draw_crop};
+pub use shipped::prepare;
 
 /// Seed of the archive that the documentation shows.
 pub const DEFAULT_SEED: u64 = 2024;

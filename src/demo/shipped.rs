@@ -38,5 +38,6 @@ pub fn prepare(folder: &Path) -> Result<PathBuf, ArchiveError> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
     let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-    made.and_then(|()| fs::write(path, bytes)).map_err(|source| ArchiveError::Write { path: path.to_path_buf(), source })
+    made.and_then(|()| fs::write(path, bytes))
+        .map_err(|source| ArchiveError::Write { path: path.to_path_buf(), source })
 }

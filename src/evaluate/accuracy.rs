@@ -89,7 +89,8 @@ impl AccuracyTable {
     /// Corruptions in scoring order, `clean` left out.
     #[must_use]
     pub fn corruptions(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.cells.iter().map(|(name, _)| name.as_str()).filter(|n| *n != "clean").collect();
+        let mut names: Vec<&str> =
+            self.cells.iter().map(|(name, _)| name.as_str()).filter(|n| *n != "clean").collect();
         names.dedup();
         names
     }
@@ -116,7 +117,8 @@ impl fmt::Display for AccuracyTable {
             write!(f, "{name:>19}")?;
         }
         writeln!(f, "{:>10}", "mean")?;
-        let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1}", share * 100.0));
+        let percent =
+            |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1}", share * 100.0));
         for method in &self.methods {
             write!(f, "{method:<18}{:>8}", percent(self.cell(method, "clean", 0)))?;
             for name in &corruptions {

@@ -40,7 +40,8 @@ pub async fn signals(root: &Root, plan: &Plan) -> Result<Vec<SignalRow>, RunErro
         }
         for row in 0..batch.num_rows() {
             if n % stride == 0 {
-                let [js_nats, lambda_sample, pt_entropy_nats, ft_entropy_nats] = values.map(|column| column[row]);
+                let [js_nats, lambda_sample, pt_entropy_nats, ft_entropy_nats] =
+                    values.map(|column| column[row]);
                 rows.push(SignalRow { js_nats, lambda_sample, pt_entropy_nats, ft_entropy_nats });
             }
             n += 1;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::corrupt_stage::CorruptRule;
-use crate::decode_stage::DecodeRule;
+use crate::corrupt_stage::{CorruptRule, Place};
+use crate::decode::stage::DecodeRule;
 use crate::error::{Exit, Problem, RunError};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
@@ -91,6 +91,8 @@ impl Job {
         let first = FirstPass::read(&spec).await?;
         let recipes = recipes(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
+        let inexact = &spec.pipeline.corrupt.inexact;
+        spec_map.insert("content.not_reference_exact".to_owned(), inexact.clone().into());
         if let Some(first) = first {
             spec_map.insert("content.from_spec_sha256".to_owned(), first.spec_sha256.into());
         }
@@ -119,7 +121,8 @@ impl Job {
         if crate::spec::is_run_id(&run_id) {
             return Ok(run_id);
         }
-        let what = "run id: found characters or a length that a key cannot have, allowed [a-z0-9][a-z0-9_-]{0,63}";
+        let what =
+            "run id: found characters or a length that a key cannot have, allowed [a-z0-9][a-z0-9_-]{0,63}";
         Err(Problem::new("C005", Exit::Config, what))
     }
 
@@ -133,7 +136,7 @@ impl Job {
         if chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() || run_date.len() != 10 {
             return Err(Problem::new("C005", Exit::Config, "run date: allowed YYYY-MM-DD"));
         }
-        let cells = &self.spec.pipeline.cells;
+        let cells = &self.spec.pipeline.corrupt.cells;
         Ok(Plan {
             format_version: FORMAT_VERSION,
             run_id: self.run_id(request)?,
@@ -153,7 +156,7 @@ impl Job {
     pub fn n_batches(&self, partitions: &[Partition]) -> u64 {
         let size = self.spec.pipeline.batch_size as usize;
         let per_cell: usize = partitions.iter().map(|p| p.rows.len().div_ceil(size)).sum();
-        (per_cell * self.spec.pipeline.cells.len()) as u64
+        (per_cell * self.spec.pipeline.corrupt.cells.len()) as u64
     }
 
     /// Scores what is not committed yet, and publishes once everything is.
@@ -170,8 +173,11 @@ impl Job {
         let (run_id, n_partitions) = (plan.run_id.clone(), plan.n_partitions as usize);
         if done.len() < n_partitions {
             let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
-            let todo: Vec<Partition> =
-                self.partitions().into_iter().filter(|p| mine(p) && done.binary_search(&p.index).is_err()).collect();
+            let todo: Vec<Partition> = self
+                .partitions()
+                .into_iter()
+                .filter(|p| mine(p) && done.binary_search(&p.index).is_err())
+                .collect();
             self.score(plan, todo, output.clone(), stop.clone()).await?;
             if stop.phase() > crate::run::stop::Phase::Running {
                 let n_done = committed(&output, &layout).await?.len();
@@ -191,7 +197,8 @@ impl Job {
         let Spec { pipeline, settings, .. } = &self.spec;
         let device = pick(settings.device)?;
         let n_batches = self.n_batches(&todo);
-        let cells: Arc<[_]> = pipeline.cells.clone().into();
+        let cells: Arc<[_]> = pipeline.corrupt.cells.clone().into();
+        let side_px = u32::try_from(self.models.pretrained.config().image_px).unwrap_or(u32::MAX);
         let rules = Rules {
             source: SourceRule {
                 concurrency: settings.fetch_concurrency,
@@ -200,13 +207,14 @@ impl Job {
             },
             decode: DecodeRule {
                 limits: pipeline.limits,
-                side_px: u32::try_from(self.models.pretrained.config().image_px).unwrap_or(u32::MAX),
+                resize_to_px: (pipeline.corrupt.place == Place::Model).then_some(side_px),
             },
             corrupt: CorruptRule {
                 cells: Arc::clone(&cells),
-                grey: pipeline.grey,
-                rng: pipeline.rng,
+                grey: pipeline.corrupt.grey,
+                rng: pipeline.corrupt.rng,
                 seed: pipeline.seed,
+                side_px,
             },
             batch: (pipeline.batch_size, pipeline.mixing),
             sink: SinkRule {
@@ -238,7 +246,12 @@ impl Job {
         let scored = score_partitions(graph, settings, stop, meter.clone()).await;
         drop(progress);
         for (stage, counts) in meter.stages() {
-            tracing::debug!(stage, sent = counts.n_sent(), blocked_ms = counts.blocked().as_millis(), "stage");
+            tracing::debug!(
+                stage,
+                sent = counts.n_sent(),
+                blocked_ms = counts.blocked().as_millis(),
+                "stage"
+            );
         }
         Ok(scored?)
     }
@@ -270,7 +283,9 @@ async fn freeze(output: &Root, ours: Plan) -> Result<Plan, RunError> {
 async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {
     let place = &spec.pipeline.input;
     let (root, name) = match place.manifest.rsplit_once('/') {
-        Some((folder, name)) if place.manifest.contains("://") || folder.starts_with('/') || folder.is_empty() => {
+        Some((folder, name))
+            if place.manifest.contains("://") || folder.starts_with('/') || folder.is_empty() =>
+        {
             (Root::open(folder, false, &spec.settings.store)?, name)
         }
         _ => (input.clone(), place.manifest.as_str()),
@@ -281,7 +296,10 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         bytes = beside.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
     }
     let bytes = bytes.ok_or_else(|| {
-        let what = format!("input.manifest: no object {:?} below input.root or beside the pipeline file", place.manifest);
+        let what = format!(
+            "input.manifest: no object {:?} below input.root or beside the pipeline file",
+            place.manifest
+        );
         Problem::new("M019", Exit::BadData, what)
     })?;
     let secret = std::env::var(PSEUDONYM_KEY).ok();
@@ -309,7 +327,8 @@ fn load_models(pipeline: &Pipeline) -> Result<(Models, Vec<String>), RunError> {
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
     let prompts = Prompts::new(std::slice::from_ref(&pipeline.labels.template), &pipeline.labels.names);
     let vocabulary = Vocabulary::of(&pretrained).map_err(Problem::from)?;
-    let tokens = prompts.and_then(|prompts| prompts.tokenize(&vocabulary, pretrained.config().context_tokens));
+    let tokens =
+        prompts.and_then(|prompts| prompts.tokenize(&vocabulary, pretrained.config().context_tokens));
     let tokens = tokens.map_err(Problem::from)?;
     let mut warnings: Vec<String> = report.warnings().iter().map(ModelWarning::to_string).collect();
     if !tokens.cut().is_empty() {
@@ -319,7 +338,7 @@ fn load_models(pipeline: &Pipeline) -> Result<(Models, Vec<String>), RunError> {
 }
 
 /// Keys that say where things are; what they hold is fingerprinted by content instead.
-const LOCATIONS: [&str; 8] = [
+const LOCATIONS: [&str; 9] = [
     "input.root",
     "input.manifest",
     "models.arch",
@@ -327,6 +346,7 @@ const LOCATIONS: [&str; 8] = [
     "models.expert",
     "labels.file",
     "merge.from",
+    "corrupt.assets.dir",
     "output.root",
 ];
 

@@ -93,9 +93,8 @@ async fn tempered(root: &Root, plan: &Plan, temperatures: Temperatures) -> Resul
         let logits: Vec<f64> = p.iter().map(|&p| f64::from(p).max(f64::MIN_POSITIVE).ln()).collect();
         entropy_nats(&log_softmax(&logits, temperature))
     };
-    let both = |[pt, ft]: &[Vec<f32>; 2]| {
-        (entropy(pt, temperatures.generalist), entropy(ft, temperatures.expert))
-    };
+    let both =
+        |[pt, ft]: &[Vec<f32>; 2]| (entropy(pt, temperatures.generalist), entropy(ft, temperatures.expert));
     Ok(probs.iter().map(both).collect())
 }
 
@@ -104,7 +103,10 @@ fn unusable(what: &str) -> Problem {
 }
 
 fn run_first(method: Method) -> Problem {
-    let what = format!("{} needs numbers over the whole set: set merge.from to the URI of a complete run", method.name());
+    let what = format!(
+        "{} needs numbers over the whole set: set merge.from to the URI of a complete run",
+        method.name()
+    );
     unusable(&what).hint(
         "first: t3b run PIPELINE.toml --set merge.methods='[\"pretrained\",\"expert\",\"t3_b\"]' --set output.probs=true; \
          then set merge.from to the URI on its first line",
@@ -121,12 +123,15 @@ pub(super) fn recipes(spec: &Spec, first: Option<&FirstPass>) -> Result<Vec<(Met
     // A first pass was read exactly when a method needs one, so the empty one is never looked at.
     let none = FirstPass::default();
     let first = first.unwrap_or(&none);
-    let t3_rule = |guarded: bool| CoefficientRule::T3 { rule: merge.rule, guard: guarded.then_some(merge.guard) };
+    let t3_rule =
+        |guarded: bool| CoefficientRule::T3 { rule: merge.rule, guard: guarded.then_some(merge.guard) };
     let clustered = |rule: CoefficientRule, values: Vec<f64>| {
-        let mixture = BetaMixture::fit(&values, &merge.clusters).map_err(|error| unusable(&error.to_string()))?;
+        let mixture =
+            BetaMixture::fit(&values, &merge.clusters).map_err(|error| unusable(&error.to_string()))?;
         Ok::<_, Problem>(Recipe::PerSample(CoefficientRule::Clustered(Box::new(rule), mixture)))
     };
-    let t3_clusters = |guarded| clustered(t3_rule(guarded), first.t3_coefficients(&merge.rule, merge, guarded, n_classes));
+    let t3_clusters =
+        |guarded| clustered(t3_rule(guarded), first.t3_coefficients(&merge.rule, merge, guarded, n_classes));
     let guarded = merge.guard_enabled;
     let recipe = |method: Method| {
         Ok::<_, Problem>(match method {
@@ -144,7 +149,9 @@ pub(super) fn recipes(spec: &Spec, first: Option<&FirstPass>) -> Result<Vec<(Met
                 Recipe::Static(StaticRule::Lerp(merge.constant_lambda.unwrap_or_else(|| first.lambda_mean())))
             }
             Method::Dawin => Recipe::PerSample(CoefficientRule::EntropyRatio(merge.dawin)),
-            Method::DawinOffset => Recipe::PerSample(CoefficientRule::DawinOffset(merge.dawin, first.offset()?)),
+            Method::DawinOffset => {
+                Recipe::PerSample(CoefficientRule::DawinOffset(merge.dawin, first.offset()?))
+            }
             Method::DawinClusters => {
                 let ratios = first.entropies.iter().map(|&(pt, ft)| entropy_ratio(pt, ft)).collect();
                 clustered(CoefficientRule::EntropyRatio(merge.dawin), ratios)?

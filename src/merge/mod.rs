@@ -49,4 +49,3 @@ pub mod statistics;
 pub mod beta;
 
 pub mod random;
-

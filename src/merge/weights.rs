@@ -38,8 +38,10 @@ impl Parents {
         parts: &[Part],
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let in_parts = layout::tensors(pretrained.config()).into_iter().filter(|spec| parts.contains(&spec.part));
-        let merged: Vec<String> = in_parts.map(|spec| spec.name).filter(|name| differing.contains(name)).collect();
+        let in_parts =
+            layout::tensors(pretrained.config()).into_iter().filter(|spec| parts.contains(&spec.part));
+        let merged: Vec<String> =
+            in_parts.map(|spec| spec.name).filter(|name| differing.contains(name)).collect();
         let (mut pt, mut ft) = (Tensors::new(), Tensors::new());
         for (name, tensor) in pretrained.tensors() {
             let ours = tensor.to_device(device)?;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::batch::{Batcher, Mixing, batch};
 use crate::corrupt_stage::{self as corrupt, CorruptRule};
-use crate::decode_stage::{self as decode, DecodeRule};
+use crate::decode::stage::{self as decode, DecodeRule};
 use crate::error::Problem;
 use crate::flow::Stage;
 use crate::score::{Lane, score};

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::budget::ByteBudget;
 use super::link::{Inlet, Outlet};
@@ -12,7 +13,7 @@ use crate::flow::Flow;
 /// Runs `job` on the blocking pool for every item, `n_jobs` at once, and sends what it returns in order.
 ///
 /// Before a job starts, the bytes that `reserve` says it will hold are taken from its budget, item by item and
-/// in order; they are given back when the job ends. Rejects and seals pass through at their place.
+/// in order; the job gets the permit, to drop at its end or to send along. Rejects and seals pass through at their place.
 ///
 /// # Errors
 /// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
@@ -27,7 +28,7 @@ where
     T: Send + 'static,
     U: Send + 'static,
     W: Fn(&T) -> u64 + Send,
-    J: Fn(T) -> Vec<Flow<U>> + Send + Sync + 'static,
+    J: Fn(T, Option<OwnedSemaphorePermit>) -> Vec<Flow<U>> + Send + Sync + 'static,
 {
     let job = Arc::new(job);
     let arriving = stream::unfold(inlet, |mut inlet| async move {
@@ -52,11 +53,7 @@ where
             let message = message?;
             match message {
                 Flow::Item(item) => {
-                    let work = move || {
-                        let flows = job(item);
-                        drop(permit);
-                        flows
-                    };
+                    let work = move || job(item, permit);
                     tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)
                 }
                 Flow::Reject(reject) => Ok(vec![Flow::Reject(reject)]),

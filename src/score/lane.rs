@@ -67,7 +67,8 @@ impl Lane {
     /// When the device refuses the memory or fails.
     pub fn new(models: Models, rule: LaneRule, device: Device) -> Result<Self, Problem> {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(rule.n_threads).build();
-        let threads = threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
+        let threads =
+            threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
         let mut models = ModelSet::new(models, device.clone())?;
         let recipes = || rule.methods.iter().map(|(_, recipe)| recipe);
         if recipes().any(|recipe| matches!(recipe, Recipe::PerBatch(_))) {
@@ -111,14 +112,16 @@ impl Lane {
         let pixels = self.normalizer.batch(&batch.pixels, self.models.config.image_px, &self.device)?;
         let parents = self.ask_parents(&pixels)?;
         let signals: Vec<Signal> = (0..batch.members.len()).map(|n| self.signal(&parents, n)).collect();
-        let coefficients: Vec<f64> = kept(&signals, &parents.finite).map(|signal| signal.lambda_sample).collect();
+        let coefficients: Vec<f64> =
+            kept(&signals, &parents.finite).map(|signal| signal.lambda_sample).collect();
         scored.lambda_batch = batch_mean(&coefficients);
 
         let mut said = Vec::with_capacity(self.rule.methods.len());
         for place in 0..self.rule.methods.len() {
             said.push((self.rule.methods[place].0, self.log_probabilities(place, &parents)?));
         }
-        let everywhere = |n: &usize| parents.finite[*n] && said.iter().all(|(_, log_p)| is_finite(&log_p[*n]));
+        let everywhere =
+            |n: &usize| parents.finite[*n] && said.iter().all(|(_, log_p)| is_finite(&log_p[*n]));
         let finite: Vec<bool> = (0..batch.members.len()).map(|n| everywhere(&n)).collect();
         scored.rejects = rejects(batch, &finite);
         scored.members = kept(&batch.members, &finite).cloned().collect();
@@ -136,7 +139,8 @@ impl Lane {
         let z_ft = ask(&self.models.expert, self.rule.temperatures.expert)?;
         let pairs = || z_pt.iter().zip(&z_ft);
         let finite = pairs().map(|(pt, ft)| all_finite(pt) && all_finite(ft)).collect();
-        let compared = pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
+        let compared =
+            pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
         Ok(Parents { pixels, z_pt, z_ft, finite, compared })
     }
 
@@ -154,7 +158,11 @@ impl Lane {
     }
 
     /// Log-probabilities of the method at `place`, one row per sample of the batch.
-    fn log_probabilities(&mut self, place: usize, parents: &Parents<'_>) -> Result<Vec<Vec<f64>>, ModelError> {
+    fn log_probabilities(
+        &mut self,
+        place: usize,
+        parents: &Parents<'_>,
+    ) -> Result<Vec<Vec<f64>>, ModelError> {
         let Parents { pixels, z_pt, z_ft, .. } = parents;
         let of_logits = |z: &[Vec<f32>]| z.iter().map(|row| log_softmax(row, 1.0)).collect();
         let pairs = || z_pt.iter().zip(z_ft);

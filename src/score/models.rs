@@ -166,7 +166,11 @@ impl ModelSet {
     /// Logits of every sample under its own merge, `[B][C]`.
     ///
     /// With one text tower all samples share a class bank; with two, each coefficient has its own.
-    pub(super) fn per_sample_logits(&mut self, lambda: &[f64], pixels: &Tensor) -> Result<Vec<Vec<f32>>, ModelError> {
+    pub(super) fn per_sample_logits(
+        &mut self,
+        lambda: &[f64],
+        pixels: &Tensor,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
         let factored = self.factored.as_ref().expect("the factored tower was prepared with the lane");
         let features = factored.features(pixels, lambda)?;
         let mut logits = Vec::with_capacity(lambda.len());

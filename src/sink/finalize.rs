@@ -97,7 +97,11 @@ pub(super) fn no_such_run(run_id: &str) -> Problem {
 }
 
 /// Every receipt of the plan, by partition.
-pub(super) async fn read_receipts(root: &Root, layout: &Layout, plan: &Plan) -> Result<Vec<Receipt>, RunError> {
+pub(super) async fn read_receipts(
+    root: &Root,
+    layout: &Layout,
+    plan: &Plan,
+) -> Result<Vec<Receipt>, RunError> {
     let have = committed(root, layout).await?;
     let missing: Vec<u32> = (0..plan.n_partitions).filter(|p| have.binary_search(p).is_err()).collect();
     if !missing.is_empty() {
@@ -144,8 +148,10 @@ async fn publish(
         check_bytes(&file, &found)?;
         return Ok((file, false));
     }
-    let bytes = root.read(&staged.path, &format!("staged {object}"), MAX_TABLE_BYTES).await.map_err(Problem::from)?;
-    let bytes = bytes.ok_or_else(|| Problem::new("R006", Exit::StoreIo, format!("staged {object} is gone")))?;
+    let bytes =
+        root.read(&staged.path, &format!("staged {object}"), MAX_TABLE_BYTES).await.map_err(Problem::from)?;
+    let bytes =
+        bytes.ok_or_else(|| Problem::new("R006", Exit::StoreIo, format!("staged {object} is gone")))?;
     check_bytes(staged, &bytes)?;
     let wrote = create_same(root, &path, &object, bytes).await?;
     Ok((file, wrote))
@@ -157,8 +163,10 @@ pub(super) fn check_bytes(file: &FileEntry, bytes: &Bytes) -> Result<(), Problem
     if file.bytes == bytes.len() as u64 && file.sha256 == found {
         return Ok(());
     }
-    let what = format!("{}: sha256 {}..., its receipt says {}...", file.path, &found[..12], &file.sha256[..12]);
-    Err(Problem::new("R006", Exit::BadData, what).hint("the object changed at rest; restore it or use a new run id"))
+    let what =
+        format!("{}: sha256 {}..., its receipt says {}...", file.path, &found[..12], &file.sha256[..12]);
+    Err(Problem::new("R006", Exit::BadData, what)
+        .hint("the object changed at rest; restore it or use a new run id"))
 }
 
 /// Creates an object that every finalizer writes with the same bytes; `true` when this call did.

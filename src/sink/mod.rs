@@ -59,7 +59,12 @@ pub struct SinkRule {
 ///
 /// # Errors
 /// Store failures, `B003` when a sample is lost or counted twice, `Torn` from the link.
-pub async fn sink(rule: SinkRule, root: Root, mut inlet: Inlet<Scored>, meter: Meter) -> Result<(), StageEnd> {
+pub async fn sink(
+    rule: SinkRule,
+    root: Root,
+    mut inlet: Inlet<Scored>,
+    meter: Meter,
+) -> Result<(), StageEnd> {
     let mut open: Option<OpenPartition> = None;
     while let Some(message) = inlet.next().await? {
         if let Flow::Seal(seal) = message {

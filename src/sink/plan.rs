@@ -57,7 +57,8 @@ impl Plan {
     /// `R005` another format version, `R002` another manifest, `R001` any other difference, each named.
     pub fn check_same(&self, ours: &Self) -> Result<(), Problem> {
         if self.format_version != ours.format_version {
-            let what = format!("plan format {}, this program writes {}", self.format_version, ours.format_version);
+            let what =
+                format!("plan format {}, this program writes {}", self.format_version, ours.format_version);
             return Err(Problem::new("R005", Exit::Config, what));
         }
         if self.spec_sha256 == ours.spec_sha256 {
@@ -87,7 +88,8 @@ mod tests {
     use super::*;
 
     fn plan(gamma: f64) -> Plan {
-        let spec = SpecMap::from([("merge.gamma".to_owned(), gamma.into()), ("run.seed".to_owned(), 0.into())]);
+        let spec =
+            SpecMap::from([("merge.gamma".to_owned(), gamma.into()), ("run.seed".to_owned(), 0.into())]);
         Plan {
             format_version: FORMAT_VERSION,
             run_id: "night-1".into(),

@@ -110,12 +110,14 @@ impl Receipt {
     /// Store failures, `R007` unreadable, `R005` another format version.
     pub async fn read(root: &Root, layout: &Layout, partition: u32) -> Result<Option<Self>, RunError> {
         let object = format!("receipt of partition {partition}");
-        let found = root.read(&layout.receipt(partition), &object, MAX_JSON_BYTES).await.map_err(Problem::from)?;
+        let found =
+            root.read(&layout.receipt(partition), &object, MAX_JSON_BYTES).await.map_err(Problem::from)?;
         let Some(bytes) = found else { return Ok(None) };
         let receipt: Self = serde_json::from_slice(&bytes)
             .map_err(|_| Problem::new("R007", Exit::BadData, format!("{object} is unreadable")))?;
         if receipt.format_version != FORMAT_VERSION {
-            let what = format!("receipt format {}, this program reads {FORMAT_VERSION}", receipt.format_version);
+            let what =
+                format!("receipt format {}, this program reads {FORMAT_VERSION}", receipt.format_version);
             return Err(Problem::new("R005", Exit::Config, what).into());
         }
         Ok(Some(receipt))

@@ -114,7 +114,14 @@ impl PredictionRows {
     }
 
     /// Adds what `method` says of one member.
-    pub(super) fn push(&mut self, member: &Member, slot: &Slot, method: Method, said: &Prediction, names: &Names) {
+    pub(super) fn push(
+        &mut self,
+        member: &Member,
+        slot: &Slot,
+        method: Method,
+        said: &Prediction,
+        names: &Names,
+    ) {
         let class = |idx: u32| names.classes[idx as usize].as_str();
         let sample = &member.sample;
         self.place.push(member, slot, names);

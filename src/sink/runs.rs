@@ -55,8 +55,12 @@ impl Totals<'_> {
 
     /// Digest over the sorted list of a table's published objects.
     fn digest(&self, table: Table) -> String {
-        let mut lines: Vec<String> = self.files.iter().filter(|file| file.table == table.name())
-            .map(|file| format!("{} {} {}\n", file.path, file.bytes, file.sha256)).collect();
+        let mut lines: Vec<String> = self
+            .files
+            .iter()
+            .filter(|file| file.table == table.name())
+            .map(|file| format!("{} {} {}\n", file.path, file.bytes, file.sha256))
+            .collect();
         lines.sort_unstable();
         hex::encode(Sha256::digest(lines.concat()))
     }
@@ -129,7 +133,10 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     for table in Table::ALL {
         row.text(&format!("{}_sha256", table.name()), Some(totals.digest(table)));
     }
-    row.time("planned_at", chrono::DateTime::parse_from_rfc3339(&plan.planned_at).ok().map(|t| t.timestamp_micros()));
+    row.time(
+        "planned_at",
+        chrono::DateTime::parse_from_rfc3339(&plan.planned_at).ok().map(|t| t.timestamp_micros()),
+    );
     row.time("completed_at", Some(totals.completed_at_us));
     row.encode(plan)
 }

@@ -56,11 +56,20 @@ pub async fn verify(root: &Root, run_id: &str) -> Result<Verified, RunError> {
         problems.extend(extra(root, &layout.published(table.name(), &plan.run_date), &expected).await?);
     }
     let row = BTreeSet::from([layout.runs_row(&plan.run_date)]);
-    if root.read(&layout.runs_row(&plan.run_date), "runs row", MAX_TABLE_BYTES).await.map_err(Problem::from)?.is_none() {
+    if root
+        .read(&layout.runs_row(&plan.run_date), "runs row", MAX_TABLE_BYTES)
+        .await
+        .map_err(Problem::from)?
+        .is_none()
+    {
         problems.push(damaged("V001", "the runs row is missing".into()));
     }
     problems.extend(extra(root, &layout.published("runs", &plan.run_date), &row).await?);
-    if problems.is_empty() { Ok(Verified { n_objects: n_objects + 1, n_rows }) } else { Err(RunError::all(problems)) }
+    if problems.is_empty() {
+        Ok(Verified { n_objects: n_objects + 1, n_rows })
+    } else {
+        Err(RunError::all(problems))
+    }
 }
 
 fn damaged(code: &'static str, what: String) -> Problem {

@@ -80,20 +80,31 @@ impl Manifest {
             samples.push(Arc::new(sample));
         }
         if samples.is_empty() {
-            let what = format!("manifest has no row of split {:?} among {}", rule.split.unwrap_or_default(), rows.rows.len());
+            let what = format!(
+                "manifest has no row of split {:?} among {}",
+                rule.split.unwrap_or_default(),
+                rows.rows.len()
+            );
             return Err(bad("M001", what));
         }
         Ok(Self { samples, sha256: hex::encode(Sha256::digest(bytes)) })
     }
 }
 
-fn check_row(n: usize, row: &Row, index: u64, labels: &[String], ids: &Pseudonyms) -> Result<Sample, Problem> {
+fn check_row(
+    n: usize,
+    row: &Row,
+    index: u64,
+    labels: &[String],
+    ids: &Pseudonyms,
+) -> Result<Sample, Problem> {
     let uri = row[URI].as_deref().ok_or_else(|| bad("M002", format!("row {n}: uri is empty")))?;
     let key = check_key(n, uri)?;
     let id: Box<str> = match row[SAMPLE_ID].as_deref() {
         Some(id) if is_sample_id(id) => id.into(),
         Some(_) => {
-            let what = format!("row {n}: sample_id has characters outside [A-Za-z0-9_-] or is longer than 64");
+            let what =
+                format!("row {n}: sample_id has characters outside [A-Za-z0-9_-] or is longer than 64");
             return Err(bad("M004", what));
         }
         None => ids.pseudonym(uri).into(),
@@ -122,7 +133,8 @@ pub(super) fn check_key(n: usize, uri: &str) -> Result<Path, Problem> {
         return Err(bad("M006", what));
     }
     if uri.contains("://") {
-        let what = format!("row {n}: scheme or bucket is not in the allowed roots; keys are relative to input.root");
+        let what =
+            format!("row {n}: scheme or bucket is not in the allowed roots; keys are relative to input.root");
         return Err(bad("M007", what));
     }
     let dots = |segment: &str| {

@@ -33,7 +33,10 @@ pub struct Partition {
 pub fn partitions(n_samples: usize, size: u32) -> Vec<Partition> {
     let size = size as usize;
     let starts = (0..n_samples).step_by(size);
-    (0..).zip(starts).map(|(index, start)| Partition { index, rows: start..n_samples.min(start + size) }).collect()
+    (0..)
+        .zip(starts)
+        .map(|(index, start)| Partition { index, rows: start..n_samples.min(start + size) })
+        .collect()
 }
 
 /// Hash over all sample ids in order: two runs with other pseudonym keys write other rows.

@@ -53,7 +53,8 @@ fn parse_csv(bytes: &[u8]) -> Result<Rows, Problem> {
     let mut rows = Vec::new();
     for (n, record) in reader.records().enumerate() {
         let record = record.map_err(|error| csv_problem(n + 1, header.len(), &error))?;
-        let field = |place: Option<usize>| record.get(place?).filter(|text| !text.is_empty()).map(str::to_owned);
+        let field =
+            |place: Option<usize>| record.get(place?).filter(|text| !text.is_empty()).map(str::to_owned);
         rows.push(places.map(field));
     }
     Ok(Rows { present: places.map(|place| place.is_some()), header, rows })

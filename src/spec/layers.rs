@@ -102,7 +102,11 @@ impl Reader {
 
     fn required<T>(&mut self, key: &str, value: Option<T>, fallback: T) -> T {
         if value.is_none() && !self.values.contains_key(key) {
-            self.problem(Problem::new("C001", Exit::Config, format!("{key}: missing, and it has no default")));
+            self.problem(Problem::new(
+                "C001",
+                Exit::Config,
+                format!("{key}: missing, and it has no default"),
+            ));
         }
         value.unwrap_or(fallback)
     }
@@ -121,8 +125,8 @@ impl Reader {
     /// One of `names`; the first after a problem.
     pub(super) fn choice(&mut self, key: &str, names: &[&str]) -> String {
         let allowed = names.join(" | ");
-        let value = self
-            .typed(key, &allowed, |v| v.as_str().filter(|text| names.contains(text)).map(str::to_owned));
+        let value =
+            self.typed(key, &allowed, |v| v.as_str().filter(|text| names.contains(text)).map(str::to_owned));
         self.required(key, value, names[0].to_owned())
     }
 
@@ -135,8 +139,9 @@ impl Reader {
     /// A whole number in `range`; its lower end after a problem.
     pub(super) fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> u64 {
         let allowed = format!("{}..={}", range.start(), range.end());
-        let value = self
-            .typed(key, &allowed, |v| v.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n)));
+        let value = self.typed(key, &allowed, |v| {
+            v.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n))
+        });
         self.required(key, value, *range.start())
     }
 
@@ -157,6 +162,13 @@ impl Reader {
     pub(super) fn opt_texts(&mut self, key: &str) -> Option<Vec<String>> {
         self.typed(key, "a list of texts", |v| {
             v.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+        })
+    }
+
+    /// An optional list of tables.
+    pub(super) fn opt_tables(&mut self, key: &str) -> Option<Vec<Table>> {
+        self.typed(key, "a list of tables", |v| {
+            v.as_array()?.iter().map(|item| item.as_table().cloned()).collect()
         })
     }
 

@@ -67,7 +67,10 @@ impl Merge {
             constant_lambda: reader.opt_number("merge.constant.lambda", 0.0..=1.0),
             wise_ft_alpha: reader.number("merge.wise_ft.alpha", 0.0..=1.0),
             task_arithmetic_scale: reader.number("merge.task_arithmetic.scale", -10.0..=10.0),
-            ties: (reader.number("merge.ties.keep", 0.0..=1.0), reader.number("merge.ties.scale", -10.0..=10.0)),
+            ties: (
+                reader.number("merge.ties.keep", 0.0..=1.0),
+                reader.number("merge.ties.scale", -10.0..=10.0),
+            ),
             dare: Dare {
                 drop_probability: reader.number("merge.dare.drop_probability", 0.0..=0.999),
                 scale: reader.number("merge.dare.scale", -10.0..=10.0),
@@ -80,7 +83,8 @@ impl Merge {
                 expert: reader.number("merge.dawin.expert_temperature", 1e-3..=1e3),
             },
             clusters: MixtureRule {
-                n_components: usize::try_from(reader.whole("merge.clusters.n_components", 1..=64)).unwrap_or(1),
+                n_components: usize::try_from(reader.whole("merge.clusters.n_components", 1..=64))
+                    .unwrap_or(1),
                 seed: reader.whole("merge.clusters.seed", 0..=1 << 32),
                 ..MixtureRule::DAWIN
             },
@@ -108,7 +112,8 @@ fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
 }
 
 fn bad_method(reader: &mut Reader, found: String) {
-    let what = format!("merge.methods: found {found}, allowed each of {} at most once", Method::NAMES.join(", "));
+    let what =
+        format!("merge.methods: found {found}, allowed each of {} at most once", Method::NAMES.join(", "));
     reader.problem(Problem::new("C001", Exit::Config, what));
 }
 

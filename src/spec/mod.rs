@@ -4,6 +4,7 @@
 //! run is carried out and can change no row. Precedence, lowest first: the embedded default file, the file,
 //! environment variables `T3B_SECTION_KEY`, `--set` flags. Every problem is reported at once.
 
+mod corrupt;
 mod layers;
 mod merge;
 mod pipeline;
@@ -15,11 +16,12 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
+pub use corrupt::Corrupt;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use pipeline::{Input, Labels, Models, Output, Pipeline};
-pub use sweep::{Sweep, Variation};
 pub use settings::{DeviceKind, LogFormat, LogSettings, Queues, Settings, StoreSettings, Threads};
+pub use sweep::{Sweep, Variation};
 
 use crate::error::{Exit, Problem, RunError};
 use layers::{Reader, nested, parse_scalar};
@@ -79,7 +81,9 @@ impl Spec {
         let mut reader = Reader::new(layers);
         let settings = Settings::read(&mut reader);
         match (pipeline_keys, reader.finish()) {
-            (Ok(pipeline_keys), Ok(config_keys)) => Ok(Self { pipeline, settings, pipeline_keys, config_keys }),
+            (Ok(pipeline_keys), Ok(config_keys)) => {
+                Ok(Self { pipeline, settings, pipeline_keys, config_keys })
+            }
             (pipeline, config) => {
                 let problems = [pipeline.err(), config.err()].into_iter().flatten().flatten();
                 Err(RunError::all(problems.collect()))

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::corrupt::Corrupt;
 use super::layers::Reader;
 use super::merge::Merge;
 use crate::batch::Mixing;
-use crate::corrupt::{RngMode, Severity, Suite};
 use crate::decode::Limits;
 use crate::error::{Exit, Problem};
-use crate::flow::Cell;
 
 /// A checked pipeline. Locations are as written, made absolute where they were relative paths.
 #[derive(Debug, Clone)]
@@ -33,12 +32,8 @@ pub struct Pipeline {
     pub labels: Labels,
     /// The two checkpoints.
     pub models: Models,
-    /// Every (corruption, severity) in scoring order, `clean/0` first when included.
-    pub cells: Vec<Cell>,
-    /// Whether the suite's images are grey: corrupted as RGB, then reduced to luma.
-    pub grey: bool,
-    /// Which random streams the corruptions draw from.
-    pub rng: RngMode,
+    /// Cells, and how images become them.
+    pub corrupt: Corrupt,
     /// Methods and coefficient rule.
     pub merge: Merge,
     /// Where the tables go.
@@ -99,12 +94,13 @@ impl Pipeline {
         let batch_size = narrow(reader.whole("run.batch_size", 1..=4096));
         let partition_size = narrow(reader.whole("run.partition_size", 1..=1 << 20));
         if batch_size == 0 || !partition_size.is_multiple_of(batch_size) {
-            let what = format!("run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})");
+            let what = format!(
+                "run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})"
+            );
             reader.problem(Problem::new("C001", Exit::Config, what));
         }
         let seed = reader.whole("run.seed", 0..=u64::from(u32::MAX));
         let output = Output::read(reader, dir);
-        let (suite, cells) = read_cells(reader);
         let pipeline = Self {
             name: read_name(reader),
             seed,
@@ -119,12 +115,7 @@ impl Pipeline {
             limits: read_limits(reader),
             labels: Labels::read(reader),
             models: Models::read(reader, dir),
-            cells,
-            grey: suite.is_some_and(|suite| suite.grey()),
-            rng: match reader.choice("corrupt.rng", &["counter", "numpy-compat"]).as_str() {
-                "numpy-compat" => RngMode::NumpyCompat,
-                _ => RngMode::Counter,
-            },
+            corrupt: Corrupt::read(reader, dir),
             merge: Merge::read(reader, seed),
             output,
         };
@@ -136,7 +127,8 @@ impl Pipeline {
         let (input, output) = (with_slash(&self.input.root), with_slash(&self.output.root));
         if !self.input.root.is_empty() && output.starts_with(&input) {
             let what = "output.root: lies inside input.root";
-            let problem = Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
+            let problem =
+                Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
             reader.problem(problem);
         }
     }
@@ -163,7 +155,11 @@ impl Labels {
         sorted.sort_unstable();
         sorted.dedup();
         if names.len() < 2 || sorted.len() != names.len() {
-            let what = format!("labels.names: found {} names, {} distinct, allowed at least 2, all distinct", names.len(), sorted.len());
+            let what = format!(
+                "labels.names: found {} names, {} distinct, allowed at least 2, all distinct",
+                names.len(),
+                sorted.len()
+            );
             let problem = Problem::new("C001", Exit::Config, what).hint("set labels.names or labels.file");
             reader.problem(problem);
         }
@@ -208,9 +204,7 @@ fn read_name(reader: &mut Reader) -> String {
 /// Whether `text` can be a run name or the stem of a run id: it becomes part of object keys.
 pub(super) fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    text.len() <= 48
-        && text.starts_with(plain)
-        && text.chars().all(|c| plain(c) || c == '_' || c == '-')
+    text.len() <= 48 && text.starts_with(plain) && text.chars().all(|c| plain(c) || c == '_' || c == '-')
 }
 
 fn read_limits(reader: &mut Reader) -> Limits {
@@ -219,45 +213,6 @@ fn read_limits(reader: &mut Reader) -> Limits {
         min_side_px: narrow(reader.whole("decode.min_side_px", 1..=4096)),
         max_pixels: reader.whole("decode.max_pixels", 1..=1 << 34),
         max_aspect: narrow(reader.whole("decode.max_aspect", 1..=100_000)),
-    }
-}
-
-fn read_cells(reader: &mut Reader) -> (Option<Suite>, Vec<Cell>) {
-    let mut cells = Vec::new();
-    if reader.switch("corrupt.include_clean") {
-        cells.push(Cell::clean());
-    }
-    let wanted = reader.opt_texts("corrupt.corruptions");
-    let severities = reader.wholes("corrupt.severities", 1..=5);
-    let suite = reader.opt_text("corrupt.suite").and_then(|name| {
-        let suite = Suite::named(&name);
-        if suite.is_none() {
-            let what = format!("corrupt.suite: found {name:?}, allowed {}", Suite::names().join(", "));
-            reader.problem(Problem::new("C001", Exit::Config, what));
-        }
-        suite
-    });
-    if let Some(suite) = &suite {
-        check_corruptions(reader, suite, wanted.as_deref());
-        let chosen = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|w| w == name));
-        for entry in suite.entries().iter().filter(|entry| chosen(entry.name)) {
-            let levels = severities.iter().filter_map(|&s| Severity::new(u8::try_from(s).ok()?));
-            cells.extend(levels.map(|severity| Cell::corrupted(entry.name, severity, entry.at(severity).clone())));
-        }
-    }
-    if cells.is_empty() {
-        let problem = Problem::new("C001", Exit::Config, "corrupt: no cell is left to score")
-            .hint("set corrupt.include_clean = true or name a suite and severities");
-        reader.problem(problem);
-    }
-    (suite, cells)
-}
-
-fn check_corruptions(reader: &mut Reader, suite: &Suite, wanted: Option<&[String]>) {
-    for name in wanted.unwrap_or_default().iter().filter(|name| suite.entry(name).is_none()) {
-        let known: Vec<&str> = suite.entries().iter().map(|entry| entry.name).collect();
-        let what = format!("corrupt.corruptions: found {name:?}, allowed {}", known.join(", "));
-        reader.problem(Problem::new("C001", Exit::Config, what));
     }
 }
 
@@ -271,7 +226,7 @@ fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
 }
 
 /// A URI as it is; a path made absolute against the pipeline's folder.
-fn location(text: &str, dir: &Path) -> String {
+pub(super) fn location(text: &str, dir: &Path) -> String {
     if text.is_empty() || text.contains("://") {
         return text.to_owned();
     }

@@ -92,7 +92,12 @@ mod tests {
         let labels: Vec<_> = all.iter().map(|v| v.label.as_str()).collect();
         assert_eq!(
             labels,
-            ["gamma-0p5-batch_size-1", "gamma-0p5-batch_size-16", "gamma-8p0-batch_size-1", "gamma-8p0-batch_size-16"]
+            [
+                "gamma-0p5-batch_size-1",
+                "gamma-0p5-batch_size-16",
+                "gamma-8p0-batch_size-1",
+                "gamma-8p0-batch_size-16"
+            ]
         );
         assert_eq!(all[3].set[1], ("run.batch_size".to_owned(), "16".to_owned()));
     }

@@ -74,8 +74,16 @@ impl Cause {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let (code, exit, hint) = match &error.cause {
-            Cause::Denied => ("S006", Exit::Permission, "check the credentials and the role's rights; then run the same command again"),
-            Cause::Full => ("S005", Exit::StoreIo, "free space and run the same command again; committed partitions are kept"),
+            Cause::Denied => (
+                "S006",
+                Exit::Permission,
+                "check the credentials and the role's rights; then run the same command again",
+            ),
+            Cause::Full => (
+                "S005",
+                Exit::StoreIo,
+                "free space and run the same command again; committed partitions are kept",
+            ),
             Cause::Missing => ("S004", Exit::StoreIo, "check the root and the bucket's name"),
             _ => ("S007", Exit::StoreIo, "run the same command again; committed partitions are kept"),
         };
@@ -115,7 +123,8 @@ impl Root {
     /// The same store, deeper.
     #[must_use]
     pub fn below(&self, relative: &str) -> Self {
-        let prefix = relative.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), Path::join);
+        let prefix =
+            relative.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), Path::join);
         Self { prefix, ..self.clone() }
     }
 
@@ -169,7 +178,8 @@ impl Root {
         let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         for start in (0..size).step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
             let range = GetRange::Bounded(start..size.min(start + range_bytes));
-            let options = GetOptions { range: Some(range), if_match: version.clone(), ..GetOptions::default() };
+            let options =
+                GetOptions { range: Some(range), if_match: version.clone(), ..GetOptions::default() };
             let part = async { self.store.get_opts(&path, options).await?.bytes().await };
             whole.extend_from_slice(&self.timed("read", object, part).await?);
         }
@@ -252,7 +262,8 @@ impl Root {
         let listing = self.store.list(Some(&path)).try_collect::<Vec<_>>();
         let found = self.timed("list", object, listing).await?;
         let relative = |meta: &object_store::ObjectMeta| {
-            let parts: Vec<_> = meta.location.prefix_match(&self.prefix)?.map(|p| p.as_ref().to_owned()).collect();
+            let parts: Vec<_> =
+                meta.location.prefix_match(&self.prefix)?.map(|p| p.as_ref().to_owned()).collect();
             Some((parts.join("/"), meta.size))
         };
         let mut names: Vec<_> = found.iter().filter_map(relative).collect();

@@ -58,7 +58,9 @@ fn refuse_plain_http(settings: &StoreSettings) -> Result<(), Problem> {
     let plain = settings.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     if plain && !settings.allow_http {
         let what = "store.endpoint: plain http is refused";
-        return Err(Problem::new("C004", Exit::Config, what).hint("use https, or set store.allow_http = true"));
+        return Err(
+            Problem::new("C004", Exit::Config, what).hint("use https, or set store.allow_http = true")
+        );
     }
     Ok(())
 }
@@ -72,7 +74,9 @@ fn open_local(folder: &str, create: bool, settings: &StoreSettings) -> Result<Ar
     if create {
         std::fs::create_dir_all(folder).map_err(|error| {
             let exit = match error.kind() {
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Exit::Permission,
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    Exit::Permission
+                }
                 _ => Exit::StoreIo,
             };
             Problem::new("S006", exit, format!("output folder cannot be made: {}", error.kind()))

@@ -89,7 +89,10 @@ fn summarise(mode: &str, ratios: &[f64]) {
     let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
     let worst = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let slower = ratios.iter().filter(|ratio| **ratio < 1.0).count();
-    println!("{mode}: {} cells, geometric mean {mean:.1} x, worst {worst:.2} x, {slower} slower", ratios.len());
+    println!(
+        "{mode}: {} cells, geometric mean {mean:.1} x, worst {worst:.2} x, {slower} slower",
+        ratios.len()
+    );
 }
 
 fn read_peer(path: &str) -> BTreeMap<String, f64> {
@@ -102,7 +105,8 @@ fn input() -> Rgb8 {
     let (mut state, mut values) = (12_345u32, Vec::new());
     for y in 0..SIDE_PX {
         for x in 0..SIDE_PX {
-            for ramp in [x * 255 / (SIDE_PX - 1), y * 255 / (SIDE_PX - 1), (x + y) * 255 / (2 * SIDE_PX - 2)] {
+            for ramp in [x * 255 / (SIDE_PX - 1), y * 255 / (SIDE_PX - 1), (x + y) * 255 / (2 * SIDE_PX - 2)]
+            {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 values.push(((3 * ramp + (state >> 24)) / 4) as u8);
             }

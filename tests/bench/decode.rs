@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench decode -- [FOLDER]`; FOLDER holds `bccd/` and `bccd_smears/` and defaults to `../shared/data`.
 //! Compare with `peers/pil_decode_bench.py` on the same, otherwise idle machine. Prints one line a data set: images
-//! a second for the whole chain and the share of time spent decoding.
+//! a second for the whole chain and the share of time spent decoding. An image's time is the fastest of its rounds, so
+//! that other work on the machine disturbs little.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,7 @@ use t3b::decode::resize::Resizer;
 use t3b::decode::{Limits, decode};
 
 const SIZE_PX: u32 = 224;
-const MIN_TIME: Duration = Duration::from_secs(2);
-/// The best of several rounds is the one least disturbed by the rest of the machine.
-const N_ROUNDS: usize = 5;
+const N_ROUNDS: usize = 15;
 
 fn main() {
     let folder = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
@@ -28,8 +27,7 @@ fn main() {
             println!("{name}: skipped, no files under {pattern}");
             continue;
         }
-        let rounds = (0..N_ROUNDS).map(|_| measure(&objects));
-        let (total, decoding) = rounds.min().unwrap_or_default();
+        let (total, decoding) = measure(&objects);
         println!(
             "{name}: {:.0} images/s ({:.1} us each, decode {:.0} %)",
             1.0 / total.as_secs_f64(),
@@ -39,22 +37,23 @@ fn main() {
     }
 }
 
-/// Time for one image, whole and decoding alone.
+/// Mean time for one image, whole and decoding alone.
 fn measure(objects: &[Vec<u8>]) -> (Duration, Duration) {
     let mut resizer = Resizer::default();
     let limits = Limits::default();
-    let (mut total, mut decoding, mut n) = (Duration::ZERO, Duration::ZERO, 0);
-    while total < MIN_TIME / N_ROUNDS as u32 {
-        for object in objects {
+    let mut fastest = vec![(Duration::MAX, Duration::MAX); objects.len()];
+    for _ in 0..N_ROUNDS {
+        for (object, (total, decoding)) in objects.iter().zip(&mut fastest) {
             let start = Instant::now();
             let image = decode(object, &limits).expect("the files are good");
-            decoding += start.elapsed();
+            *decoding = start.elapsed().min(*decoding);
             std::hint::black_box(resizer.short_side_then_center_crop(&image, SIZE_PX));
-            total += start.elapsed();
-            n += 1;
+            *total = start.elapsed().min(*total);
         }
     }
-    (total / n, decoding / n)
+    let n = objects.len() as u32;
+    let mean = |part: fn(&(Duration, Duration)) -> Duration| fastest.iter().map(part).sum::<Duration>() / n;
+    (mean(|times| times.0), mean(|times| times.1))
 }
 
 fn read_all(folder: &Path) -> Vec<Vec<u8>> {

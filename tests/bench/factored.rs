@@ -24,7 +24,8 @@ const SCALE: f64 = 100.0;
 const N_ROUNDS: usize = 3;
 
 fn main() -> Result<(), ModelError> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let architecture = arguments.first().map_or("clip-vit-base-patch32", String::as_str);
     let n_samples = arguments.get(1).map_or(32, |text| text.parse().expect("BATCH is a number"));
     let (parents, config) = parents(architecture)?;
@@ -33,8 +34,13 @@ fn main() -> Result<(), ModelError> {
     let classes = classes(config.projection)?;
 
     let merged = Merged::new(&parents, &config)?;
-    let factored =
-        FactoredVision::new(&parents.pretrained, &parents.expert, parents.differing(), &config, &Device::Cpu)?;
+    let factored = FactoredVision::new(
+        &parents.pretrained,
+        &parents.expert,
+        parents.differing(),
+        &config,
+        &Device::Cpu,
+    )?;
     let by_outputs = factored.clone().with_way(Way::Outputs);
     let mut best = [Duration::MAX; 4];
     let (mut plain, mut merges) = (Duration::MAX, Duration::MAX);
@@ -46,7 +52,8 @@ fn main() -> Result<(), ModelError> {
         plain = plain.min(timed(|| merged.tower.features(&pixels))?.1);
         merges = merges.min(merging);
         best = [best[0].min(once), best[1].min(twice), best[2].min(each), best[3].min(each - merging)];
-        worst = worst.max(difference(&one_pass, &many, &classes)?).max(difference(&other_way, &many, &classes)?);
+        worst =
+            worst.max(difference(&one_pass, &many, &classes)?).max(difference(&other_way, &many, &classes)?);
     }
     let [once, twice, each, forwards] = best.map(|time| time.as_secs_f64());
     println!("{architecture}, batch {n_samples}, {} threads", rayon::current_num_threads());
@@ -105,7 +112,8 @@ fn parents(architecture: &str) -> Result<(Parents, ClipConfig), ModelError> {
 /// Images without structure but of the right range.
 fn pixels(n_samples: usize, side_px: usize) -> Result<Tensor, ModelError> {
     let n_bytes = n_samples * side_px * side_px * 3;
-    let bytes: Vec<u8> = (0..n_bytes as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..n_bytes as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
     Normalizer::new().batch(&bytes, side_px, &Device::Cpu)
 }
 

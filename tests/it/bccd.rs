@@ -38,6 +38,8 @@ fn duckdb_counts_what_was_planned_and_the_pair_does_what_its_card_says() {
 
     let accuracy = |cell: &str| counted["accuracy"][cell].as_f64().unwrap();
     assert!(accuracy("expert clean 0") >= 0.90, "expert on clean crops: {}", accuracy("expert clean 0"));
-    let strong = [4, 5].map(|s| accuracy(&format!("pretrained gaussian_noise {s}")) - accuracy(&format!("expert gaussian_noise {s}")));
+    let strong = [4, 5].map(|s| {
+        accuracy(&format!("pretrained gaussian_noise {s}")) - accuracy(&format!("expert gaussian_noise {s}"))
+    });
     assert!(strong.iter().any(|&lead| lead > 0.02), "the generalist leads on strong noise: {strong:?}");
 }

@@ -166,8 +166,7 @@ fn a_folder_holds_weights_architecture_and_vocabulary() {
 fn files_that_cannot_be_weights_are_not_opened() {
     let folder = tempfile::tempdir().unwrap();
     let failing = |spec: &CheckpointSpec| Checkpoint::load(spec).unwrap_err().to_string();
-    let refused =
-        "W001 pickle-based checkpoints are refused; convert to safetensors on a trusted machine";
+    let refused = "W001 pickle-based checkpoints are refused; convert to safetensors on a trusted machine";
     assert_eq!(failing(&folder_spec(&folder.path().join("absent.PT"))), refused);
 
     fs::write(folder.path().join("pytorch_model.bin"), b"\x80\x02.").unwrap();

@@ -25,7 +25,8 @@ fn batches_are_consecutive_manifest_rows_in_one_cell() {
     let fixture = Fixture::new();
     fixture.run("out", &[]).unwrap();
     let signals = table(&fixture.path("out"), "signals");
-    let (rows, batches, places) = (signals.number("manifest_row"), signals.number("batch"), signals.number("pos_in_batch"));
+    let (rows, batches, places) =
+        (signals.number("manifest_row"), signals.number("batch"), signals.number("pos_in_batch"));
     for n in 0..signals.n_rows {
         assert_eq!((batches[n], places[n]), ((rows[n] / 8.0).floor(), rows[n] % 8.0));
     }
@@ -36,7 +37,11 @@ fn no_source_key_reaches_a_table_or_the_terminal() {
     let fixture = Fixture::new();
     let manifest = std::fs::read_to_string(fixture.path("archive/manifest.csv")).unwrap();
     let uris: Vec<&str> = manifest.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
-    let output = fixture.command(&["run", "pipeline.toml", "--output", "out", "--run-id", "r"]).env("RUST_LOG", "trace").output().unwrap();
+    let output = fixture
+        .command(&["run", "pipeline.toml", "--output", "out", "--run-id", "r"])
+        .env("RUST_LOG", "trace")
+        .output()
+        .unwrap();
     assert!(output.status.success());
     let mut haystacks: Vec<Vec<u8>> = fixture.published("out").into_values().collect();
     haystacks.extend([output.stdout, output.stderr]);

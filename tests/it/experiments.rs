@@ -32,11 +32,18 @@ fn identical_parents_have_no_divergence_and_all_methods_agree() {
 fn at_batch_one_t3_is_t3_b_row_by_row() {
     let fixture = Fixture::new();
     let methods = r#"["t3","t3_b","t3_guard","t3_b_guard","entropy_ratio","entropy_ratio_b"]"#;
-    fixture.run("out", &[("run.batch_size", "1"), ("merge.methods", methods), ("output.probs", "true")]).unwrap();
+    fixture
+        .run("out", &[("run.batch_size", "1"), ("merge.methods", methods), ("output.probs", "true")])
+        .unwrap();
     let predictions = table(&fixture.path("out"), "predictions");
-    for (sample, batch) in [("t3", "t3_b"), ("t3_guard", "t3_b_guard"), ("entropy_ratio", "entropy_ratio_b")] {
+    for (sample, batch) in [("t3", "t3_b"), ("t3_guard", "t3_b_guard"), ("entropy_ratio", "entropy_ratio_b")]
+    {
         for column in ["pred_idx", "pred_prob", "margin", "entropy_nats"] {
-            assert_eq!(of_method(&predictions, sample, column), of_method(&predictions, batch, column), "{sample}");
+            assert_eq!(
+                of_method(&predictions, sample, column),
+                of_method(&predictions, batch, column),
+                "{sample}"
+            );
         }
     }
 }
@@ -50,7 +57,8 @@ fn a_sample_alone_in_a_big_batch_rule_keeps_its_prediction() {
     let sorted = |out: &str| {
         let t = table(&fixture.path(out), "predictions");
         let columns = ["sample_id", "corruption", "severity", "pred_prob"].map(|name| t.text(name));
-        let mut rows: Vec<[String; 4]> = (0..t.n_rows).map(|n| columns.each_ref().map(|c| c[n].clone())).collect();
+        let mut rows: Vec<[String; 4]> =
+            (0..t.n_rows).map(|n| columns.each_ref().map(|c| c[n].clone())).collect();
         rows.sort();
         rows
     };
@@ -88,7 +96,8 @@ fn adding_methods_changes_no_row_of_the_others() {
     let fixture = Fixture::new();
     fixture.run("few", &[]).unwrap();
     fixture.run("many", &[("merge.methods", ALL_BUT_FIRST_PASS)]).unwrap();
-    let (few, many) = (table(&fixture.path("few"), "predictions"), table(&fixture.path("many"), "predictions"));
+    let (few, many) =
+        (table(&fixture.path("few"), "predictions"), table(&fixture.path("many"), "predictions"));
     for method in ["pretrained", "expert", "wise_ft", "t3_b"] {
         assert_eq!(of_method(&few, method, "pred_prob"), of_method(&many, method, "pred_prob"), "{method}");
     }

@@ -32,7 +32,9 @@ fn a_constant_coefficient_of_one_half_is_wise_ft_exactly() {
 #[test]
 fn the_batch_coefficient_is_the_mean_of_its_samples() {
     let fixture = Fixture::new();
-    fixture.run("out", &[("merge.guard.enabled", "true"), ("merge.guard.tau", "0.9"), ("merge.gamma", "3.0")]).unwrap();
+    fixture
+        .run("out", &[("merge.guard.enabled", "true"), ("merge.guard.tau", "0.9"), ("merge.gamma", "3.0")])
+        .unwrap();
     let signals = table(&fixture.path("out"), "signals");
     let coefficients = table(&fixture.path("out"), "coefficients");
     let place = |t: &crate::tables::Columns| -> Vec<[String; 3]> {
@@ -41,7 +43,8 @@ fn the_batch_coefficient_is_the_mean_of_its_samples() {
     };
     let (of_signal, lambda) = (place(&signals), signals.number("lambda_sample"));
     for (n, batch) in place(&coefficients).iter().enumerate() {
-        let members: Vec<f64> = (0..signals.n_rows).filter(|&s| of_signal[s] == *batch).map(|s| lambda[s]).collect();
+        let members: Vec<f64> =
+            (0..signals.n_rows).filter(|&s| of_signal[s] == *batch).map(|s| lambda[s]).collect();
         let mean = members.iter().sum::<f64>() / members.len() as f64;
         assert!((mean - coefficients.number("lambda_batch")[n]).abs() < 1e-15, "{batch:?}");
     }

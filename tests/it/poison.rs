@@ -64,7 +64,8 @@ fn other_batches_keep_their_rows() {
     fixture.run("poisoned", &[]).unwrap();
     let rows = |out: &str| {
         let t = table(&fixture.path(out), "predictions");
-        let columns = ["sample_id", "corruption", "severity", "method", "batch", "pred_idx", "pred_prob"].map(|c| t.text(c));
+        let columns = ["sample_id", "corruption", "severity", "method", "batch", "pred_idx", "pred_prob"]
+            .map(|c| t.text(c));
         let all = (0..t.n_rows).map(|n| columns.each_ref().map(|column| column[n].clone()));
         all.filter(|fields| fields[4] != (row / 8).to_string()).collect::<Vec<_>>()
     };
@@ -78,12 +79,14 @@ fn each_fact_about_the_bytes_has_its_own_reason() {
     let manifest = fs::read_to_string(&path).unwrap();
     let uris: Vec<&str> = manifest.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
     let write = |n: usize, bytes: &[u8]| fs::write(fixture.path("archive").join(uris[n]), bytes).unwrap();
-    let png = fs::read(fixture.path("archive").join(uris.iter().find(|u| u.ends_with(".png")).unwrap())).unwrap();
+    let png =
+        fs::read(fixture.path("archive").join(uris.iter().find(|u| u.ends_with(".png")).unwrap())).unwrap();
     write(0, b"");
     fs::remove_file(fixture.path("archive").join(uris[1])).unwrap();
     write(2, b"<html>not found</html>");
     write(3, &png[..png.len() - 20]);
-    let bare: String = std::iter::once("uri").chain(uris.iter().copied()).map(|uri| format!("{uri}\n")).collect();
+    let bare: String =
+        std::iter::once("uri").chain(uris.iter().copied()).map(|uri| format!("{uri}\n")).collect();
     fs::write(&path, bare).unwrap();
     fixture.run("out", &[]).unwrap();
     let reasons = table(&fixture.path("out"), "quarantine").text("reason_code");

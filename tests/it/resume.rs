@@ -7,7 +7,8 @@ use t3b::run::stop::{Phase, stop};
 
 use crate::support::Fixture;
 
-const ARGS: [&str; 8] = ["run", "pipeline.toml", "--output", "out", "--run-id", "r", "--run-date", "2026-01-02"];
+const ARGS: [&str; 8] =
+    ["run", "pipeline.toml", "--output", "out", "--run-id", "r", "--run-date", "2026-01-02"];
 
 fn n_receipts(out: &Path) -> usize {
     fs::read_dir(out.join("_t3b/runs/r/receipts")).map_or(0, |entries| {
@@ -55,11 +56,15 @@ fn a_finished_run_is_left_alone() {
     let stamp = |name: &str| fs::metadata(fixture.path(name)).unwrap().modified().unwrap();
     let row = "out/tables/runs/run_date=2026-01-02/run_id=r/run.parquet";
     let before = (stamp(row), stamp("out/_t3b/runs/r/stage"), stamp("out/_t3b/runs/r/receipts"));
-    let Outcome::AlreadyDone(done) = fixture.run("out", &[]).unwrap() else { panic!("nothing was left to do") };
+    let Outcome::AlreadyDone(done) = fixture.run("out", &[]).unwrap() else {
+        panic!("nothing was left to do")
+    };
     assert_eq!(done.n_written, 0);
     assert_eq!(before, (stamp(row), stamp("out/_t3b/runs/r/stage"), stamp("out/_t3b/runs/r/receipts")));
     let said = fixture.t3b(&ARGS);
-    assert!(String::from_utf8_lossy(&said.stdout).contains("already complete: nothing to do, 0 objects written"));
+    assert!(
+        String::from_utf8_lossy(&said.stdout).contains("already complete: nothing to do, 0 objects written")
+    );
 }
 
 #[test]

@@ -21,10 +21,14 @@ impl Moto {
     fn start() -> Option<Self> {
         let python = python()?;
         let args = ["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"];
-        let child = Command::new(python).args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
+        let child =
+            Command::new(python).args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
         let mut moto = Self { child, port: 0 };
         let mut lines = BufReader::new(moto.child.stderr.take()?).lines();
-        let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("Running on http://127.0.0.1:"))?;
+        let line = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.contains("Running on http://127.0.0.1:"))?;
         moto.port = line.rsplit(':').next()?.trim().parse().ok()?;
         std::thread::spawn(move || lines.for_each(drop));
         Some(moto)
@@ -70,7 +74,20 @@ fn an_s3_archive_gives_the_same_tables_as_the_folder() {
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         String::from_utf8_lossy(&said.stdout).into_owned()
     };
-    let common = ["run", "pipeline.toml", "--run-id", "r", "--run-date", "2026-01-02", "--set", &endpoint, "--set", "store.allow_http=true", "--set", "input.root=s3://archive/blood"];
+    let common = [
+        "run",
+        "pipeline.toml",
+        "--run-id",
+        "r",
+        "--run-date",
+        "2026-01-02",
+        "--set",
+        &endpoint,
+        "--set",
+        "store.allow_http=true",
+        "--set",
+        "input.root=s3://archive/blood",
+    ];
     t3b(&[&common[..], &["--output", "from-s3"]].concat());
     fixture.run("out", &[]).unwrap();
     assert!(fixture.published("from-s3") == fixture.published("out"), "read from S3");

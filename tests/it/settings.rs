@@ -20,8 +20,18 @@ fn wrong_values_name_the_key_what_was_found_and_what_is_allowed() {
     let fixture = Fixture::new();
     refused(&fixture, &["run.batch_size=0"], 78, &["C001", "run.batch_size: found 0, allowed 1..=4096"]);
     refused(&fixture, &["corrupt.severities=[6]"], 78, &["C001", "corrupt.severities"]);
-    refused(&fixture, &["corrupt.corruptions=[\"fog\"]"], 78, &["corrupt.corruptions: found \"fog\", allowed pixelate"]);
-    refused(&fixture, &["merge.lambda_min=0.9", "merge.lambda_max=0.1"], 78, &["merge.lambda_min: found 0.9"]);
+    refused(
+        &fixture,
+        &["corrupt.corruptions=[\"fog\"]"],
+        78,
+        &["corrupt.corruptions: found \"fog\", allowed pixelate"],
+    );
+    refused(
+        &fixture,
+        &["merge.lambda_min=0.9", "merge.lambda_max=0.1"],
+        78,
+        &["merge.lambda_min: found 0.9"],
+    );
     refused(&fixture, &["merge.gamma=nan"], 78, &["merge.gamma: found nan, allowed a finite number"]);
     refused(&fixture, &["run.partition_size=12"], 78, &["a multiple of run.batch_size (8)"]);
     refused(&fixture, &["merge.methods=[\"t3_c\"]"], 78, &["merge.methods: found \"t3_c\"", "merge.primary"]);
@@ -33,7 +43,12 @@ fn wrong_values_name_the_key_what_was_found_and_what_is_allowed() {
 fn all_problems_are_reported_at_once() {
     let fixture = Fixture::new();
     let set = ["run.batch_size=0", "corrupt.rng=dice", "queues.batchs=3", "merge.gama=1"];
-    refused(&fixture, &set, 78, &["run.batch_size", "corrupt.rng", "did you mean queues.batches?", "did you mean merge.gamma?"]);
+    refused(
+        &fixture,
+        &set,
+        78,
+        &["run.batch_size", "corrupt.rng", "did you mean queues.batches?", "did you mean merge.gamma?"],
+    );
 }
 
 #[test]
@@ -63,7 +78,11 @@ fn a_broken_file_is_named_with_its_line() {
 #[test]
 fn check_prints_origins_and_the_fingerprint() {
     let fixture = Fixture::new();
-    let said = fixture.command(&["check", "pipeline.toml", "--set", "merge.gamma=0.7"]).env("T3B_RUN_SEED", "9").output().unwrap();
+    let said = fixture
+        .command(&["check", "pipeline.toml", "--set", "merge.gamma=0.7"])
+        .env("T3B_RUN_SEED", "9")
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();

@@ -31,7 +31,8 @@ pub fn read(folder: &Path) -> Columns {
     let mut columns = Columns { columns: BTreeMap::new(), n_rows: 0 };
     for file in files {
         let bytes = Bytes::from(std::fs::read(file).expect("readable"));
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build().expect("Parquet");
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build().expect("Parquet");
         for batch in reader {
             let batch = batch.expect("a batch");
             columns.n_rows += batch.num_rows();
@@ -50,7 +51,9 @@ impl Columns {
         for column in self.columns.get(name).into_iter().flatten() {
             let column = cast(column, &DataType::Utf8).expect("castable to text");
             let column = column.as_string::<i32>();
-            out.extend((0..column.len()).map(|n| if column.is_null(n) { "" } else { column.value(n) }.to_owned()));
+            out.extend(
+                (0..column.len()).map(|n| if column.is_null(n) { "" } else { column.value(n) }.to_owned()),
+            );
         }
         assert_eq!(out.len(), self.n_rows, "column {name}");
         out

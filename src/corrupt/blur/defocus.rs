@@ -74,7 +74,8 @@ fn running_sums(values: &[u8], reach: usize, prefix: &mut [u16]) {
     let right = (width as isize..width as isize + beyond).map(mirrored);
     let mut sums = [0u16; 3];
     prefix[..3].copy_from_slice(&sums);
-    for (entry, pixel) in prefix[3..].chunks_exact_mut(3).zip(left.chain(values.chunks_exact(3)).chain(right)) {
+    for (entry, pixel) in prefix[3..].chunks_exact_mut(3).zip(left.chain(values.chunks_exact(3)).chain(right))
+    {
         for (sum, &value) in sums.iter_mut().zip(pixel) {
             *sum = sum.wrapping_add(u16::from(value));
         }

@@ -87,9 +87,7 @@ impl Filter {
         for (from, sums) in self.other.chunks_exact(row_len).zip(values.chunks_exact_mut(row_len)) {
             let columns = -beyond..width as isize + beyond;
             self.padded.clear();
-            self.padded.extend(
-                columns.flat_map(|x| &from[border.index(x, width) * channels..][..channels]),
-            );
+            self.padded.extend(columns.flat_map(|x| &from[border.index(x, width) * channels..][..channels]));
             let shifted = |dx: isize| &self.padded[(beyond + dx) as usize * channels..][..row_len];
             weigh(&self.taps, shifted, sums);
         }

@@ -8,25 +8,18 @@
 //! Reference: `make_imagenet_c.py` of Hendrycks and Dietterich, "Benchmarking neural network robustness to common
 //! corruptions and perturbations", 2019.
 
-use super::entries::{
-    ZOOM, defocus, gaussian_noise, impulse_noise, jpeg, motion, pixelate, saturate, shot_noise, speckle_noise,
-    zoom,
-};
 use super::Entry;
+use super::entries::{
+    ZOOM, defocus, gaussian_noise, impulse_noise, jpeg, motion, pixelate, saturate, shot_noise,
+    speckle_noise, zoom,
+};
 use crate::corrupt::elastic::Elasticity;
 use crate::corrupt::kind::Corruption;
 use crate::corrupt::snow::Snowfall;
 
 /// The names MediMeta-C publishes; its parameters are not public.
-const MEDIMETA_C: [&str; 7] = [
-    "brightness",
-    "contrast",
-    "gaussian_noise",
-    "impulse_noise",
-    "motion_blur",
-    "pixelate",
-    "zoom_blur",
-];
+const MEDIMETA_C: [&str; 7] =
+    ["brightness", "contrast", "gaussian_noise", "impulse_noise", "motion_blur", "pixelate", "zoom_blur"];
 
 /// The seven of MediMeta-C, with ImageNet-C's parameters.
 pub(super) fn medimeta() -> Vec<Entry> {
@@ -53,7 +46,13 @@ pub(super) fn all() -> Vec<Entry> {
         fog([(1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4)]),
         brightness([0.1, 0.2, 0.3, 0.4, 0.5]),
         contrast([0.4, 0.3, 0.2, 0.1, 0.05]),
-        elastic([(2.0, 0.7, 0.1), (2.0, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)]),
+        elastic([
+            (2.0, 0.7, 0.1),
+            (2.0, 0.08, 0.2),
+            (0.05, 0.01, 0.02),
+            (0.07, 0.01, 0.02),
+            (0.12, 0.01, 0.02),
+        ]),
         pixelate([0.6, 0.5, 0.4, 0.3, 0.25]),
         jpeg([25, 18, 15, 10, 7]),
         // The authors' validation corruptions.

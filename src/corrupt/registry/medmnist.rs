@@ -2,11 +2,11 @@
 //!
 //! Reference: `medmnistc.corruptions.registry.CORRUPTIONS_DS` and `DATASET_RGB`.
 
-use super::entries::{
-    ZOOM, black_corner, brightness, bubble, characters, contrast, defocus, gamma, gaussian_blur, gaussian_noise,
-    impulse_noise, jpeg, motion, pixelate, saturate, shot_noise, speckle_noise, stain, zoom,
-};
 use super::Entry;
+use super::entries::{
+    ZOOM, black_corner, brightness, bubble, characters, contrast, defocus, gamma, gaussian_blur,
+    gaussian_noise, impulse_noise, jpeg, motion, pixelate, saturate, shot_noise, speckle_noise, stain, zoom,
+};
 use crate::corrupt::assets::Assets;
 
 /// Whether a data set is grey, and its corruptions in registry order; `None` for other names.

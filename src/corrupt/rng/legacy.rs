@@ -95,8 +95,13 @@ mod tests {
     // python3 -c "import numpy as np; np.random.seed(0); print(np.random.normal(size=5).tolist())"
     #[test]
     fn seed_zero_gives_numpys_normals_in_any_portions() {
-        let numpys =
-            [1.764052345967664, 0.4001572083672233, 0.9787379841057392, 2.240893199201458, 1.8675579901499675];
+        let numpys = [
+            1.764052345967664,
+            0.4001572083672233,
+            0.9787379841057392,
+            2.240893199201458,
+            1.8675579901499675,
+        ];
         for portion in 1..=5 {
             let (mut legacy, mut draws) = (Legacy::seed(0), [0.0; 5]);
             draws.chunks_mut(portion).for_each(|chunk| legacy.normals(chunk));

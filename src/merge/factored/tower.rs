@@ -132,11 +132,12 @@ impl Block {
             let heads = (0..n_samples).into_par_iter().map(of_sample).collect::<Result<Vec<_>>>()?;
             Tensor::cat(&heads, 1)?
         } else {
-            let split = |x: &Tensor, tokens: usize| {
-                x.reshape((self.heads, width / self.heads, n_samples, tokens))?
-                    .transpose(1, 2)?
-                    .reshape((self.heads * n_samples, width / self.heads, tokens))
-            };
+            let split =
+                |x: &Tensor, tokens: usize| {
+                    x.reshape((self.heads, width / self.heads, n_samples, tokens))?
+                        .transpose(1, 2)?
+                        .reshape((self.heads * n_samples, width / self.heads, tokens))
+                };
             let heads = self.mix(&split(&query, kept)?, &split(&key, tokens)?, &split(&value, tokens)?)?;
             heads
                 .reshape((self.heads, n_samples, width / self.heads, kept))?
