@@ -23,6 +23,8 @@ pub mod evaluate;
 
 pub mod demo;
 
+pub mod regenerate;
+
 pub mod cli;
 
 // What they share.

@@ -19,7 +19,8 @@ mod recipe;
 mod save;
 mod train;
 
-use std::{env, error::Error, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
+use std::{env, error::Error, process::Command};
 
 use t3b::demo::CellClass;
 use t3b::model::checkpoint::Role;
@@ -34,10 +35,17 @@ use dice::Dice;
 /// The first merges of OpenAI's byte-pair vocabulary; an input of the training, kept beside its output.
 const MERGES: &str = include_str!("../../models/tiny/generalist/merges.txt");
 
+/// Number of threads for candle and for its matrix products.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    // The matrices are so small that handing them between threads costs far more than it saves.
-    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    Ok(one_thread.install(|| run().map_err(|error| error.to_string()))?)
+    // The matrices are so small that handing them between threads costs far more than it saves: candle's workers
+    // spin while they wait. It reads their number from the environment, once, so the work is done by a child.
+    if env::var_os(THREADS).is_some() {
+        return run();
+    }
+    let status = Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(THREADS, "1").status()?;
+    if status.success() { Ok(()) } else { Err(format!("the training ended with {status}").into()) }
 }
 
 fn run() -> Result<(), Box<dyn Error>> {

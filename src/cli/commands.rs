@@ -25,6 +25,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Plan(args) => print_plan(args),
         Command::Check(args) => check(args),
         Command::Sweep(args) => super::sweep::sweep(args),
+        Command::Corrupt(args) => super::corrupt::corrupt(args),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
     }
@@ -145,7 +146,7 @@ fn exit_of(done: &Finalized) -> Exit {
 
 fn warn(job: &Job) {
     for warning in &job.warnings {
-        eprintln!("warning[{warning}");
+        eprintln!("warning: {warning}");
     }
 }
 

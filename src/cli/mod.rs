@@ -1,6 +1,7 @@
 //! The command line; the only module that knows clap.
 
 mod commands;
+mod corrupt;
 mod sweep;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
+pub use corrupt::{CorruptArgs, Layout, Rng};
 
 use crate::spec::Sources;
 
@@ -53,6 +55,10 @@ pub enum Command {
     ///
     /// Example: t3b sweep pipelines/experiments/batch_size_sweep.toml
     Sweep(SpecArgs),
+    /// Corrupts one image, draws a sheet of a whole suite, or exports a MedMNIST test set as MedMNIST-C.
+    ///
+    /// Example: t3b corrupt cell.png --suite bloodmnist --corruption motion_blur --severity 3 -o blurred.png
+    Corrupt(CorruptArgs),
     /// Publishes a run whose partitions are all committed, for shards that ended elsewhere.
     ///
     /// Example: t3b finalize s3://bucket/out/_t3b/runs/night-7

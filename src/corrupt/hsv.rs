@@ -28,7 +28,7 @@ fn map(image: &[u8], out: &mut [u8], change: impl Fn(Hsv) -> Hsv) {
     let fractions: [f64; 256] = std::array::from_fn(|v| v as f64 / 255.0);
     for (to, from) in out.chunks_exact_mut(3).zip(image.chunks_exact(3)) {
         let hsv = to_hsv([0, 1, 2].map(|c| fractions[usize::from(from[c])]));
-        to.copy_from_slice(&to_rgb(change(hsv)).map(|f| (f * 255.0) as u8));
+        to.copy_from_slice(&to_rgb(change(hsv)));
     }
 }
 
@@ -40,32 +40,32 @@ fn to_hsv([r, g, b]: [f64; 3]) -> Hsv {
         return Hsv { hue: 0.0, saturation: 0.0, value };
     }
     // Where two channels are the maximum, the later one decides.
-    let sixths = if b == value {
-        4.0 + (r - g) / delta
+    let (offset, difference) = if b == value {
+        (4.0, r - g)
     } else if g == value {
-        2.0 + (b - r) / delta
+        (2.0, b - r)
     } else {
-        (g - b) / delta
+        (0.0, g - b)
     };
-    let turn = sixths / 6.0;
+    let turn = (offset + difference / delta) / 6.0;
     Hsv { hue: if turn < 0.0 { turn + 1.0 } else { turn }, saturation: delta / value, value }
 }
 
+/// Levels of the three channels, truncated.
+///
 /// Reference: `skimage.color.hsv2rgb`.
-fn to_rgb(Hsv { hue, saturation, value }: Hsv) -> [f64; 3] {
+fn to_rgb(Hsv { hue, saturation, value }: Hsv) -> [u8; 3] {
+    /// Which of value, p, q and t each channel takes, by sixth of the hue circle.
+    const ORDERS: [[usize; 3]; 8] =
+        [[0, 3, 1], [2, 0, 1], [1, 0, 3], [1, 2, 0], [3, 1, 0], [0, 1, 2], [0, 3, 1], [0, 3, 1]];
     let sector = (hue * 6.0) as i32;
     let phase = hue * 6.0 - f64::from(sector);
     let p = value * (1.0 - saturation);
     let q = value * (1.0 - phase * saturation);
     let t = value * (1.0 - (1.0 - phase) * saturation);
-    match sector {
-        1 => [q, value, p],
-        2 => [p, value, t],
-        3 => [p, q, value],
-        4 => [t, p, value],
-        5 => [value, p, q],
-        _ => [value, t, p],
-    }
+    // Looked up and not branched on: in a colourful image no branch predictor knows the hue.
+    let levels = [value, p, q, t].map(|f| (f * 255.0) as u8);
+    ORDERS[(sector & 7) as usize].map(|k| levels[k])
 }
 
 #[cfg(test)]

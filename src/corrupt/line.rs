@@ -64,7 +64,7 @@ pub(super) fn draw(image: &mut Rgb8, from: Point, to: Point, colour: [u8; 3]) {
         let coverage = [distance + 32, distance, 63 - distance];
         for (offset, i) in (-1..).zip(coverage) {
             let (x, y) = turn(((start.0 >> SHIFT) + done, (across >> SHIFT) + offset));
-            let alpha = (weight * COVERAGE[i] >> 8) & 0xff;
+            let alpha = ((weight * COVERAGE[i]) >> 8) & 0xff;
             blend(image, x + BORDER_PX, y + BORDER_PX, colour, alpha);
         }
         across += step;

@@ -4,7 +4,7 @@
 //! do not, so images made on two machines agree. They are within 1 unit in the last place of the true value.
 
 /// Split so that whole multiples of the high part are exact.
-const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
+const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// Natural logarithm of a positive, finite, normal number.

@@ -70,7 +70,7 @@ fn impulse_counter(amount: f64, image: &[u8], counter: &mut Counter, out: &mut [
     let flip_below = (amount * f64::from(1u32 << 31)) as u32;
     let salt_below = flip_below / 2;
     for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
-        for ((to, &from), &word) in to.iter_mut().zip(from).zip(counter.next_batch()) {
+        for ((to, &from), &word) in to.iter_mut().zip(from).zip(&counter.next_batch()) {
             let draw = word >> 1;
             let extreme = if draw < salt_below { 255 } else { 0 };
             *to = if draw < flip_below { extreme } else { from };
@@ -96,14 +96,16 @@ fn with_normals(
     }
 }
 
-/// The same law in single precision and units of levels.
+/// The same law in single precision and units of levels, with levels split at multiples of 1 to within 2^-16.
 fn counter_normals(image: &[u8], counter: &mut Counter, out: &mut [u8], noisy: impl Fn(f32, f32) -> f32) {
     let ziggurat = Ziggurat::get();
     let mut batch = [0.0f32; BATCH];
     for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
         ziggurat.normals(counter, &mut batch);
         for ((to, &from), &g) in to.iter_mut().zip(from).zip(&batch) {
-            *to = noisy(f32::from(from), g) as u8;
+            // From 256 to 512 a number has 15 fraction bits, so the level lies ready in the bits above them; a
+            // cast would take the numbers one by one.
+            *to = ((noisy(f32::from(from), g).clamp(0.0, 255.0) + 256.0).to_bits() >> 15) as u8;
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn shot(photons: f64, image: &[u8], streams: &mut Streams, tables: &m
         StreamsInner::Counter(counter) => {
             let laws = find(&mut tables.counter, photons, |value| level_law(value, photons));
             for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
-                for ((to, &from), &bits) in to.iter_mut().zip(from).zip(counter.next_batch()) {
+                for ((to, &from), bits) in to.iter_mut().zip(from).zip(counter.next_batch()) {
                     *to = laws[usize::from(from)].draw(bits);
                 }
             }

@@ -1,7 +1,7 @@
 //! Snow: blown flakes and a whitened scene.
 
 use super::blur::motion::{self, line_taps};
-use super::blur::zoom::axis_samples;
+use super::blur::zoom::{Sample, axis_samples};
 use super::streams::Streams;
 use crate::pixels::Rgb8;
 
@@ -28,6 +28,8 @@ pub struct Snowfall {
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     noise: Vec<f64>,
+    columns: Vec<Sample>,
+    rows: Vec<Sample>,
     flakes: Vec<u8>,
     blown: Vec<u8>,
     motion: motion::Buffers,
@@ -48,11 +50,11 @@ pub(super) fn snow(
     out: &mut Rgb8,
 ) {
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
-    let Buffers { noise, flakes, blown, motion } = buffers;
-    noise.resize(width * height, 0.0);
-    streams.normals(noise);
-    noise.iter_mut().for_each(|g| *g = fall.mean + fall.std * *g);
-    cut_flakes(fall, noise, width, flakes);
+    buffers.noise.resize(width * height, 0.0);
+    streams.normals(&mut buffers.noise);
+    buffers.noise.iter_mut().for_each(|g| *g = fall.mean + fall.std * *g);
+    cut_flakes(fall, width, buffers);
+    let Buffers { flakes, blown, motion, .. } = buffers;
     let angle_deg = streams.uniform(-135.0, -45.0);
     blown.resize(width * height, 0);
     line_taps(fall.radius_px, fall.sigma_px, angle_deg, motion);
@@ -73,12 +75,12 @@ pub(super) fn snow(
 }
 
 /// Enlarges the noise, drops what is below the threshold and truncates the rest to levels.
-fn cut_flakes(fall: &Snowfall, noise: &[f64], width: usize, flakes: &mut Vec<u8>) {
-    let (mut columns, mut rows) = (Vec::new(), Vec::new());
-    axis_samples(width, fall.zoom, &mut columns);
-    axis_samples(noise.len() / width, fall.zoom, &mut rows);
+fn cut_flakes(fall: &Snowfall, width: usize, buffers: &mut Buffers) {
+    let Buffers { noise, columns, rows, flakes, .. } = buffers;
+    axis_samples(width, fall.zoom, columns);
+    axis_samples(noise.len() / width, fall.zoom, rows);
     flakes.clear();
-    for row in &rows {
+    for row in rows.iter() {
         let line = |y: usize| &noise[y * width..][..width];
         let (above, below) = (line(row.below), line(row.above));
         flakes.extend(columns.iter().map(|column| {

@@ -22,6 +22,7 @@ pub struct Streams {
     inner: StreamsInner,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a boxed counter would cost an allocation per image")]
 #[derive(Clone, Debug)]
 pub(super) enum StreamsInner {
     Numpy(Box<NumpyStreams>),

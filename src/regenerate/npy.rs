@@ -82,10 +82,13 @@ impl NpyHeader {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let axes: Vec<String> = self.shape.iter().map(u64::to_string).collect();
         let comma = if axes.len() == 1 { "," } else { "" };
-        let mut text =
-            format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{comma}), }}", self.descr, axes.join(", "));
+        let mut text = format!(
+            "{{'descr': '{}', 'fortran_order': False, 'shape': ({}{comma}), }}",
+            self.descr,
+            axes.join(", ")
+        );
         let n_start = MAGIC.len() + 2 + 2;
-        while (n_start + text.len() + 1) % 64 != 0 {
+        while !(n_start + text.len() + 1).is_multiple_of(64) {
             text.push(' ');
         }
         text.push('\n');
@@ -118,7 +121,8 @@ fn parse(text: &str) -> Result<NpyHeader, &'static str> {
     let axes = value("'shape'").and_then(|text| text.strip_prefix('(')?.split_once(')'));
     let (axes, _) = axes.ok_or("the shape is missing")?;
     let numbers = axes.split(',').map(str::trim).filter(|axis| !axis.is_empty());
-    let shape = numbers.map(str::parse).collect::<Result<_, _>>().map_err(|_| "the shape is not whole numbers")?;
+    let shape =
+        numbers.map(str::parse).collect::<Result<_, _>>().map_err(|_| "the shape is not whole numbers")?;
     Ok(NpyHeader { descr, shape })
 }
 
@@ -138,7 +142,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_handled_is_refused_before_anything_is_allocated() {
-        let row = |descr: &str, shape: &[u64]| NpyHeader { descr: descr.to_owned(), shape: shape.to_vec() }.row_bytes();
+        let row = |descr: &str, shape: &[u64]| {
+            NpyHeader { descr: descr.to_owned(), shape: shape.to_vec() }.row_bytes()
+        };
         assert_eq!(row("<i8", &[3, 2]), Ok(16));
         assert!(row("|O", &[3]).is_err());
         assert!(row("|u1", &[]).is_err());

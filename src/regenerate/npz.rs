@@ -178,7 +178,8 @@ impl NpzWriter {
     /// When there would be more than the header declares, or writing fails.
     pub fn write_rows(&mut self, rows: &[u8]) -> Result<(), NpzError> {
         let left = self.n_bytes_left.checked_sub(rows.len() as u64);
-        self.n_bytes_left = left.ok_or_else(|| NpzError::Size { member: self.member.clone(), found: "more" })?;
+        self.n_bytes_left =
+            left.ok_or_else(|| NpzError::Size { member: self.member.clone(), found: "more" })?;
         self.zip.write_all(rows).map_err(NpzError::Io)
     }
 

@@ -28,6 +28,10 @@ mod s3;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
 
+/// Suites in a pipeline: user-defined ones, where corruption happens, grey rules.
+mod suites;
+/// Corrupted data sets as files, against the reference's; the contact sheet.
+mod regenerate;
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;
 /// Decoded and resized pixels against Pillow, damage, hostile files, laws.

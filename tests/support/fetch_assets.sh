@@ -25,7 +25,7 @@ cp inks/3.npy inks/4.npy "$folder"
 if [ -r /usr/share/hershey-fonts/rowmand.jhf ]; then
     cp /usr/share/hershey-fonts/rowmand.jhf "$folder"
 elif command -v apt-get >/dev/null; then
-    apt-get download hershey-fonts-data
+    apt-get download hershey-fonts-data 2>/dev/null || { apt-get update -qq && apt-get download hershey-fonts-data; }
     dpkg-deb -x hershey-fonts-data_*.deb fonts
     cp fonts/usr/share/hershey-fonts/rowmand.jhf "$folder"
 else

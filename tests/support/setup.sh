@@ -7,3 +7,6 @@ if [ ! -x .cache/py/bin/python ]; then
     python3 -m venv .cache/py
 fi
 .cache/py/bin/pip install --quiet --disable-pip-version-check 'duckdb==1.*' 'moto[server]==5.*'
+if [ ! -e .cache/assets/rowmand.jhf ]; then
+    sh tests/support/fetch_assets.sh
+fi

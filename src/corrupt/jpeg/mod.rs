@@ -80,9 +80,8 @@ fn encode(shape: Shape, rgb: &[u8], buffers: &mut Buffers) {
     half_row.resize(chroma_width, 0);
 
     for half_y in 0..half_height {
-        for parity in 0..2 {
+        for (parity, [cb, cr]) in chroma_rows.iter_mut().enumerate() {
             let y = (2 * half_y + parity).min(height - 1);
-            let [cb, cr] = &mut chroma_rows[parity];
             colour::rgb_to_ycc(&rgb[y * width * 3..][..width * 3], words, luma_row, cb, cr);
             for row in [&mut *luma_row, cb, cr] {
                 let last = row[width - 1];

@@ -19,6 +19,7 @@ pub struct Counter {
     key: u64,
     nonce: u64,
     next_block: u64,
+    /// Words made for single draws, used up to `next_word`.
     words: [u32; BATCH],
     next_word: usize,
 }
@@ -46,7 +47,8 @@ impl Counter {
     #[inline]
     pub fn next_u32(&mut self) -> u32 {
         if self.next_word == BATCH {
-            self.refill();
+            self.words = self.next_batch();
+            self.next_word = 0;
         }
         let word = self.words[self.next_word];
         self.next_word += 1;
@@ -63,11 +65,16 @@ impl Counter {
         (self.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
     }
 
-    /// A fresh batch of words; what was left of the last batch is skipped.
-    pub fn next_batch(&mut self) -> &[u32; BATCH] {
-        self.refill();
-        self.next_word = BATCH;
-        &self.words
+    /// A fresh batch of words; words left over for single draws stay for them.
+    pub fn next_batch(&mut self) -> [u32; BATCH] {
+        let mut words = [0; BATCH];
+        for (i, block) in words.chunks_exact_mut(4).enumerate() {
+            let counter = [self.next_block.wrapping_add(i as u64), self.nonce];
+            let [low, high] = philox(counter, self.key);
+            block.copy_from_slice(&[low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]);
+        }
+        self.next_block = self.next_block.wrapping_add(BLOCKS as u64);
+        words
     }
 
     /// A number in `0..n`, equally likely; `n` is at least 1.
@@ -81,16 +88,6 @@ impl Counter {
                 return (product >> 32) as u32;
             }
         }
-    }
-
-    fn refill(&mut self) {
-        for (i, block) in self.words.chunks_exact_mut(4).enumerate() {
-            let counter = [self.next_block.wrapping_add(i as u64), self.nonce];
-            let [low, high] = philox(counter, self.key);
-            block.copy_from_slice(&[low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]);
-        }
-        self.next_block = self.next_block.wrapping_add(BLOCKS as u64);
-        self.next_word = 0;
     }
 }
 

@@ -57,7 +57,7 @@ impl Ziggurat {
     ///
     /// Takes one batch of words, and single words after it for the few numbers that need more.
     pub fn normals(&self, bits: &mut Counter, out: &mut [f32; BATCH]) {
-        let words = *bits.next_batch();
+        let words = bits.next_batch();
         let (mut outside, mut n_outside) = ([0u8; BATCH], 0);
         for (i, (to, word)) in out.iter_mut().zip(words).enumerate() {
             let (layer, step) = split(word);

@@ -1,10 +1,13 @@
 //! The affine operations on the CPU: weights merged a few rows at a time, each block used while it is in the cache.
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use candle_core::cpu::erf::{erf_f32, erf_f64};
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Storage, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
-use super::ops::{Affine, Blend, Norm, Samples};
-use crate::model::config::LAYER_NORM_EPS;
+use super::ops::{Affine, Blend, Norm, QUICK_GELU_SLOPE, Samples};
+use crate::model::config::{Activation, LAYER_NORM_EPS};
 
 /// Values of a block of merged weights: with the parents' rows beside it, it fits the second cache of one core.
 const BLOCK_VALUES: usize = 1 << 16;
@@ -17,15 +20,21 @@ pub(super) fn affine<T: Real>(layer: &Affine, x: &Tensor, samples: &Samples) -> 
     let (outputs, n_columns) = (layer.weight.pt.dim(0)?, samples.len() * tokens);
     let columns = x.reshape((inputs, n_columns))?;
     let bias = layer.bias.as_ref().map(|bias| merged::<T>(bias, samples)).transpose()?;
-    let n_rows = (BLOCK_VALUES / inputs).next_multiple_of(ROWS_STEP);
+    let bv: usize = std::env::var("BV").map_or(BLOCK_VALUES, |v| v.parse().unwrap());
+    let st: usize = std::env::var("ST").map_or(4, |v| v.parse().unwrap());
+    let n_blocks = (outputs * inputs).div_ceil(bv).next_multiple_of(st);
+    let n_rows = outputs.div_ceil(n_blocks).next_multiple_of(ROWS_STEP);
     let mut y = vec![T::zero(); outputs * n_columns];
     y.par_chunks_mut(n_rows * n_columns).enumerate().try_for_each(|(block, y)| {
         let rows = block * n_rows..block * n_rows + y.len() / n_columns;
         let weight = layer.weight.map(|weight| weight.narrow(0, rows.start, rows.len()))?;
         products(&weight, &columns, samples, y)?;
-        if let Some(bias) = &bias {
-            let cells = y.chunks_exact_mut(tokens).zip(&bias[rows.start * samples.len()..]);
-            cells.for_each(|(cell, &bias)| cell.iter_mut().for_each(|value| *value += bias));
+        for (cell, y) in y.chunks_exact_mut(tokens).enumerate() {
+            let bias = bias.as_ref().map_or(T::zero(), |bias| bias[rows.start * samples.len() + cell]);
+            match layer.activation {
+                Some(activation) => y.iter_mut().for_each(|y| *y = (*y + bias).activated(activation)),
+                None => y.iter_mut().for_each(|y| *y += bias),
+            }
         }
         Ok::<_, candle_core::Error>(())
     })?;
@@ -106,17 +115,33 @@ fn moments<T: Real>(x: &[T], n_columns: usize, start: usize, tokens: usize) -> V
 pub(super) trait Real: WithDType {
     /// Square root.
     fn root(self) -> Self;
+    /// The nonlinearity of a block.
+    fn activated(self, activation: Activation) -> Self;
 }
 
 impl Real for f32 {
     fn root(self) -> Self {
         self.sqrt()
     }
+
+    fn activated(self, activation: Activation) -> Self {
+        match activation {
+            Activation::QuickGelu => self / (1.0 + (-QUICK_GELU_SLOPE as f32 * self).exp()),
+            Activation::Gelu => 0.5 * self * (1.0 + erf_f32(self * FRAC_1_SQRT_2 as f32)),
+        }
+    }
 }
 
 impl Real for f64 {
     fn root(self) -> Self {
         self.sqrt()
+    }
+
+    fn activated(self, activation: Activation) -> Self {
+        match activation {
+            Activation::QuickGelu => self / (1.0 + (-QUICK_GELU_SLOPE * self).exp()),
+            Activation::Gelu => 0.5 * self * (1.0 + erf_f64(self * FRAC_1_SQRT_2)),
+        }
     }
 }
 

@@ -6,16 +6,20 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_nn::ops::silu;
 
 use super::blocks;
 use super::{Tensors, Way};
-use crate::model::config::LAYER_NORM_EPS;
+use crate::model::config::{Activation, LAYER_NORM_EPS};
 use crate::model::error::Fault;
 use crate::model::layout::{self, Part, TensorSpec};
 use crate::model::{ClipConfig, ModelError};
 
 /// From so many tokens a sample on, merging weights costs less than a second matrix product.
 const TOKENS_WORTH_A_MERGE: usize = 8;
+
+/// Slope of the sigmoid in `quick_gelu`.
+pub(super) const QUICK_GELU_SLOPE: f64 = 1.702;
 
 /// The coefficients of a batch and the way they are applied.
 #[derive(Debug)]
@@ -116,7 +120,7 @@ impl Blends {
 
     pub(super) fn affine(&mut self, name: &str) -> Result<Affine> {
         let bias = Some(self.take(&format!("{name}.bias"))?);
-        Ok(Affine { weight: self.take(&format!("{name}.weight"))?, bias })
+        Ok(Affine { weight: self.take(&format!("{name}.weight"))?, bias, activation: None })
     }
 
     pub(super) fn norm(&mut self, name: &str) -> Result<Norm> {
@@ -136,6 +140,8 @@ fn placed(tensor: &Tensor, spec: &TensorSpec, device: &Device) -> Result<Tensor>
 pub(super) struct Affine {
     pub(super) weight: Blend,
     pub(super) bias: Option<Blend>,
+    /// Of the outputs.
+    pub(super) activation: Option<Activation>,
 }
 
 impl Affine {
@@ -150,8 +156,15 @@ impl Affine {
         let (inputs, _, tokens) = x.dims3()?;
         let columns = x.reshape((inputs, samples.len() * tokens))?;
         let product = |weight: &Tensor| weight.matmul(&columns)?.reshape(((), samples.len(), tokens));
-        let y = self.weight.apply(samples, product)?;
-        self.bias.as_ref().map_or_else(|| Ok(y.clone()), |bias| y.broadcast_add(&bias.vector(samples)?))
+        let mut y = self.weight.apply(samples, product)?;
+        if let Some(bias) = &self.bias {
+            y = y.broadcast_add(&bias.vector(samples)?)?;
+        }
+        match self.activation {
+            Some(Activation::QuickGelu) => silu(&(y * QUICK_GELU_SLOPE)?)? / QUICK_GELU_SLOPE,
+            Some(Activation::Gelu) => y.gelu_erf(),
+            None => Ok(y),
+        }
     }
 }
 

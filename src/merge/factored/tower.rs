@@ -3,16 +3,12 @@
 //! Reference: candle-transformers, `models/clip/{vision_model,text_model}.rs`.
 
 use candle_core::{Result, Tensor};
-use candle_nn::ops::{silu, softmax_last_dim};
+use candle_nn::ops::softmax_last_dim;
 use candle_transformers::models::clip::div_l2_norm;
 use rayon::prelude::*;
 
 use super::ops::{Affine, Blend, Blends, Norm, Samples};
 use crate::model::ClipConfig;
-use crate::model::config::Activation;
-
-/// Slope of the sigmoid in `quick_gelu`.
-const QUICK_GELU_SLOPE: f64 = 1.702;
 
 /// The image tower and its projection. Activations are `[channels, B, tokens]`.
 #[derive(Debug, Clone)]
@@ -36,13 +32,21 @@ impl Tower {
         Ok(Self {
             patch_px: config.patch_px,
             class: blends.take(&embedding("class_embedding"))?,
-            patches: Affine { weight: kernel.map(|kernel| kernel.flatten_from(1))?, bias: None },
+            patches: Affine {
+                weight: kernel.map(|kernel| kernel.flatten_from(1))?,
+                bias: None,
+                activation: None,
+            },
             positions: blends.take(&embedding("position_embedding.weight"))?,
             // The missing `e` is the name under which the weights were published.
             pre_norm: blends.norm("vision_model.pre_layrnorm")?,
             blocks,
             post_norm: blends.norm("vision_model.post_layernorm")?,
-            projection: Affine { weight: blends.take("visual_projection.weight")?, bias: None },
+            projection: Affine {
+                weight: blends.take("visual_projection.weight")?,
+                bias: None,
+                activation: None,
+            },
         })
     }
 
@@ -78,7 +82,6 @@ impl Tower {
 #[derive(Debug, Clone)]
 struct Block {
     heads: usize,
-    activation: Activation,
     attention_norm: Norm,
     query: Affine,
     key: Affine,
@@ -94,14 +97,13 @@ impl Block {
         let name = |part: &str| format!("vision_model.encoder.layers.{index}.{part}");
         Ok(Self {
             heads: config.vision.heads,
-            activation: config.vision.activation,
             attention_norm: blends.norm(&name("layer_norm1"))?,
             query: blends.affine(&name("self_attn.q_proj"))?,
             key: blends.affine(&name("self_attn.k_proj"))?,
             value: blends.affine(&name("self_attn.v_proj"))?,
             out: blends.affine(&name("self_attn.out_proj"))?,
             mlp_norm: blends.norm(&name("layer_norm2"))?,
-            rise: blends.affine(&name("mlp.fc1"))?,
+            rise: Affine { activation: Some(config.vision.activation), ..blends.affine(&name("mlp.fc1"))? },
             fall: blends.affine(&name("mlp.fc2"))?,
         })
     }
@@ -111,10 +113,6 @@ impl Block {
         let attended = self.attend(&self.attention_norm.forward(x, samples)?, kept, samples)?;
         let x = (x.narrow(2, 0, kept)? + attended)?;
         let inner = self.rise.forward(&self.mlp_norm.forward(&x, samples)?, samples)?;
-        let inner = match self.activation {
-            Activation::QuickGelu => (silu(&(inner * QUICK_GELU_SLOPE)?)? / QUICK_GELU_SLOPE)?,
-            Activation::Gelu => inner.gelu_erf()?,
-        };
         x + self.fall.forward(&inner, samples)?
     }
 
