@@ -22,7 +22,7 @@ pub struct CorruptArgs {
     /// The image, PNG or JPEG; with --export the data set's .npz; with --sheet a drawn cell if left out.
     #[arg(value_name = "IMAGE", env = "T3B_CORRUPT_INPUT")]
     pub input: Option<PathBuf>,
-    /// With --export: where <data set>/<corruption>.npz are written.
+    /// With --export: where `<data set>/<corruption>.npz` are written.
     #[arg(value_name = "OUT_DIR", env = "T3B_CORRUPT_OUT_DIR")]
     pub out_dir: Option<PathBuf>,
     /// Data set whose corruptions are meant, for example bloodmnist; with --export read from the file's name.

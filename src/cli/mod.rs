@@ -142,7 +142,7 @@ pub struct PlanArgs {
 /// `t3b finalize` and `t3b verify`.
 #[derive(Debug, Args)]
 pub struct RunUriArgs {
-    /// Output root and run id: <root>/_t3b/runs/<run id>.
+    /// Output root and run id: `<root>/_t3b/runs/<run id>`.
     #[arg(value_name = "RUN_URI", env = "T3B_RUN_URI")]
     pub run: String,
     /// How it is carried out.

@@ -13,6 +13,7 @@
 mod assets;
 mod blur;
 mod bubble;
+mod certain;
 mod characters;
 mod colour;
 mod corner;

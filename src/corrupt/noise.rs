@@ -3,6 +3,7 @@
 //! Values are drawn in array order: row by row, pixel by pixel, channel fastest. Results are truncated, not
 //! rounded, as the reference casts to `uint8`.
 
+use super::certain;
 use super::rng::counter::{BATCH, Counter};
 use super::rng::pcg64::Pcg64;
 use super::rng::ziggurat::Ziggurat;
@@ -103,9 +104,7 @@ fn counter_normals(image: &[u8], counter: &mut Counter, out: &mut [u8], noisy: i
     for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
         ziggurat.normals(counter, &mut batch);
         for ((to, &from), &g) in to.iter_mut().zip(from).zip(&batch) {
-            // From 256 to 512 a number has 15 fraction bits, so the level lies ready in the bits above them; a
-            // cast would take the numbers one by one.
-            *to = ((noisy(f32::from(from), g).clamp(0.0, 255.0) + 256.0).to_bits() >> 15) as u8;
+            *to = certain::level(noisy(f32::from(from), g));
         }
     }
 }

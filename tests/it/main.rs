@@ -13,6 +13,8 @@ mod bccd;
 mod conservation;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
+/// One forward for all samples against one merged model per sample.
+mod factored;
 #[path = "../support/hostile.rs"]
 mod hostile;
 /// No `config/` key changes a row.
@@ -28,14 +30,14 @@ mod s3;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
 
-/// Suites in a pipeline: user-defined ones, where corruption happens, grey rules.
-mod suites;
-/// Corrupted data sets as files, against the reference's; the contact sheet.
-mod regenerate;
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;
 /// Decoded and resized pixels against Pillow, damage, hostile files, laws.
 mod decode;
+/// Corrupted data sets as files, against the reference's; the contact sheet.
+mod regenerate;
+/// Suites in a pipeline: user-defined ones, where corruption happens, grey rules.
+mod suites;
 /// Rules about the source text itself.
 mod tidy;
 

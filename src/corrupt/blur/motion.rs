@@ -1,5 +1,6 @@
 //! Motion blur: a one-sided Gaussian along a line.
 
+use crate::corrupt::certain;
 use crate::corrupt::math::{exp, sin_cos};
 use crate::pixels::Rgb8;
 
@@ -69,48 +70,31 @@ pub(in crate::corrupt) fn along_line(
             row * stride + (beyond as isize + tap.dx) as usize * channels
         }));
         for (i, chunk) in out_row.chunks_mut(CHUNK).enumerate() {
-            let values = |start: &usize| &padded[start + i * CHUNK..][..CHUNK];
-            let levels = quick_levels(light_weights, starts, values)
-                .unwrap_or_else(|| exact_levels(taps, starts, values));
+            let levels = line_levels(taps, light_weights, starts, &padded[i * CHUNK..]);
             chunk.copy_from_slice(&levels[..chunk.len()]);
         }
     }
 }
 
-/// Levels from sums in single precision, or `None` where one is too near a step to be sure of.
+/// Levels of the first values, each tap reading `values` from its own start.
 ///
-/// With `n` weights, a sum of at most 65536 is off by less than `(n + 3) / 256`: each weight and each product is off
-/// by one part in 2^24 of it, and so are each of the `n` partial sums and the comparison here. A flat region lies
-/// half a unit above a step, which is more than that for up to 124 weights, so it stays on this path.
-fn quick_levels<'a>(
-    weights: &[f32],
-    starts: &[usize],
-    values: impl Fn(&usize) -> &'a [f32],
-) -> Option<[u8; CHUNK]> {
-    let margin = (weights.len() + 3) as f32 / 256.0;
+/// With `n` weights, a sum of at most 65536 in single precision is off by less than `(n + 3) / 256`: each weight and
+/// each product is off by one part in 2^24 of it, and so are each of the `n` partial sums and the division here. A
+/// flat region lies half a unit above a step, which is more than that for up to 110 weights.
+fn line_levels(taps: &[Tap], light_weights: &[f32], starts: &[usize], values: &[f32]) -> [u8; CHUNK] {
     let mut sums = [0.5f32; CHUNK];
-    for (&weight, start) in weights.iter().zip(starts) {
-        for (sum, &value) in sums.iter_mut().zip(values(start)) {
+    for (&weight, &start) in light_weights.iter().zip(starts) {
+        for (sum, &value) in sums.iter_mut().zip(&values[start..start + CHUNK]) {
             *sum += weight * value;
         }
     }
-    let (mut levels, mut is_sure) = ([0; CHUNK], true);
-    for (level, sum) in levels.iter_mut().zip(sums) {
-        let steps = (sum - margin) as i32 / 257;
-        is_sure &= steps == (sum + margin) as i32 / 257;
-        *level = steps as u8;
-    }
-    is_sure.then_some(levels)
-}
-
-fn exact_levels<'a>(taps: &[Tap], starts: &[usize], values: impl Fn(&usize) -> &'a [f32]) -> [u8; CHUNK] {
-    let mut sums = [0.0; CHUNK];
-    for (tap, start) in taps.iter().zip(starts) {
-        for (sum, &value) in sums.iter_mut().zip(values(start)) {
-            *sum += tap.weight * f64::from(value);
-        }
-    }
-    sums.map(|sum| (((sum + 0.5) as i32).min(65535) / 257) as u8)
+    // Rounding to 16 bits first changes no level: steps are whole numbers there, and half is added already.
+    let margin = (taps.len() + 3) as f32 / 256.0 / 257.0;
+    certain::levels(&sums.map(|sum| sum * (1.0 / 257.0)), margin, |i| {
+        let sum = |sum: f64, (tap, start): (&Tap, &usize)| sum + tap.weight * f64::from(values[start + i]);
+        let sum = taps.iter().zip(starts).fold(0.0, sum);
+        (((sum + 0.5) as i32).min(65535) / 257) as u8
+    })
 }
 
 /// Weights and whole-pixel offsets of the line.

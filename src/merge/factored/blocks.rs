@@ -9,8 +9,11 @@ use rayon::prelude::*;
 use super::ops::{Affine, Blend, Norm, QUICK_GELU_SLOPE, Samples};
 use crate::model::config::{Activation, LAYER_NORM_EPS};
 
-/// Values of a block of merged weights: with the parents' rows beside it, it fits the second cache of one core.
-const BLOCK_VALUES: usize = 1 << 16;
+/// Most values of a block of merged weights, one megabyte in `f32`; from 2^16 to 2^20 it matters little (measured).
+const BLOCK_VALUES: usize = 1 << 18;
+/// Blocks come in such numbers, so that a few threads get equal shares. Not in numbers of threads: the shape of a block
+/// may decide the last bits of a product, and the number of threads must not.
+const BLOCKS_STEP: usize = 4;
 /// Rows of a block are a multiple of this, so that matrix kernels have no remainder.
 const ROWS_STEP: usize = 16;
 
@@ -20,9 +23,7 @@ pub(super) fn affine<T: Real>(layer: &Affine, x: &Tensor, samples: &Samples) -> 
     let (outputs, n_columns) = (layer.weight.pt.dim(0)?, samples.len() * tokens);
     let columns = x.reshape((inputs, n_columns))?;
     let bias = layer.bias.as_ref().map(|bias| merged::<T>(bias, samples)).transpose()?;
-    let bv: usize = std::env::var("BV").map_or(BLOCK_VALUES, |v| v.parse().unwrap());
-    let st: usize = std::env::var("ST").map_or(4, |v| v.parse().unwrap());
-    let n_blocks = (outputs * inputs).div_ceil(bv).next_multiple_of(st);
+    let n_blocks = (outputs * inputs).div_ceil(BLOCK_VALUES).next_multiple_of(BLOCKS_STEP);
     let n_rows = outputs.div_ceil(n_blocks).next_multiple_of(ROWS_STEP);
     let mut y = vec![T::zero(); outputs * n_columns];
     y.par_chunks_mut(n_rows * n_columns).enumerate().try_for_each(|(block, y)| {

@@ -23,20 +23,21 @@ use tower::Tower;
 /// How a layer applies a different merge to every sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Two matrix products over the whole batch, one per parent, and a merge of the outputs. Twice the arithmetic of a
-    /// plain pass, in few large operations: for accelerators.
+    /// Two matrix products over the whole batch, one per parent, and a merge of the outputs: twice the arithmetic of a
+    /// plain pass in as few operations. The one for accelerators.
     Outputs,
-    /// A few rows of the weights are merged for one sample, used while they are in the cache, and overwritten for the
-    /// next. The arithmetic of a plain pass plus one merge per weight and sample: for the CPU, where it applies; layers
-    /// that see only the class token, and other devices, use [`Way::Outputs`].
+    /// A block of rows of the weights is merged for one sample, used while it is in the cache, and overwritten for the
+    /// next: the arithmetic of a plain pass, and one merge per weight and sample. The one for the CPU, and only there;
+    /// layers that see the class token alone, and other devices, merge outputs.
     Weights,
 }
 
 /// The image towers of all merges of two parents.
 ///
-/// Memory: handles of the parents' tensors and no weight of its own. A call needs, at its peak, about
-/// `B * tokens * (mlp_width + 4 * width)` values on top of its input ([`Way::Outputs`]: `3 * mlp_width`), the attention
-/// maps of a sample per thread (of all samples), and a quarter of a megabyte per thread. Nothing is kept between calls.
+/// Memory: handles of the parents' tensors, and no weight of its own. A call needs at its peak, beside its input and as
+/// much again, about `B * tokens * (mlp_width + 4 * width)` values, the attention maps of one sample per thread and a
+/// block of weights (a megabyte in `f32`) per thread; merging outputs, `B * tokens * (4 * mlp_width + 2 * width)` values
+/// and the attention maps of all samples. Nothing is kept between calls.
 #[derive(Debug, Clone)]
 pub struct FactoredVision {
     tower: Tower,

@@ -27,7 +27,7 @@ pub(super) struct Samples {
     pub(super) lambda: Vec<f64>,
     /// The same, `[1, B, 1]`.
     factor: Tensor,
-    way: Way,
+    pub(super) way: Way,
 }
 
 impl Samples {

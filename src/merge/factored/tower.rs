@@ -7,6 +7,7 @@ use candle_nn::ops::softmax_last_dim;
 use candle_transformers::models::clip::div_l2_norm;
 use rayon::prelude::*;
 
+use super::Way;
 use super::ops::{Affine, Blend, Blends, Norm, Samples};
 use crate::model::ClipConfig;
 
@@ -118,37 +119,42 @@ impl Block {
 
     /// Attention of the first `kept` tokens to all.
     fn attend(&self, x: &Tensor, kept: usize, samples: &Samples) -> Result<Tensor> {
-        let (width, n_samples, tokens) = x.dims3()?;
         let query = self.query.forward(&x.narrow(2, 0, kept)?.contiguous()?, samples)?;
         let (key, value) = (self.key.forward(x, samples)?, self.value.forward(x, samples)?);
-        let heads = if x.device().is_cpu() {
-            // A sample at a time, so that threads share the work and nothing is transposed.
-            let of_sample = |sample: usize| {
-                let of = |x: &Tensor| x.narrow(1, sample, 1)?.reshape((self.heads, width / self.heads, ()));
-                Ok(self.mix(&of(&query)?, &of(&key)?, &of(&value)?)?.reshape((width, 1, kept))?)
-            };
-            let heads = (0..n_samples).into_par_iter().map(of_sample).collect::<Result<Vec<_>>>()?;
-            Tensor::cat(&heads, 1)?
-        } else {
-            let split =
-                |x: &Tensor, tokens: usize| {
-                    x.reshape((self.heads, width / self.heads, n_samples, tokens))?
-                        .transpose(1, 2)?
-                        .reshape((self.heads * n_samples, width / self.heads, tokens))
-                };
-            let heads = self.mix(&split(&query, kept)?, &split(&key, tokens)?, &split(&value, tokens)?)?;
-            heads
-                .reshape((self.heads, n_samples, width / self.heads, kept))?
-                .transpose(1, 2)?
-                .reshape((width, n_samples, kept))?
+        let mixed = match samples.way {
+            Way::Outputs => self.mix_at_once(&query, &key, &value)?,
+            Way::Weights => self.mix_by_sample(&query, &key, &value)?,
         };
-        self.out.forward(&heads, samples)
+        self.out.forward(&mixed, samples)
     }
 
-    /// `[G, head_width, tokens]` each, the queries' tokens being those kept, to `[G, head_width, kept]`.
-    fn mix(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
-        let scale = (query.dim(1)? as f64).powf(-0.5);
-        let scores = query.transpose(1, 2)?.matmul(key)?;
-        value.matmul(&softmax_last_dim(&(scores * scale)?)?.transpose(1, 2)?)
+    /// All samples and heads in one product.
+    fn mix_at_once(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+        let (width, n_samples, kept) = query.dims3()?;
+        let (heads, head) = (self.heads, width / self.heads);
+        let split = |x: &Tensor| {
+            let by_head = x.reshape((heads, head, n_samples, ()))?.transpose(1, 2)?;
+            by_head.reshape((heads * n_samples, head, ()))
+        };
+        let mixed = mix(&split(query)?, &split(key)?, &split(value)?)?;
+        mixed.reshape((heads, n_samples, head, kept))?.transpose(1, 2)?.reshape((width, n_samples, kept))
     }
+
+    /// A sample at a time: threads share the work, and nothing is transposed.
+    fn mix_by_sample(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+        let (width, n_samples, kept) = query.dims3()?;
+        let mixed = (0..n_samples).into_par_iter().map(|sample| {
+            let split = |x: &Tensor| x.narrow(1, sample, 1)?.reshape((self.heads, width / self.heads, ()));
+            mix(&split(query)?, &split(key)?, &split(value)?)?.reshape((width, 1, kept))
+        });
+        Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 1)
+    }
+}
+
+/// Attention of `G` heads: `[G, head_width, tokens]` each, the queries' tokens being those kept, to
+/// `[G, head_width, kept]`.
+fn mix(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+    let scale = (query.dim(1)? as f64).powf(-0.5);
+    let scores = query.transpose(1, 2)?.matmul(key)?;
+    value.matmul(&softmax_last_dim(&(scores * scale)?)?.transpose(1, 2)?)
 }
