@@ -273,6 +273,25 @@ fn a_sample_does_not_see_the_others() {
 }
 
 #[test]
+fn the_number_of_threads_changes_no_bit() {
+    let pair = Pair::new(small(), DType::F32);
+    let (factored, pixels) = (pair.factored(&pair.names()), pair.pixels(MIXED.len()));
+    let bits = |n_threads| {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        let features = threads.install(|| factored.features(&pixels, &MIXED)).unwrap();
+        features
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()
+            .into_iter()
+            .map(f32::to_bits)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(bits(1), bits(3));
+}
+
+#[test]
 fn the_expert_is_read_only_where_it_differs() {
     let pair = Pair::new(small(), DType::F64);
     let differing = vec!["visual_projection.weight".to_owned()];

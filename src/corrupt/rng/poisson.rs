@@ -1,5 +1,7 @@
 //! Poisson numbers as NumPy draws them.
 
+use std::sync::LazyLock;
+
 use crate::corrupt::math::{exp, ln};
 
 /// A Poisson distribution, prepared for many draws.
@@ -71,7 +73,7 @@ impl Poisson {
                 // A zero v has logarithm minus infinity, which always passes.
                 let reached = v == 0.0
                     || ln(v) + ln_inverse_alpha - ln(a / (u_s * u_s) + b)
-                        <= -self.lambda + k * ln_lambda - ln_gamma(k + 1.0);
+                        <= -self.lambda + k * ln_lambda - ln_factorial(k);
                 if reached {
                     return k as u32;
                 }
@@ -86,6 +88,12 @@ impl Poisson {
 fn floor(x: f64) -> f64 {
     let truncated = f64::from(x as i32);
     if truncated > x { truncated - 1.0 } else { truncated }
+}
+
+/// Logarithm of `k!` for a whole `k`, looked up where counts usually are.
+fn ln_factorial(k: f64) -> f64 {
+    static TABLE: LazyLock<[f64; 512]> = LazyLock::new(|| std::array::from_fn(|k| ln_gamma(k as f64 + 1.0)));
+    TABLE.get(k as usize).copied().unwrap_or_else(|| ln_gamma(k + 1.0))
 }
 
 /// Logarithm of the gamma function for `x >= 1`.

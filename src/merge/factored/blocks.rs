@@ -3,7 +3,7 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use candle_core::cpu::erf::{erf_f32, erf_f64};
-use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Storage, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, Device, InplaceOp3, Layout, Result, Storage, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
 use super::ops::{Affine, Blend, Norm, QUICK_GELU_SLOPE, Samples};
@@ -80,21 +80,19 @@ pub(super) fn norm<T: Real>(norm: &Norm, x: &Tensor, samples: &Samples) -> Resul
     };
     let x = &T::cpu_storage_as_slice(storage)?[start..end];
     let n_columns = n_samples * tokens;
-    let moments: Vec<Vec<(T, T)>> =
-        (0..n_samples).into_par_iter().map(|sample| moments(x, n_columns, sample * tokens, tokens)).collect();
+    let starts = (0..n_columns).into_par_iter().step_by(tokens);
+    let moments: Vec<Vec<(T, T)>> = starts.map(|start| moments(x, n_columns, start, tokens)).collect();
     let mut y = vec![T::zero(); x.len()];
     let rows = y.par_chunks_exact_mut(n_columns).zip(x.par_chunks_exact(n_columns));
-    rows.zip(gain.par_chunks_exact(n_samples).zip(bias.par_chunks_exact(n_samples))).for_each(
-        |((y, x), (gain, bias))| {
-            let cells = y.chunks_exact_mut(tokens).zip(x.chunks_exact(tokens));
-            for ((y, x), (moments, (&gain, &bias))) in cells.zip(moments.iter().zip(gain.iter().zip(bias))) {
-                for ((y, &x), &(mean, scale)) in y.iter_mut().zip(x).zip(moments) {
-                    *y = (x - mean) * scale * gain + bias;
-                }
+    let affine = gain.par_chunks_exact(n_samples).zip(bias.par_chunks_exact(n_samples));
+    rows.zip(affine).for_each(|((y, x), (gain, bias))| {
+        for (sample, (y, x)) in y.chunks_exact_mut(tokens).zip(x.chunks_exact(tokens)).enumerate() {
+            for ((y, &x), &(mean, scale)) in y.iter_mut().zip(x).zip(&moments[sample]) {
+                *y = (x - mean) * scale * gain[sample] + bias[sample];
             }
-        },
-    );
-    Tensor::from_vec(y, (channels, n_samples, tokens), &candle_core::Device::Cpu)
+        }
+    });
+    Tensor::from_vec(y, (channels, n_samples, tokens), &Device::Cpu)
 }
 
 /// Mean and inverse deviation of each column of a sample.
@@ -146,12 +144,17 @@ impl Real for f64 {
     }
 }
 
-/// Overwrites by `pt + lambda (ft - pt)`, the same bits as a materialised merge.
+/// Overwrites by `pt + lambda (ft - pt)`, the same bits as [`lerp_into`](crate::merge::lerp::lerp_into).
 struct Lerp(f64);
 
 impl Lerp {
     fn run<T: Real>(&self, out: &mut [T], pt: &[T], ft: &[T]) {
         let lambda = T::from_f64(self.0);
+        if lambda == T::one() {
+            out.copy_from_slice(ft);
+            return;
+        }
+        // Wider vectors, same bits: every value is rounded on its own.
         pulp::Arch::new().dispatch(|| {
             for ((out, &pt), &ft) in out.iter_mut().zip(pt).zip(ft) {
                 *out = pt + lambda * (ft - pt);

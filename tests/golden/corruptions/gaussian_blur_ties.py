@@ -3,7 +3,8 @@
 
 usage: gaussian_blur_ties.py DUMP_DIR GOLDEN_DIR OUT.json
 
-DUMP_DIR holds our outputs: T3B_GOLDEN_DUMP=DUMP_DIR cargo test --test it medmnistc_outputs (which then fails).
+DUMP_DIR holds our outputs: T3B_GOLDEN_DUMP=DUMP_DIR cargo test --test it medmnistc_outputs (fails while the
+list is out of date).
 GOLDEN_DIR holds the reference's: <dataset>__gaussian_blur.npz beside manifest.json.
 """
 import json
