@@ -4,10 +4,9 @@
 // In the order in which a sample meets them.
 pub mod source;
 
-pub mod corrupt;
-#[path = "corrupt/stage.rs"]
-pub mod corrupt_stage;
 pub mod decode;
+
+pub mod corrupt;
 
 pub mod batch;
 

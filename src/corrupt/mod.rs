@@ -32,6 +32,7 @@ pub mod rng;
 mod scratch;
 mod shot;
 mod snow;
+pub mod stage;
 mod stain;
 mod streams;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::corrupt_stage::{CorruptRule, Place};
+use crate::corrupt::stage::{CorruptRule, Place};
 use crate::decode::stage::DecodeRule;
 use crate::error::{Exit, Problem, RunError};
 use crate::merge::method::Method;

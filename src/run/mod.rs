@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::batch::{Batcher, Mixing, batch};
-use crate::corrupt_stage::{self as corrupt, CorruptRule};
+use crate::corrupt::stage::{self as corrupt, CorruptRule};
 use crate::decode::stage::{self as decode, DecodeRule};
 use crate::error::Problem;
 use crate::flow::Stage;

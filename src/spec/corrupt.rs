@@ -6,8 +6,8 @@ use toml::{Table, Value};
 
 use super::layers::Reader;
 use super::pipeline::location;
+use crate::corrupt::stage::{Grey, Place};
 use crate::corrupt::{Assets, Corruption, RngMode, Severity, Suite};
-use crate::corrupt_stage::{Grey, Place};
 use crate::error::{Exit, Problem};
 use crate::flow::Cell;
 
