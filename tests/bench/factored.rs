@@ -1,8 +1,13 @@
 //! One factored pass against one merged model per sample: ViT-B/32, a batch of 32, every sample at its own coefficient.
 //!
 //! `cargo bench --bench factored -- [ARCHITECTURE [BATCH]]`. Prints the largest difference of a logit relative to the
-//! largest logit, the seconds of both ways and their ratio. A plain pass over the batch is the floor of both: a
-//! factored pass computes about twice as much, a materialised one as much in smaller pieces plus the merges.
+//! largest logit, the seconds of both and their ratio. Candle's plain pass over the batch, all samples at one model,
+//! stands beside them, as the price of the arithmetic alone.
+//!
+//! On two threads, ViT-B/32, batch 32: factored 1.31 s, materialised 5.79 s (merges 1.08 s), ratio 4.4; factored by
+//! outputs 2.65 s, ratio 2.2; plain 1.45 s. ViT-B/16, batch 8: 1.07 s, 2.40 s, ratio 2.3; by outputs ratio 0.8.
+//!
+//! Set `RAYON_NUM_THREADS`: without it candle reads `/proc/cpuinfo` before every matrix product.
 
 use std::time::{Duration, Instant};
 
