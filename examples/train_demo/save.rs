@@ -5,6 +5,7 @@ use std::{collections::HashMap, error::Error, fs, path::Path};
 use candle_core::{Device, Tensor};
 use safetensors::{Dtype, tensor::TensorView};
 use t3b::model::checkpoint::{Checkpoint, CheckpointSpec, Role};
+use t3b::model::files::Files;
 use t3b::model::normalize::Normalizer;
 use t3b::model::prompts::Tokens;
 
@@ -46,7 +47,7 @@ pub(crate) fn read_checked(
     tokens: &Tokens,
     crops: &[Crop],
 ) -> Result<Checkpoint, Box<dyn Error>> {
-    let spec = CheckpointSpec { path: folder.to_owned(), role, architecture: None, sha256: None };
+    let spec = CheckpointSpec { files: Files::at(folder), role, architecture: None, sha256: None };
     let checkpoint = Checkpoint::load(&spec)?;
     let few: Vec<u8> = crops.iter().take(32).flat_map(|crop| crop.pixels.as_bytes().to_vec()).collect();
     let pixels = Normalizer::new().batch(&few, clip.config.image_px, &Device::Cpu)?;

@@ -26,6 +26,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Check(args) => check(args),
         Command::Sweep(args) => super::sweep::sweep(args),
         Command::Corrupt(args) => super::corrupt::corrupt(args),
+        Command::Models(command) => super::models::models(command),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
     }

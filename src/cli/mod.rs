@@ -2,6 +2,7 @@
 
 mod commands;
 mod corrupt;
+mod models;
 mod sweep;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
+pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
 
 use crate::spec::Sources;
 
@@ -59,6 +61,11 @@ pub enum Command {
     ///
     /// Example: t3b corrupt cell.png --suite bloodmnist --corruption motion_blur --severity 3 -o blurred.png
     Corrupt(CorruptArgs),
+    /// Inspects, compares and converts checkpoints.
+    ///
+    /// Example: t3b models compare models/generalist models/expert
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Publishes a run whose partitions are all committed, for shards that ended elsewhere.
     ///
     /// Example: t3b finalize s3://bucket/out/_t3b/runs/night-7

@@ -12,6 +12,7 @@ use crate::decode::stage::DecodeRule;
 use crate::error::{Exit, Problem, RunError};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
+use crate::model::files::Files;
 use crate::model::pair::PairReport;
 use crate::model::prompts::Prompts;
 use crate::model::vocabulary::Vocabulary;
@@ -312,18 +313,17 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
 }
 
 fn load_models(pipeline: &Pipeline) -> Result<(Models, Vec<String>), RunError> {
-    let load = |path: &std::path::Path, role, sha256: &Option<String>| {
-        let spec = CheckpointSpec {
-            path: path.to_path_buf(),
-            role,
-            architecture: pipeline.models.arch.clone(),
-            sha256: sha256.clone(),
-        };
-        Checkpoint::load(&spec).map_err(Problem::from)
-    };
     let names = &pipeline.models;
-    let pretrained = load(&names.pretrained, Role::Pretrained, &names.pretrained_sha256)?;
-    let expert = load(&names.expert, Role::Expert, &names.expert_sha256)?;
+    let spec = |path: &std::path::Path, role, sha256: &Option<String>| CheckpointSpec {
+        files: Files::at(path),
+        role,
+        architecture: names.arch.clone(),
+        sha256: sha256.clone(),
+    };
+    let pretrained = spec(&names.pretrained, Role::Pretrained, &names.pretrained_sha256);
+    let pretrained = Checkpoint::load(&pretrained).map_err(Problem::from)?;
+    let expert = spec(&names.expert, Role::Expert, &names.expert_sha256);
+    let expert = Checkpoint::load_over(&expert, &pretrained).map_err(Problem::from)?;
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
     let prompts = Prompts::new(std::slice::from_ref(&pipeline.labels.template), &pipeline.labels.names);
     let vocabulary = Vocabulary::of(&pretrained).map_err(Problem::from)?;

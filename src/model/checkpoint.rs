@@ -1,21 +1,19 @@
-//! A weights file on disk becomes checked tensors.
-//!
-//! The file is read once; what was hashed is what is parsed. It is never mapped: a mapped file that someone truncates kills
-//! the process with a signal.
+//! Weights files become checked tensors.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::Path};
 
-use candle_core::{Device, Tensor};
-use safetensors::{Dtype, tensor::TensorInfo};
-use sha2::{Digest, Sha256};
+use candle_core::Tensor;
+use safetensors::Dtype;
 
 use super::{
+    adapter,
     config::ClipConfig,
-    error::{Disagreement, Fault, ModelError},
-    files,
-    header::{self, Header},
-    layout::{self, BUFFERS, LOGIT_SCALE, TensorSpec},
-    widen,
+    error::{Fault, ModelError},
+    files::{self, Files, Weights},
+    gather::{Gathered, Matches},
+    header, layout,
+    naming::Naming,
+    shards::Shards,
 };
 
 /// Largest temperature accepted, as a logarithm: ln 100, where OpenAI clamps it, and 1 %.
@@ -54,13 +52,14 @@ impl fmt::Display for Role {
 /// What the pipeline says of one checkpoint.
 #[derive(Debug, Clone)]
 pub struct CheckpointSpec {
-    /// A folder with `model.safetensors`, or the weights file itself.
-    pub path: PathBuf,
+    /// Its files.
+    pub files: Files,
     /// The parent it is loaded as.
     pub role: Role,
-    /// Architecture by name (see [`ClipConfig::named`]); `None` reads the `config.json` beside the weights.
+    /// Architecture by name (see [`ClipConfig::named`]) or the path of a configuration; `None` reads the `config.json` or
+    /// `open_clip_config.json` beside the weights.
     pub architecture: Option<String>,
-    /// Wanted sha256 of the weights file, 64 hex digits in any case; `None` accepts any.
+    /// Wanted [`Checkpoint::sha256`], 64 hex digits in any case; `None` accepts any.
     pub sha256: Option<String>,
 }
 
@@ -70,45 +69,68 @@ pub struct Checkpoint {
     role: Role,
     config: ClipConfig,
     sha256: String,
+    source: Source,
     tensors: BTreeMap<String, Tensor>,
     dtypes: BTreeMap<String, Dtype>,
     logit_scale: f64,
     merges: Option<Vec<u8>>,
 }
 
+/// What the files held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Every tensor.
+    Full(Naming),
+    /// The image half; the rest is the base's.
+    VisionOnly(Naming),
+    /// Low-rank updates, folded into the base's weights.
+    Adapter {
+        /// Linear layers that were updated.
+        n_layers: usize,
+    },
+}
+
 impl Checkpoint {
-    /// Reads and checks a checkpoint. Nothing is computed with it; the time is that of reading and hashing the file, the
-    /// memory twice its size while it lasts.
+    /// Reads and checks a complete checkpoint. Nothing is computed with it; the time is that of reading and hashing the
+    /// files, the memory twice their size while it lasts.
     ///
     /// # Errors
-    /// `W001` a pickle; `W012` a file that cannot be read; `W013` the architecture; then as
-    /// [`from_bytes`](Self::from_bytes).
+    /// `W001` a pickle; `W012` a file that cannot be read; `W013` the architecture, or low-rank updates without a base;
+    /// then as [`from_bytes`](Self::from_bytes).
     pub fn load(spec: &CheckpointSpec) -> Result<Self, ModelError> {
-        Self::read(spec).map_err(|error| error.at(spec.role))
+        Self::read(spec, None).map_err(|error| error.at(spec.role))
     }
 
-    fn read(spec: &CheckpointSpec) -> Result<Self, ModelError> {
-        let weights = files::weights_file(&spec.path)?;
-        let config = match &spec.architecture {
-            Some(name) => ClipConfig::named(name)?,
-            None => {
-                let text = files::read(&weights.with_file_name("config.json"), MAX_CONFIG_BYTES)?;
-                ClipConfig::from_hf_json(&String::from_utf8_lossy(&text))?
+    /// As [`load`](Self::load), for an expert that may be less than a whole model: the image half alone, or low-rank
+    /// updates (LoRA, as PEFT saves it). What it leaves out is that of `base`, which is also its architecture where no
+    /// configuration lies beside the weights.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); `W013` for updates that are not plain LoRA of linear layers of `base`.
+    pub fn load_over(spec: &CheckpointSpec, base: &Self) -> Result<Self, ModelError> {
+        Self::read(spec, Some(base)).map_err(|error| error.at(spec.role))
+    }
+
+    fn read(spec: &CheckpointSpec, base: Option<&Self>) -> Result<Self, ModelError> {
+        let (files, pin) = (&spec.files, spec.sha256.as_deref());
+        let weights = files.weights()?;
+        let merges = files.read_if_there("merges.txt", MAX_MERGES_BYTES)?;
+        let checkpoint = match (weights, base) {
+            (Weights::Adapter, Some(base)) => adapter::fold(files, base, spec.role, pin)?,
+            (Weights::Adapter, None) => return Err(adapter::without_base()),
+            (weights, _) => {
+                let config = config_of(spec, base)?;
+                let shards = Shards::read(files, &weights, largest_file(&config))?;
+                Self::of_shards(spec.role, config, &shards, pin, base)?
             }
         };
-        let merges = match files::read(&weights.with_file_name("merges.txt"), MAX_MERGES_BYTES) {
-            Err(error) if files::is_missing(&error) => None,
-            other => Some(other?),
-        };
-        let file = files::read(&weights, largest_file(&config))?;
-        let checkpoint = Self::from_bytes(spec.role, config, &file, spec.sha256.as_deref())?;
         Ok(Self { merges, ..checkpoint })
     }
 
-    /// Checks `file`, the content of a safetensors file, against `config`.
+    /// Checks `file`, the content of a safetensors file with a complete model, against `config`.
     ///
-    /// Floats of 16 and 32 bits are accepted and widened to f32, which changes no value. The `position_ids` buffers of old
-    /// files are ignored.
+    /// Floats of 16 and 32 bits are accepted and widened to f32, which changes no value. Names are those of any
+    /// [`Naming`]; buffers of old files are ignored.
     ///
     /// # Errors
     /// In this order: `W002`, `W003`, `W004` for the container; `W011` without a `logit_scale`; `W005` for other missing and
@@ -117,28 +139,35 @@ impl Checkpoint {
     pub fn from_bytes(
         role: Role,
         config: ClipConfig,
-        file: &[u8],
+        file: Vec<u8>,
         pin: Option<&str>,
     ) -> Result<Self, ModelError> {
-        let fault = |fault| ModelError::of(role, fault);
-        let header = header::read(file).map_err(fault)?;
-        let wanted = layout::tensors(&config);
-        let entries = matched(role, &wanted, &header).map_err(fault)?;
-        // The header is checked first because that takes microseconds and a sha256 a second or more.
-        let sha256 = hex::encode(Sha256::digest(file));
-        if let Some(pinned) = pin.filter(|pin| !pin.eq_ignore_ascii_case(&sha256)) {
-            return Err(fault(Fault::Sha256 { found: sha256, pinned: pinned.to_owned() }));
-        }
-        let values = widened(&wanted, &entries, &file[header.data_start..]).map_err(fault)?;
-        let logit_scale = checked_scale(&wanted, &values).map_err(fault)?;
+        Self::of_shards(role, config, &Shards::of(file), pin, None)
+    }
 
-        let mut tensors = BTreeMap::new();
-        for (spec, values) in wanted.iter().zip(values) {
-            tensors.insert(spec.name.clone(), Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?);
-        }
-        let dtypes =
-            wanted.into_iter().map(|spec| spec.name).zip(entries.iter().map(|info| info.dtype)).collect();
-        Ok(Self { role, config, sha256, tensors, dtypes, logit_scale, merges: None })
+    fn of_shards(
+        role: Role,
+        config: ClipConfig,
+        shards: &Shards,
+        pin: Option<&str>,
+        base: Option<&Self>,
+    ) -> Result<Self, ModelError> {
+        let fault = |fault| ModelError::of(role, fault);
+        let entries = shards.entries().map_err(fault)?;
+        // The header is checked first because that takes microseconds and a sha256 a second or more.
+        let matches = Matches::find(role, &config, &entries, base.is_some()).map_err(fault)?;
+        let sha256 = pinned(shards.sha256(), pin).map_err(fault)?;
+        let Gathered { naming, tensors, dtypes, logit_scale, vision_only } = matches.gather(base)?;
+        let source = if vision_only { Source::VisionOnly(naming) } else { Source::Full(naming) };
+        Ok(Self { role, config, sha256, source, tensors, dtypes, logit_scale, merges: None })
+    }
+
+    /// The base with some of its tensors replaced.
+    pub(super) fn updated(&self, role: Role, sha256: String, updates: BTreeMap<String, Tensor>) -> Self {
+        let source = Source::Adapter { n_layers: updates.len() };
+        let mut tensors = self.tensors.clone();
+        tensors.extend(updates);
+        Self { role, sha256, source, tensors, ..self.clone() }
     }
 
     /// The parent it was loaded as.
@@ -153,7 +182,14 @@ impl Checkpoint {
         &self.config
     }
 
-    /// Sha256 of the weights file, 64 lower-case hex digits.
+    /// What the files held.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Sha256 of what it was read from, 64 lower-case hex digits: the weights file; the files of sharded weights one after
+    /// the other, in the order of their names; or `adapter_config.json` followed by `adapter_model.safetensors`.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
@@ -190,64 +226,44 @@ impl Checkpoint {
     }
 }
 
+/// The sha256, unless another one was pinned.
+pub(super) fn pinned(sha256: String, pin: Option<&str>) -> Result<String, Fault> {
+    match pin.filter(|pin| !pin.eq_ignore_ascii_case(&sha256)) {
+        Some(pin) => Err(Fault::Sha256 { found: sha256, pinned: pin.to_owned() }),
+        None => Ok(sha256),
+    }
+}
+
+fn config_of(spec: &CheckpointSpec, base: Option<&Checkpoint>) -> Result<ClipConfig, ModelError> {
+    match &spec.architecture {
+        Some(path) if path.ends_with(".json") => {
+            return ClipConfig::from_json(&text_of(&files::read(Path::new(path), MAX_CONFIG_BYTES)?));
+        }
+        Some(name) => return ClipConfig::named(name),
+        None => {}
+    }
+    if let Some(text) = spec.files.read_if_there("open_clip_config.json", MAX_CONFIG_BYTES)? {
+        return ClipConfig::from_open_clip_json(&text_of(&text));
+    }
+    let Some(base) = base else {
+        return ClipConfig::from_json(&text_of(&spec.files.read("config.json", MAX_CONFIG_BYTES)?));
+    };
+    let text = spec.files.read_if_there("config.json", MAX_CONFIG_BYTES)?.map(|text| text_of(&text));
+    // The image half alone is saved with a configuration that lacks the text half.
+    match text.filter(|text| !ClipConfig::is_vision_only(text)) {
+        Some(text) => ClipConfig::from_json(&text),
+        None => Ok(base.config.clone()),
+    }
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 /// Bytes of the architecture in f32, the longest header, and room for the buffers.
 fn largest_file(config: &ClipConfig) -> u64 {
     let weights: u64 = layout::tensors(config).iter().map(|spec| 4 * spec.elements() as u64).sum();
     weights + header::MAX_HEADER_BYTES + (1 << 20)
-}
-
-/// The header's entry for each wanted tensor, in the order of `wanted`.
-fn matched<'a>(role: Role, wanted: &[TensorSpec], header: &'a Header) -> Result<Vec<&'a TensorInfo>, Fault> {
-    let mut found: BTreeMap<&str, &TensorInfo> =
-        header.entries.iter().map(|(name, info)| (name.as_str(), info)).collect();
-    found.retain(|name, _| !BUFFERS.contains(name));
-
-    let missing: Vec<String> = wanted
-        .iter()
-        .filter(|spec| !found.contains_key(spec.name.as_str()))
-        .map(|spec| spec.name.clone())
-        .collect();
-    let entries: Vec<&TensorInfo> =
-        wanted.iter().filter_map(|spec| found.remove(spec.name.as_str())).collect();
-    let unknown: Vec<String> = found.into_keys().map(str::to_owned).collect();
-    if missing == [LOGIT_SCALE] && unknown.is_empty() {
-        return Err(Fault::LogitScale(None));
-    }
-    if !missing.is_empty() || !unknown.is_empty() {
-        return Err(Fault::Names { owner: role.name(), missing, unknown });
-    }
-    let wrong: Vec<Disagreement> =
-        wanted.iter().zip(&entries).filter_map(|(spec, info)| disagreement(role, spec, info)).collect();
-    if wrong.is_empty() { Ok(entries) } else { Err(Fault::Disagree(wrong)) }
-}
-
-/// The values of every tensor, in the order of `wanted`.
-fn widened(wanted: &[TensorSpec], entries: &[&TensorInfo], data: &[u8]) -> Result<Vec<Vec<f32>>, Fault> {
-    let values: Vec<Vec<f32>> = entries
-        .iter()
-        .map(|info| widen::to_f32(info.dtype, &data[info.data_offsets.0..info.data_offsets.1]))
-        .collect();
-    let mut bad = wanted.iter().zip(&values).filter_map(|(spec, v)| Some((spec, widen::non_finite(v)?)));
-    let Some((spec, (count, first))) = bad.next() else { return Ok(values) };
-    Err(Fault::NonFinite { name: spec.name.clone(), count, first, other_tensors: bad.count() })
-}
-
-fn checked_scale(wanted: &[TensorSpec], values: &[Vec<f32>]) -> Result<f64, Fault> {
-    let place = wanted.iter().position(|spec| spec.name == LOGIT_SCALE);
-    let scale = place.and_then(|place| values[place].first()).map(|scale| f64::from(*scale));
-    match scale {
-        Some(scale) if scale <= MAX_LOGIT_SCALE => Ok(scale),
-        other => Err(Fault::LogitScale(other)),
-    }
-}
-
-fn disagreement(role: Role, spec: &TensorSpec, info: &TensorInfo) -> Option<Disagreement> {
-    if info.shape == spec.shape && widen::is_accepted(info.dtype) {
-        return None;
-    }
-    let left = format!("{role} {} {:?}", brackets(&info.shape), info.dtype);
-    let right = format!("architecture {} F32, F16 or BF16", brackets(&spec.shape));
-    Some(Disagreement { name: spec.name.clone(), left, right })
 }
 
 /// A shape without spaces, `[768,512]`.

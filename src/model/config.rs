@@ -1,8 +1,7 @@
 //! The architecture: the sizes that decide which tensors a model has.
 
 use candle_transformers::models::clip::{
-    text_model::{Activation as CandleActivation, ClipTextConfig},
-    vision_model::ClipVisionConfig,
+    text_model::Activation as CandleActivation, vision_model::ClipVisionConfig,
 };
 
 use super::error::{Fault, ModelError};
@@ -113,24 +112,6 @@ impl ClipConfig {
             num_channels: 3,
             image_size: self.image_px,
             patch_size: self.patch_px,
-        })
-    }
-
-    /// The text tower in candle's words.
-    ///
-    /// # Errors
-    /// `W013` for an activation that candle's CLIP does not have.
-    pub(crate) fn candle_text(&self) -> Result<ClipTextConfig, ModelError> {
-        Ok(ClipTextConfig {
-            vocab_size: self.vocab_size,
-            embed_dim: self.text.width,
-            activation: self.text.candle_activation("text_config.hidden_act")?,
-            intermediate_size: self.text.mlp_width,
-            max_position_embeddings: self.context_tokens,
-            pad_with: None,
-            num_hidden_layers: self.text.layers,
-            num_attention_heads: self.text.heads,
-            projection_dim: self.projection,
         })
     }
 }

@@ -8,11 +8,30 @@ use super::{
 };
 
 /// No real CLIP has a dimension near it, and no product of the dimensions of one tensor overflows 64 bits below it.
-const MAX_DIMENSION: usize = 1 << 15;
-const MAX_VOCABULARY: usize = 1 << 16;
-const MAX_LAYERS: usize = 256;
+pub(super) const MAX_DIMENSION: usize = 1 << 15;
+pub(super) const MAX_VOCABULARY: usize = 1 << 16;
+pub(super) const MAX_LAYERS: usize = 256;
 
 impl ClipConfig {
+    /// Reads a configuration of either kind: Hugging Face's or open_clip's, which has a `model_cfg`.
+    ///
+    /// # Errors
+    /// As [`from_hf_json`](Self::from_hf_json) and [`from_open_clip_json`](Self::from_open_clip_json).
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
+        let root = serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
+        if root.contains_key("model_cfg") {
+            Self::from_open_clip_json(text)
+        } else {
+            Self::from_hf_json(text)
+        }
+    }
+
+    /// Whether a Hugging Face `config.json` is that of the image half alone.
+    pub(super) fn is_vision_only(text: &str) -> bool {
+        let root = serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
+        root.get("model_type").and_then(Value::as_str) == Some("clip_vision_model")
+    }
+
     /// Reads a Hugging Face `config.json`. A key that is absent or `null` has the default of
     /// `transformers.CLIPTextConfig` and `CLIPVisionConfig`; a `text_config_dict` or `vision_config_dict` wins over its
     /// `*_config`, as there. Keys that do not shape inference (dropout, initialisers) are not looked at.

@@ -45,7 +45,7 @@ impl ModelError {
         match &*self.fault {
             Fault::Pickle => "W001",
             Fault::Truncated { .. } | Fault::Trailing { .. } | Fault::TooLarge { .. } => "W002",
-            Fault::NotSafetensors(_) => "W003",
+            Fault::NotSafetensors(_) | Fault::Index(_) => "W003",
             Fault::Duplicate(_) => "W004",
             Fault::Names { .. } => "W005",
             Fault::Disagree(_) => "W006",
@@ -54,7 +54,7 @@ impl ModelError {
             Fault::Bank(_) => "W010",
             Fault::LogitScale(_) => "W011",
             Fault::Unreadable { .. } => "W012",
-            Fault::Config { .. } => "W013",
+            Fault::Config { .. } | Fault::Adapter { .. } => "W013",
             Fault::Vocabulary { .. } => "W014",
             Fault::Prompt { .. } => "C001",
             Fault::Tensor(_) => "N002",
@@ -73,9 +73,8 @@ impl ModelError {
         match &*self.fault {
             Fault::Truncated { .. } | Fault::Trailing { .. } => "copy the file again and compare its sha256",
             Fault::TooLarge { .. } => "check that the configuration belongs to this file",
-            Fault::NotSafetensors(_) | Fault::Duplicate(_) => "write the file again with safetensors",
-            Fault::Names { unknown, .. } if unknown.iter().any(|n| n.starts_with("visual.")) => {
-                "this is OpenAI's or open_clip's layout; convert it to the Hugging Face layout"
+            Fault::NotSafetensors(_) | Fault::Index(_) | Fault::Duplicate(_) => {
+                "write the file again with safetensors"
             }
             Fault::Names { .. } | Fault::Disagree(_) => {
                 "pretrained and expert must be the architecture that config.json describes"
@@ -88,9 +87,13 @@ impl ModelError {
                 "logit_scale is stored as a logarithm, ln 100 = 4.6052 for most CLIP models"
             }
             Fault::Config { .. } => "see the pipeline's model section for the architectures that run",
+            Fault::Adapter { .. } => {
+                "an adapter holds LoRA updates of linear layers, as PEFT saves them, and nothing else"
+            }
             Fault::Vocabulary { .. } => "put the merges.txt of the model beside its weights",
             Fault::Tensor(_) => "check the device's memory and lower the batch size",
-            Fault::Pickle | Fault::Bank(_) | Fault::Unreadable { .. } | Fault::Prompt { .. } => "",
+            Fault::Pickle => "t3b models convert writes a safetensors copy; it runs no code of the file",
+            Fault::Bank(_) | Fault::Unreadable { .. } | Fault::Prompt { .. } => "",
         }
     }
 

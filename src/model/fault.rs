@@ -41,6 +41,9 @@ pub enum Fault {
     /// `W003`: the header breaks the format.
     #[error("not a safetensors file: {0}")]
     NotSafetensors(String),
+    /// `W003`: the index of a sharded checkpoint does not describe its files.
+    #[error("index of the weights files: {0}")]
+    Index(String),
     /// `W004`: the header names a tensor twice, and readers disagree on which one counts.
     #[error("tensor '{}' appears twice", shown(.0))]
     Duplicate(String),
@@ -98,6 +101,16 @@ pub enum Fault {
     #[error("model configuration: {key}, found {}, allowed {allowed}", shown(.found))]
     Config {
         /// Dotted key, as in `vision_config.hidden_act`.
+        key: String,
+        /// The value, shortened.
+        found: String,
+        /// What would be right.
+        allowed: String,
+    },
+    /// `W013`: low-rank updates that cannot be folded into the base.
+    #[error("adapter: {key}, found {}, allowed {allowed}", shown(.found))]
+    Adapter {
+        /// Key of `adapter_config.json`, or name of a tensor.
         key: String,
         /// The value, shortened.
         found: String,

@@ -1,60 +1,174 @@
-//! The files of a checkpoint: which one holds the weights, and how each is read.
+//! The files of a checkpoint: which ones hold the weights, and how each is read.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
+
 use super::error::{Fault, ModelError};
 
-const WEIGHTS_FILE: &str = "model.safetensors";
+/// Weights files by their usual names, in the order in which they are looked for.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "open_clip_model.safetensors"];
+/// Lists the files of weights that were written in several.
+const INDEX: &str = "model.safetensors.index.json";
+/// Says that a folder holds low-rank updates and not weights.
+pub(super) const ADAPTER_CONFIG: &str = "adapter_config.json";
 const PICKLES: [&str; 6] = ["bin", "pt", "pth", "pkl", "pickle", "ckpt"];
 
-/// The weights file that `path` means. A pickle is refused by name, before it is opened.
-pub(super) fn weights_file(path: &Path) -> Result<PathBuf, ModelError> {
-    let is_pickle = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        PICKLES.contains(&extension.to_ascii_lowercase().as_str())
-    };
-    if !path.is_dir() {
-        return if is_pickle(path) { Err(Fault::Pickle.into()) } else { Ok(path.to_owned()) };
+/// A folder with a checkpoint, one weights file with what lies beside it, or the same fetched into memory.
+#[derive(Debug, Clone)]
+pub struct Files {
+    place: Place,
+    /// The weights file, where the user named it and not the folder.
+    named: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(PathBuf),
+    Memory(BTreeMap<String, Bytes>),
+}
+
+/// What kind of weights the files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Weights {
+    /// One file.
+    Single(String),
+    /// Several, listed by this index.
+    Sharded(String),
+    /// Low-rank updates of another checkpoint.
+    Adapter,
+}
+
+impl Files {
+    /// A folder, or a weights file.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        if path.is_dir() {
+            return Self { place: Place::Folder(path.to_owned()), named: None };
+        }
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self { place: Place::Folder(folder), named: Some(file_name(path)) }
     }
-    let weights = path.join(WEIGHTS_FILE);
-    if !weights.exists() {
-        let mut beside = fs::read_dir(path).map_err(|source| unreadable(path, source))?;
-        if beside.any(|entry| entry.is_ok_and(|entry| is_pickle(&entry.path()))) {
-            return Err(Fault::Pickle.into());
+
+    /// Files that were read elsewhere, by name. `named` is the weights file, where the user named one.
+    #[must_use]
+    pub fn fetched(files: BTreeMap<String, Bytes>, named: Option<String>) -> Self {
+        Self { place: Place::Memory(files), named }
+    }
+
+    /// Whether a file of that name can be part of a checkpoint, so that it is worth fetching.
+    #[must_use]
+    pub fn may_be_part(name: &str) -> bool {
+        !name.contains('/') && [".safetensors", ".json", "merges.txt"].iter().any(|end| name.ends_with(end))
+    }
+
+    /// The weights that are meant. Pickles are refused by name, before they are opened.
+    pub(super) fn weights(&self) -> Result<Weights, ModelError> {
+        if let Some(name) = &self.named {
+            return match name {
+                name if is_pickle(name) => Err(Fault::Pickle.into()),
+                name if name.ends_with(".index.json") => Ok(Weights::Sharded(name.clone())),
+                name => Ok(Weights::Single(name.clone())),
+            };
+        }
+        if self.has(ADAPTER_CONFIG) {
+            return Ok(Weights::Adapter);
+        }
+        if let Some(name) = WEIGHTS.into_iter().find(|name| self.has(name)) {
+            return Ok(Weights::Single(name.to_owned()));
+        }
+        if self.has(INDEX) {
+            return Ok(Weights::Sharded(INDEX.to_owned()));
+        }
+        let names = self.names()?;
+        if names.iter().any(|name| is_pickle(name)) {
+            Err(Fault::Pickle.into())
+        } else {
+            Ok(Weights::Single(WEIGHTS[0].to_owned()))
         }
     }
-    Ok(weights)
+
+    fn names(&self) -> Result<Vec<String>, ModelError> {
+        let folder = match &self.place {
+            Place::Memory(files) => return Ok(files.keys().cloned().collect()),
+            Place::Folder(folder) => folder,
+        };
+        let entries = fs::read_dir(folder).map_err(|source| unreadable(&file_name(folder), source))?;
+        Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match &self.place {
+            Place::Folder(folder) => folder.join(name).exists(),
+            Place::Memory(files) => files.contains_key(name),
+        }
+    }
+
+    /// Reads a file of at most `allowed` bytes.
+    pub(super) fn read(&self, name: &str, allowed: u64) -> Result<Vec<u8>, ModelError> {
+        match &self.place {
+            Place::Folder(folder) => read(&folder.join(name), allowed),
+            Place::Memory(files) => {
+                let missing = || unreadable(name, io::Error::from(io::ErrorKind::NotFound));
+                let bytes = files.get(name).ok_or_else(missing)?;
+                check_size(name, bytes.len() as u64, allowed)?;
+                Ok(bytes.to_vec())
+            }
+        }
+    }
+
+    /// As [`read`](Self::read), with `None` where there is no such file.
+    pub(super) fn read_if_there(&self, name: &str, allowed: u64) -> Result<Option<Vec<u8>>, ModelError> {
+        match self.read(name, allowed) {
+            Err(error) if is_missing(&error) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
+fn is_pickle(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    PICKLES.contains(&extension.to_ascii_lowercase().as_str())
 }
 
 /// Reads a regular file of at most `allowed` bytes; a pipe or device of that name would never end.
+///
+/// # Errors
+/// `W012` a file that cannot be read, `W002` a larger one.
 pub(super) fn read(path: &Path, allowed: u64) -> Result<Vec<u8>, ModelError> {
-    let io_fault = |source| ModelError::from(unreadable(path, source));
+    let io_fault = |source| ModelError::from(unreadable(&file_name(path), source));
     let metadata = fs::metadata(path).map_err(io_fault)?;
     if !metadata.is_file() {
         return Err(io_fault(io::Error::from(io::ErrorKind::InvalidInput)));
     }
-    if metadata.len() > allowed {
-        return Err(Fault::TooLarge { file: file_name(path), bytes: metadata.len(), allowed }.into());
-    }
+    check_size(&file_name(path), metadata.len(), allowed)?;
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     let file = fs::File::open(path).map_err(io_fault)?;
     file.take(allowed).read_to_end(&mut bytes).map_err(io_fault)?;
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, source: io::Error) -> Fault {
-    Fault::Unreadable { file: file_name(path), source }
+fn check_size(name: &str, bytes: u64, allowed: u64) -> Result<(), ModelError> {
+    if bytes <= allowed {
+        Ok(())
+    } else {
+        Err(Fault::TooLarge { file: name.to_owned(), bytes, allowed }.into())
+    }
+}
+
+fn unreadable(name: &str, source: io::Error) -> Fault {
+    Fault::Unreadable { file: name.to_owned(), source }
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Whether the fault is that there is no such file.
-pub(super) fn is_missing(error: &ModelError) -> bool {
+fn is_missing(error: &ModelError) -> bool {
     matches!(error.fault(), Fault::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }

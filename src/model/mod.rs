@@ -8,18 +8,26 @@
 //! Every way in which a file can be unusable is a [`ModelError`] with a code from `W001` to `W014`, raised before any
 //! inference. The reference implementation is `transformers.CLIPModel`; `tests/it/clip.rs` holds this module to it.
 
+mod adapter;
 pub mod checkpoint;
 pub mod config;
 mod config_json;
+mod config_open_clip;
+pub mod convert;
+mod encoder;
 pub mod error;
 mod fault;
-mod files;
+pub mod files;
+mod gather;
 mod header;
 pub mod layout;
+pub mod naming;
 pub mod normalize;
 pub mod pair;
 pub mod prompts;
 pub mod random;
+mod shards;
+pub mod task_vector;
 pub mod tower;
 pub mod vocabulary;
 mod widen;

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, Storage, Tensor};
 
 use super::{
     checkpoint::{Checkpoint, Role, brackets},
+    config::ClipConfig,
     error::{Disagreement, Fault, ModelError, ModelWarning},
     layout::{self, LOGIT_SCALE, Part},
 };
@@ -75,6 +76,19 @@ impl PairReport {
     #[must_use]
     pub fn logit_scales_differ(&self) -> bool {
         self.differing.iter().any(|name| name == LOGIT_SCALE)
+    }
+
+    /// Image blocks at the front that are identical, with everything before them: they need be computed once for both.
+    ///
+    /// 0 when an embedding or the first norm differs. Never all blocks: the last is left to each model.
+    #[must_use]
+    pub fn shared_vision_blocks(&self, config: &ClipConfig) -> usize {
+        let differs = |prefix: &str| self.differing.iter().any(|name| name.starts_with(prefix));
+        if differs("vision_model.embeddings.") || differs("vision_model.pre_layrnorm.") {
+            return 0;
+        }
+        let block = |index: usize| format!("vision_model.encoder.layers.{index}.");
+        (0..config.vision.layers - 1).take_while(|&index| !differs(&block(index))).count()
     }
 
     /// What the operator should know before the run.

@@ -1,34 +1,57 @@
-//! The two towers on candle's CLIP: pixels or token ids to unit vectors.
+//! The two towers on candle's operations: pixels or token ids to unit vectors.
 //!
 //! A tower holds handles of the tensors it was built from, not copies. Who overwrites such a tensor in place (a merge into
 //! preallocated storage) changes what the tower computes next; nothing derived from a weight is kept between calls.
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Device, Module, Tensor};
-use candle_nn::{Linear, VarBuilder, linear_no_bias};
-use candle_transformers::models::clip::{
-    div_l2_norm, text_model::ClipTextTransformer, vision_model::ClipVisionTransformer,
+use candle_core::{D, DType, Device, Module, Tensor};
+use candle_nn::{
+    Conv2d, Conv2dConfig, Embedding, LayerNorm, Linear, VarBuilder, conv2d_no_bias, embedding, layer_norm,
+    linear_no_bias,
 };
+use candle_transformers::models::clip::{div_l2_norm, vision_model::ClipVisionTransformer};
 
 use super::{
-    config::ClipConfig,
+    config::{ClipConfig, LAYER_NORM_EPS},
+    encoder::Encoder,
     error::{Fault, ModelError},
     layout::{self, Part},
 };
 
-/// The image tower and its projection.
-#[derive(Debug, Clone)]
-pub struct VisionTower {
-    transformer: ClipVisionTransformer,
-    projection: Linear,
-}
-
 /// The text tower and its projection.
 #[derive(Debug, Clone)]
 pub struct TextTower {
-    transformer: ClipTextTransformer,
+    tokens: Embedding,
+    positions: Tensor,
+    encoder: Encoder,
+    norm: LayerNorm,
     projection: Linear,
+}
+
+/// The image tower and its projection, on candle's operations.
+#[derive(Debug, Clone)]
+pub struct VisionTower {
+    kind: Kind,
+    projection: Linear,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Ours: any activation.
+    Plain(Box<PlainVision>),
+    /// candle-transformers', which tests and doubters compare with.
+    Reference(ClipVisionTransformer),
+}
+
+#[derive(Debug, Clone)]
+struct PlainVision {
+    patches: Conv2d,
+    class: Tensor,
+    positions: Tensor,
+    pre_norm: LayerNorm,
+    encoder: Encoder,
+    post_norm: LayerNorm,
 }
 
 impl VisionTower {
@@ -36,18 +59,36 @@ impl VisionTower {
     /// are copied there.
     ///
     /// # Errors
-    /// `W005` when a tensor is missing (candle would fill some in with random numbers), `W013` for an activation other than
-    /// `quick_gelu`, `N002` for a shape that is not the configuration's.
+    /// `W005` when a tensor is missing (candle would fill some in with random numbers), `N002` for a shape that is not the
+    /// configuration's.
     pub fn new(
         tensors: &BTreeMap<String, Tensor>,
         config: &ClipConfig,
         device: &Device,
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Vision, device)?;
+        let plain = PlainVision::new(&weights.pp("vision_model"), config)?;
+        Self::over(Kind::Plain(Box::new(plain)), config, &weights)
+    }
+
+    /// The same tower as candle-transformers has it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and `W013` for an activation other than `quick_gelu`, the one it has.
+    pub fn reference(
+        tensors: &BTreeMap<String, Tensor>,
+        config: &ClipConfig,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let weights = handles(tensors, config, Part::Vision, device)?;
         let transformer = ClipVisionTransformer::new(weights.pp("vision_model"), &config.candle_vision()?)?;
+        Self::over(Kind::Reference(transformer), config, &weights)
+    }
+
+    fn over(kind: Kind, config: &ClipConfig, weights: &VarBuilder<'_>) -> Result<Self, ModelError> {
         let projection =
             linear_no_bias(config.vision.width, config.projection, weights.pp("visual_projection"))?;
-        Ok(Self { transformer, projection })
+        Ok(Self { kind, projection })
     }
 
     /// Unit-length image features, `[B, projection]` f32.
@@ -58,7 +99,39 @@ impl VisionTower {
     /// # Errors
     /// `N002` for another shape, or when the device refuses.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(div_l2_norm(&self.projection.forward(&self.transformer.forward(pixels)?)?)?)
+        let pooled = match &self.kind {
+            Kind::Plain(tower) => tower.forward(pixels)?,
+            Kind::Reference(transformer) => transformer.forward(pixels)?,
+        };
+        Ok(div_l2_norm(&self.projection.forward(&pooled)?)?)
+    }
+}
+
+impl PlainVision {
+    fn new(weights: &VarBuilder<'_>, config: &ClipConfig) -> candle_core::Result<Self> {
+        let (width, patch) = (config.vision.width, config.patch_px);
+        let embeddings = weights.pp("embeddings");
+        let stride = Conv2dConfig { stride: patch, ..Conv2dConfig::default() };
+        let positions = (config.vision_positions(), width);
+        Ok(Self {
+            patches: conv2d_no_bias(3, width, patch, stride, embeddings.pp("patch_embedding"))?,
+            class: embeddings.get(width, "class_embedding")?,
+            positions: embeddings.get(positions, "position_embedding.weight")?,
+            // The missing `e` is the name under which the weights were published.
+            pre_norm: layer_norm(width, LAYER_NORM_EPS, weights.pp("pre_layrnorm"))?,
+            encoder: Encoder::new(&weights.pp("encoder"), &config.vision)?,
+            post_norm: layer_norm(width, LAYER_NORM_EPS, weights.pp("post_layernorm"))?,
+        })
+    }
+
+    /// The class token behind the last norm, `[B, width]`.
+    fn forward(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
+        let patches = self.patches.forward(pixels)?.flatten_from(2)?.transpose(1, 2)?;
+        let (n_samples, _, width) = patches.dims3()?;
+        let class = self.class.reshape((1, 1, width))?.expand((n_samples, 1, width))?;
+        let x = Tensor::cat(&[class, patches], 1)?.broadcast_add(&self.positions)?;
+        let x = self.encoder.forward(&self.pre_norm.forward(&x)?, None)?;
+        self.post_norm.forward(&x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?)
     }
 }
 
@@ -73,9 +146,15 @@ impl TextTower {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Text, device)?;
-        let transformer = ClipTextTransformer::new(weights.pp("text_model"), &config.candle_text()?)?;
-        let projection = linear_no_bias(config.text.width, config.projection, weights.pp("text_projection"))?;
-        Ok(Self { transformer, projection })
+        let (model, width) = (weights.pp("text_model"), config.text.width);
+        let embeddings = model.pp("embeddings");
+        Ok(Self {
+            tokens: embedding(config.vocab_size, width, embeddings.pp("token_embedding"))?,
+            positions: embeddings.get((config.context_tokens, width), "position_embedding.weight")?,
+            encoder: Encoder::new(&model.pp("encoder"), &config.text)?,
+            norm: layer_norm(width, LAYER_NORM_EPS, model.pp("final_layer_norm"))?,
+            projection: linear_no_bias(width, config.projection, weights.pp("text_projection"))?,
+        })
     }
 
     /// Where the weights are.
@@ -88,7 +167,7 @@ impl TextTower {
         self.projection.weight().dims()[0]
     }
 
-    /// Unit-length text features, `[N, projection]` f32, pooled at the largest id of each row.
+    /// Unit-length text features, `[N, projection]` f32, pooled at the first largest id of each row.
     ///
     /// `ids`: `[N, width]` u32, `width` at most the context ([`Tokens`](super::prompts::Tokens)). Reference:
     /// `CLIPModel.get_text_features` divided by its length.
@@ -96,8 +175,24 @@ impl TextTower {
     /// # Errors
     /// `N002` for another shape, an id outside the vocabulary, or when the device refuses.
     pub fn features(&self, ids: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(div_l2_norm(&self.projection.forward(&self.transformer.forward(ids)?)?)?)
+        let pooled = self.pooled(ids)?;
+        Ok(div_l2_norm(&self.projection.forward(&pooled)?)?)
     }
+
+    fn pooled(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
+        let (_, tokens) = ids.dims2()?;
+        let x = self.tokens.forward(ids)?.broadcast_add(&self.positions.narrow(0, 0, tokens)?)?;
+        let x = self.encoder.forward(&x, Some(&causal_mask(tokens, ids.device())?))?;
+        let ends = ids.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let pooled = ends.iter().enumerate().map(|(row, &end)| x.get(row)?.narrow(0, end as usize, 1));
+        self.norm.forward(&Tensor::cat(&pooled.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
+    }
+}
+
+/// Zero where a token may look, minus infinity behind it.
+fn causal_mask(tokens: usize, device: &Device) -> candle_core::Result<Tensor> {
+    let value = |i| if i % tokens > i / tokens { f32::NEG_INFINITY } else { 0.0 };
+    Tensor::from_vec((0..tokens * tokens).map(value).collect(), (tokens, tokens), device)
 }
 
 /// The tensors of one half, none missing, as candle wants them.

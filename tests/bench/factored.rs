@@ -106,7 +106,7 @@ fn parents(architecture: &str) -> Result<(Parents, ClipConfig), ModelError> {
     let config = ClipConfig { text, vocab_size: 8, ..ClipConfig::named(architecture)? };
     let parent = |role, vision| {
         let file = random::safetensors(&config, Seeds { vision, text: 1 }).expect("a short header");
-        Checkpoint::from_bytes(role, config.clone(), &file, None)
+        Checkpoint::from_bytes(role, config.clone(), file, None)
     };
     let (pretrained, expert) = (parent(Role::Pretrained, 2)?, parent(Role::Expert, 3)?);
     let report = PairReport::compare(&pretrained, &expert)?;

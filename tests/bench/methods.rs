@@ -14,6 +14,7 @@ use t3b::merge::entropy_ratio::Temperatures;
 use t3b::merge::method::Method;
 use t3b::merge::recipe::{CoefficientRule, Recipe, StaticRule};
 use t3b::model::checkpoint::CheckpointSpec;
+use t3b::model::files::Files;
 use t3b::model::pair::PairReport;
 use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
@@ -26,7 +27,8 @@ const ROUNDS: usize = 31;
 fn models() -> Models {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
     let load = |name: &str, role| {
-        let spec = CheckpointSpec { path: root.join(name), role, architecture: None, sha256: None };
+        let spec =
+            CheckpointSpec { files: Files::at(&root.join(name)), role, architecture: None, sha256: None };
         Checkpoint::load(&spec).expect("the shipped pair")
     };
     let (pretrained, expert) = (load("generalist", Role::Pretrained), load("expert", Role::Expert));

@@ -9,6 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use t3b::model::{
     Checkpoint, ClipConfig, Role, TextBank, ZeroShot,
     checkpoint::CheckpointSpec,
+    files::Files,
     layout,
     normalize::Normalizer,
     prompts::Prompts,
@@ -18,7 +19,7 @@ use t3b::model::{
 };
 
 /// Allowed difference of a logit, relative to the largest of its model. Measured 6e-7 (tiny) and 1.7e-6 (ViT-B/32).
-const LOGITS_RELATIVE: f32 = 2e-5;
+pub(crate) const LOGITS_RELATIVE: f32 = 2e-5;
 /// Allowed difference of a component of a unit vector. Measured 2e-7.
 const FEATURES_ABSOLUTE: f32 = 1e-6;
 /// An image in a batch against the same image alone, in logits up to 30: matrix kernels differ by shape, so this is not
@@ -110,7 +111,7 @@ fn golden<T: DeserializeOwned>(text: &str) -> T {
 }
 
 /// The bytes of `images` in make_golden.py.
-fn noise(count: usize) -> Vec<u8> {
+pub(crate) fn noise(count: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut byte = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -188,7 +189,7 @@ fn logits_of_checkpoint_folders_are_those_of_pytorch() {
         println!("{name}");
         let golden: Golden = golden(&std::fs::read_to_string(&path).unwrap());
         let checkpoint = Checkpoint::load(&CheckpointSpec {
-            path: root.join(&golden.folder),
+            files: Files::at(&root.join(&golden.folder)),
             role: Role::Pretrained,
             architecture: None,
             sha256: None,

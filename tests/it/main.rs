@@ -47,6 +47,8 @@ mod architectures;
 mod checkpoints;
 /// Logits and features against PyTorch.
 mod clip;
+/// Other programs' files: open_clip's names, shards, adapters, the image half alone.
+mod layouts;
 /// Coefficients and merges against an independent script.
 mod merge_rules;
 /// Pixels against the CLIP processor.
