@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::SpecArgs;
+use super::commands::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError};
 use crate::model::checkpoint::{CheckpointSpec, Source};
 use crate::model::config::{Activation, TowerConfig};
 use crate::model::files::Files;
 use crate::model::pair::PairReport;
-use crate::model::{Checkpoint, ModelError, Role, convert, task_vector};
+use crate::model::{Checkpoint, ModelError, Role, bank_file, convert, task_vector};
 
 /// `t3b models`.
 #[derive(Debug, Subcommand)]
@@ -20,6 +22,8 @@ pub enum ModelsCommand {
     Inspect(InspectArgs),
     /// Checks two checkpoints against each other and prints the task vector, layer by layer.
     Compare(CompareArgs),
+    /// Writes the class vectors of a pipeline's prompts, for models.text_features.
+    Encode(EncodeArgs),
     /// Writes a checkpoint of any layout, pickles too, as model.safetensors and config.json.
     Convert(ConvertArgs),
 }
@@ -63,6 +67,17 @@ pub struct ConvertArgs {
     pub shape: ShapeArgs,
 }
 
+/// `t3b models encode`.
+#[derive(Debug, Args)]
+pub struct EncodeArgs {
+    /// The pipeline whose labels and generalist are meant.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The safetensors file to write.
+    #[arg(short, long, value_name = "OUT.safetensors", env = "T3B_MODELS_ENCODE_OUT")]
+    pub out: PathBuf,
+}
+
 /// Which architecture is meant, and how the answer is printed.
 #[derive(Debug, Args)]
 pub struct ShapeArgs {
@@ -75,12 +90,13 @@ pub struct ShapeArgs {
 }
 
 pub(super) fn models(command: &ModelsCommand) -> Result<Exit, RunError> {
-    let done = match command {
-        ModelsCommand::Inspect(args) => inspect(args),
-        ModelsCommand::Compare(args) => compare(args),
-        ModelsCommand::Convert(args) => convert(args),
-    };
-    done.map(|()| Exit::Done).map_err(|error| Problem::from(error).into())
+    match command {
+        ModelsCommand::Inspect(args) => inspect(args).map_err(Problem::from)?,
+        ModelsCommand::Compare(args) => compare(args).map_err(Problem::from)?,
+        ModelsCommand::Encode(args) => encode(args)?,
+        ModelsCommand::Convert(args) => convert(args).map_err(Problem::from)?,
+    }
+    Ok(Exit::Done)
 }
 
 fn spec(path: &Path, role: Role, shape: &ShapeArgs) -> CheckpointSpec {
@@ -90,6 +106,18 @@ fn spec(path: &Path, role: Role, shape: &ShapeArgs) -> CheckpointSpec {
 fn inspect(args: &InspectArgs) -> Result<(), ModelError> {
     let checkpoint = Checkpoint::load(&spec(&args.path, Role::Pretrained, &args.shape))?;
     print_checkpoint(&checkpoint, args.shape.json);
+    Ok(())
+}
+
+fn encode(args: &EncodeArgs) -> Result<(), RunError> {
+    let spec = load(&args.spec)?;
+    let settings = spec.settings.clone();
+    let (models, warnings) = on_runtime(&settings, crate::job::models::load(&spec))?;
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let bank = models.bank().map_err(Problem::from)?;
+    let names = &spec.pipeline.labels.names;
+    bank_file::write(&args.out, names, &bank).map_err(Problem::from)?;
+    println!("{}  {} classes", args.out.display(), names.len());
     Ok(())
 }
 

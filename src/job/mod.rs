@@ -1,22 +1,17 @@
 //! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
 
+pub(crate) mod models;
 mod recipes;
 
 use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::corrupt::stage::{CorruptRule, Place};
 use crate::decode::stage::DecodeRule;
 use crate::error::{Exit, Problem, RunError};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
-use crate::model::files::Files;
-use crate::model::pair::PairReport;
-use crate::model::prompts::Prompts;
-use crate::model::vocabulary::Vocabulary;
-use crate::model::{Checkpoint, ModelWarning, Role, checkpoint::CheckpointSpec};
 use crate::run::meter::Meter;
 use crate::run::progress::Progress;
 use crate::run::stop::Stop;
@@ -27,7 +22,7 @@ use crate::sink::{
     is_published, read_plan,
 };
 use crate::source::{Manifest, ManifestRule, Partition, SourceRule, partitions};
-use crate::spec::{Effective, Pipeline, Spec};
+use crate::spec::{Effective, Spec};
 use crate::store::{Created, Root};
 use recipes::{FirstPass, recipes};
 
@@ -88,7 +83,7 @@ impl Job {
         let pipeline = &spec.pipeline;
         let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
         let manifest = read_manifest(&spec, &input).await?;
-        let (models, warnings) = load_models(pipeline)?;
+        let (models, warnings) = models::load(&spec).await?;
         let first = FirstPass::read(&spec).await?;
         let recipes = recipes(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
@@ -312,38 +307,14 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
     Ok(Manifest::parse(name, &bytes, rule)?)
 }
 
-fn load_models(pipeline: &Pipeline) -> Result<(Models, Vec<String>), RunError> {
-    let names = &pipeline.models;
-    let spec = |path: &std::path::Path, role, sha256: &Option<String>| CheckpointSpec {
-        files: Files::at(path),
-        role,
-        architecture: names.arch.clone(),
-        sha256: sha256.clone(),
-    };
-    let pretrained = spec(&names.pretrained, Role::Pretrained, &names.pretrained_sha256);
-    let pretrained = Checkpoint::load(&pretrained).map_err(Problem::from)?;
-    let expert = spec(&names.expert, Role::Expert, &names.expert_sha256);
-    let expert = Checkpoint::load_over(&expert, &pretrained).map_err(Problem::from)?;
-    let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
-    let prompts = Prompts::new(std::slice::from_ref(&pipeline.labels.template), &pipeline.labels.names);
-    let vocabulary = Vocabulary::of(&pretrained).map_err(Problem::from)?;
-    let tokens =
-        prompts.and_then(|prompts| prompts.tokenize(&vocabulary, pretrained.config().context_tokens));
-    let tokens = tokens.map_err(Problem::from)?;
-    let mut warnings: Vec<String> = report.warnings().iter().map(ModelWarning::to_string).collect();
-    if !tokens.cut().is_empty() {
-        warnings.push(format!("{} prompts are longer than the model reads and were cut", tokens.cut().len()));
-    }
-    Ok((Models { pretrained, expert, report, tokens }, warnings))
-}
-
 /// Keys that say where things are; what they hold is fingerprinted by content instead.
-const LOCATIONS: [&str; 9] = [
+const LOCATIONS: [&str; 10] = [
     "input.root",
     "input.manifest",
     "models.arch",
     "models.pretrained",
     "models.expert",
+    "models.text_features",
     "labels.file",
     "merge.from",
     "corrupt.assets.dir",
@@ -363,8 +334,7 @@ fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap
     ] {
         map.insert(format!("content.{name}"), hash.into());
     }
-    let tokens: Vec<u8> = models.tokens.ids().iter().flat_map(|id| id.to_le_bytes()).collect();
-    map.insert("content.prompt_tokens_sha256".into(), hex::encode(Sha256::digest(tokens)).into());
+    map.insert("content.class_text_sha256".into(), models.text.sha256().into());
     let config = models.pretrained.config().to_hf_json();
     map.insert("content.architecture".into(), serde_json::from_str(&config).unwrap_or(Value::Null));
     map

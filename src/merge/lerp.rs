@@ -6,6 +6,7 @@
 //! a table that must agree do. M3 is this merge at a random coefficient.
 
 use super::random::Draws;
+use super::stream;
 
 /// Coefficient of the WiSE-FT row, the plain average of the two models.
 pub const WISE_FT_COEFFICIENT: f64 = 0.5;
@@ -31,9 +32,7 @@ pub fn lerp_into(generalist: &[f32], expert: &[f32], coefficient: f64, out: &mut
     } else if coefficient == 1.0 {
         out.copy_from_slice(expert);
     } else {
-        for ((slot, &g), &e) in out.iter_mut().zip(generalist).zip(expert) {
-            *slot = g + coefficient * (e - g);
-        }
+        stream::lerp(generalist, expert, coefficient, out);
     }
 }
 

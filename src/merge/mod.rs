@@ -30,6 +30,8 @@ pub mod method;
 
 pub mod lerp;
 
+mod stream;
+
 pub mod weights;
 
 pub mod factored;

@@ -9,6 +9,7 @@
 //! inference. The reference implementation is `transformers.CLIPModel`; `tests/it/clip.rs` holds this module to it.
 
 mod adapter;
+pub mod bank_file;
 pub mod checkpoint;
 pub mod config;
 mod config_json;

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use device::{numerics_class, pick};
 pub use lane::{Lane, LaneRule};
-pub use models::Models;
+pub use models::{Models, TextSource};
 
 use crate::error::{Exit, Problem};
 use crate::flow::{Batch, Flow, Scored};

@@ -1,6 +1,7 @@
 //! Every model of a lane, on its device: two parents, the merges built once, and the buffer for the rest.
 
 use candle_core::{Device, Tensor};
+use sha2::{Digest, Sha256};
 
 use crate::error::Problem;
 use crate::merge::factored::FactoredVision;
@@ -23,8 +24,57 @@ pub struct Models {
     pub expert: Checkpoint,
     /// Where they differ.
     pub report: PairReport,
-    /// The class prompts as token ids.
-    pub tokens: Tokens,
+    /// What the classes are as text.
+    pub text: TextSource,
+}
+
+impl Models {
+    /// The generalist's class vectors, on the CPU.
+    ///
+    /// # Errors
+    /// `W010` when they cannot be a class bank.
+    pub fn bank(&self) -> Result<TextBank, ModelError> {
+        let (tensors, config) = (self.pretrained.tensors(), self.pretrained.config());
+        self.text.bank(|| TextTower::new(tensors, config, &Device::Cpu), &Device::Cpu)
+    }
+}
+
+/// Where the class vectors come from.
+#[derive(Debug, Clone)]
+pub enum TextSource {
+    /// The class prompts as token ids, encoded by every distinct text tower.
+    Prompts(Tokens),
+    /// Class vectors encoded elsewhere, the same for every model; no text tower is used or merged.
+    Features(TextBank),
+}
+
+impl TextSource {
+    /// Content hash, 64 hex digits.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        let bytes: Vec<u8> = match self {
+            Self::Prompts(tokens) => tokens.ids().iter().flat_map(|id| id.to_le_bytes()).collect(),
+            Self::Features(bank) => bank
+                .values()
+                .expect("a bank that a job holds is on the CPU")
+                .into_iter()
+                .flat_map(f32::to_le_bytes)
+                .collect(),
+        };
+        hex::encode(Sha256::digest(bytes))
+    }
+
+    /// The class vectors of a model with this text tower.
+    fn bank(
+        &self,
+        tower: impl FnOnce() -> Result<TextTower, ModelError>,
+        device: &Device,
+    ) -> Result<TextBank, ModelError> {
+        match self {
+            Self::Prompts(tokens) => TextBank::encode(&tower()?, tokens),
+            Self::Features(bank) => bank.on(device),
+        }
+    }
 }
 
 /// The parents and what can be made of them.
@@ -34,7 +84,7 @@ pub(super) struct ModelSet {
     pub(super) expert: ZeroShot,
     pub(super) config: ClipConfig,
     device: Device,
-    tokens: Tokens,
+    text: TextSource,
     parents: Parents,
     merged: Option<Merged>,
     factored: Option<FactoredVision>,
@@ -53,7 +103,8 @@ struct Merged {
 impl ModelSet {
     /// Moves both parents to `device` and encodes the prompts once per distinct text tower.
     pub(super) fn new(models: Models, device: Device) -> Result<Self, ModelError> {
-        let text_differs = !models.report.text_towers_equal();
+        let is_encoded = matches!(models.text, TextSource::Prompts(_));
+        let text_differs = is_encoded && !models.report.text_towers_equal();
         let parts: &[Part] = if text_differs { &[Part::Vision, Part::Text] } else { &[Part::Vision] };
         let (pt, ft) = (&models.pretrained, &models.expert);
         let parents = Parents::new(pt, ft, models.report.differing(), parts, &device)?;
@@ -62,15 +113,15 @@ impl ModelSet {
             let vision = VisionTower::new(tensors, &config, &device)?;
             let bank = match shared {
                 Some(bank) => bank,
-                None => TextBank::encode(&TextTower::new(tensors, &config, &device)?, &models.tokens)?,
+                None => models.text.bank(|| TextTower::new(tensors, &config, &device), &device)?,
             };
             Ok::<_, ModelError>(ZeroShot { vision, bank, logit_scale })
         };
         let pretrained = whole(&parents.pretrained, pt.logit_scale(), None)?;
         let shared = (!text_differs).then(|| pretrained.bank.clone());
         let expert = whole(&parents.expert, ft.logit_scale(), shared)?;
-        let tokens = models.tokens;
-        Ok(Self { pretrained, expert, config, device, tokens, parents, merged: None, factored: None })
+        let text = models.text;
+        Ok(Self { pretrained, expert, config, device, text, parents, merged: None, factored: None })
     }
 
     /// Allocates the merge buffer; needed before [`ModelSet::merged`].
@@ -104,7 +155,7 @@ impl ModelSet {
     /// The shared class bank, or the one of a merged text tower.
     fn bank(&self, text: Option<&TextTower>) -> Result<TextBank, ModelError> {
         let shared = || Ok(self.pretrained.bank.clone());
-        text.map_or_else(shared, |text| TextBank::encode(text, &self.tokens))
+        text.map_or_else(shared, |text| self.text.bank(|| Ok(text.clone()), &self.device))
     }
 
     /// In log space, between the parents' scales; the pretrained model's where they are equal.

@@ -55,13 +55,13 @@ pub struct Input {
     pub max_object_bytes: u64,
 }
 
-/// Classes in index order and the prompt they are put into.
+/// Classes in index order and the prompts they are put into.
 #[derive(Debug, Clone)]
 pub struct Labels {
     /// Class names; the position is the `label_idx`.
     pub names: Vec<String>,
-    /// Holds one `{}` for the class name.
-    pub template: String,
+    /// Each holds one `{}` for the class name; with several, a class is the mean of its prompts.
+    pub templates: Vec<String>,
 }
 
 /// The two checkpoints.
@@ -69,10 +69,12 @@ pub struct Labels {
 pub struct Models {
     /// A known architecture or the path of a `config.json`; `None` reads the one beside `pretrained`.
     pub arch: Option<String>,
-    /// The generalist: a folder or a `.safetensors` file.
-    pub pretrained: PathBuf,
-    /// The expert: a folder or a `.safetensors` file.
-    pub expert: PathBuf,
+    /// The generalist: a folder or a `.safetensors` file, local or in an object store.
+    pub pretrained: String,
+    /// The expert: the same, or the image half alone, or a LoRA adapter of the generalist.
+    pub expert: String,
+    /// Class vectors encoded elsewhere; `None` encodes the prompts.
+    pub text_features: Option<String>,
     /// Pinned content hash of the generalist, 64 hex digits.
     pub pretrained_sha256: Option<String>,
     /// Pinned content hash of the expert, 64 hex digits.
@@ -163,12 +165,16 @@ impl Labels {
             let problem = Problem::new("C001", Exit::Config, what).hint("set labels.names or labels.file");
             reader.problem(problem);
         }
-        let template = reader.text("labels.template");
-        if template.matches("{}").count() != 1 {
-            let what = format!("labels.template: found {template:?}, allowed a text with one {{}}");
+        let templates = reader.opt_texts("labels.templates").unwrap_or_default();
+        let bad = templates.iter().find(|template| template.matches("{}").count() != 1);
+        if let Some(found) =
+            bad.map(|template| format!("{template:?}")).or(templates.is_empty().then(|| "none".to_owned()))
+        {
+            let what =
+                format!("labels.templates: found {found}, allowed texts with one {{}} each, at least one");
             reader.problem(Problem::new("C001", Exit::Config, what));
         }
-        Self { names, template }
+        Self { names, templates }
     }
 }
 
@@ -178,8 +184,9 @@ impl Models {
         let arch = reader.opt_text("models.arch");
         Self {
             arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
-            pretrained: PathBuf::from(location(&reader.text("models.pretrained"), dir)),
-            expert: PathBuf::from(location(&reader.text("models.expert"), dir)),
+            pretrained: location(&reader.text("models.pretrained"), dir),
+            expert: location(&reader.text("models.expert"), dir),
+            text_features: reader.opt_text("models.text_features").map(|path| location(&path, dir)),
             pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
             expert_sha256: read_sha256(reader, "models.expert_sha256"),
         }

@@ -19,7 +19,7 @@ use t3b::model::pair::PairReport;
 use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
 use t3b::model::{Checkpoint, Role};
-use t3b::score::{Lane, LaneRule, Models};
+use t3b::score::{Lane, LaneRule, Models, TextSource};
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 31;
@@ -37,7 +37,7 @@ fn models() -> Models {
     let vocabulary = Vocabulary::of(&pretrained).expect("a vocabulary");
     let tokens = prompts.tokenize(&vocabulary, pretrained.config().context_tokens).expect("tokens");
     let report = PairReport::compare(&pretrained, &expert).expect("one architecture");
-    Models { pretrained, expert, report, tokens }
+    Models { pretrained, expert, report, text: TextSource::Prompts(tokens) }
 }
 
 fn t3(guard: Option<Guard>) -> CoefficientRule {

@@ -51,6 +51,8 @@ mod clip;
 mod layouts;
 /// Coefficients and merges against an independent script.
 mod merge_rules;
+/// Models from stores, class vectors from files, label files, `t3b models`.
+mod models;
 /// Pixels against the CLIP processor.
 mod normalise;
 /// Token ids against the CLIP tokenizer.

@@ -1,0 +1,91 @@
+//! The two checkpoints and what they are asked, from wherever the settings say they are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Exit, Problem, RunError};
+use crate::model::checkpoint::CheckpointSpec;
+use crate::model::files::Files;
+use crate::model::pair::PairReport;
+use crate::model::prompts::{Prompts, Tokens};
+use crate::model::vocabulary::Vocabulary;
+use crate::model::{Checkpoint, ModelError, ModelWarning, Role, bank_file};
+use crate::score::{Models, TextSource};
+use crate::spec::{Pipeline, Spec, StoreSettings};
+use crate::store::Root;
+
+/// Most bytes of one file of a checkpoint that is fetched into memory.
+const MAX_FILE_BYTES: u64 = 16 << 30;
+
+/// Reads and checks both checkpoints and the class texts; with what deserves a word.
+///
+/// # Errors
+/// `W...` the checkpoints, `C001` the prompts, store failures.
+pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError> {
+    let (pipeline, store) = (&spec.pipeline, &spec.settings.store);
+    let names = &pipeline.models;
+    let checkpoint = |files, role, sha256: &Option<String>| CheckpointSpec {
+        files,
+        role,
+        architecture: names.arch.clone(),
+        sha256: sha256.clone(),
+    };
+    let files = files_at(&names.pretrained, store).await?;
+    let pretrained = Checkpoint::load(&checkpoint(files, Role::Pretrained, &names.pretrained_sha256));
+    let pretrained = pretrained.map_err(Problem::from)?;
+    let files = files_at(&names.expert, store).await?;
+    let expert = checkpoint(files, Role::Expert, &names.expert_sha256);
+    let expert = Checkpoint::load_over(&expert, &pretrained).map_err(Problem::from)?;
+    let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
+    let mut warnings: Vec<String> = report.warnings().iter().map(ModelWarning::to_string).collect();
+    let text = match &names.text_features {
+        Some(path) => {
+            let projection = pretrained.config().projection;
+            let bank = bank_file::read(Path::new(path), &pipeline.labels.names, projection);
+            TextSource::Features(bank.map_err(Problem::from)?)
+        }
+        None => {
+            let tokens = tokens(pipeline, &pretrained).map_err(Problem::from)?;
+            let n_cut = tokens.cut().len();
+            if n_cut > 0 {
+                warnings.push(format!("{n_cut} prompts are longer than the model reads and were cut"));
+            }
+            TextSource::Prompts(tokens)
+        }
+    };
+    Ok((Models { pretrained, expert, report, text }, warnings))
+}
+
+fn tokens(pipeline: &Pipeline, pretrained: &Checkpoint) -> Result<Tokens, ModelError> {
+    let prompts = Prompts::new(&pipeline.labels.templates, &pipeline.labels.names)?;
+    prompts.tokenize(&Vocabulary::of(pretrained)?, pretrained.config().context_tokens)
+}
+
+/// The files of a checkpoint; those in an object store are read into memory.
+async fn files_at(location: &str, store: &StoreSettings) -> Result<Files, RunError> {
+    let local = location.strip_prefix("file://").unwrap_or(location);
+    if !local.contains("://") {
+        return Ok(Files::at(Path::new(local)));
+    }
+    let (folder, named) = match location.rsplit_once('/') {
+        Some((folder, name)) if name.contains('.') => (folder, Some(name.to_owned())),
+        _ => (location, None),
+    };
+    let root = Root::open(folder, false, store)?;
+    let listed = root.list("", "checkpoint").await.map_err(Problem::from)?;
+    let is_wanted = |name: &str| {
+        // Of a folder with several models, only the named one is fetched.
+        Files::may_be_part(name)
+            && (named.is_none() || !name.ends_with(".safetensors") || Some(name) == named.as_deref())
+    };
+    let mut files = BTreeMap::new();
+    for (name, _) in listed.into_iter().filter(|(name, _)| is_wanted(name)) {
+        let bytes = root.read(&name, "checkpoint", MAX_FILE_BYTES).await.map_err(Problem::from)?;
+        files.extend(bytes.map(|bytes| (name, bytes)));
+    }
+    if files.is_empty() {
+        let what = "models: no file of a checkpoint at the location";
+        return Err(Problem::new("S004", Exit::StoreIo, what).hint("check the bucket and the prefix").into());
+    }
+    Ok(Files::fetched(files, named))
+}

@@ -1,0 +1,122 @@
+//! Where models and class vectors come from changes no row; the command line tells what a file is.
+
+use std::fs;
+
+use serde_json::Value;
+use t3b::spec::Spec;
+use t3b::store::Root;
+
+use crate::support::{Fixture, N_CELLS, N_METHODS, repo};
+use crate::tables::table;
+
+fn logits(fixture: &Fixture, out: &str) -> Vec<f64> {
+    let predictions = table(&fixture.path(out), "predictions");
+    assert!(predictions.n_rows > N_CELLS * N_METHODS);
+    predictions.number("pred_prob")
+}
+
+#[test]
+fn class_vectors_from_a_file_score_as_the_prompts_they_came_from() {
+    let fixture = Fixture::new();
+    let bank = fixture.path("bank.safetensors").to_string_lossy().into_owned();
+    let encoded = fixture.t3b(&["models", "encode", "pipeline.toml", "-o", &bank]);
+    assert!(encoded.status.success(), "{}", String::from_utf8_lossy(&encoded.stderr));
+    fixture.run("prompts", &[]).unwrap();
+    fixture.run("file", &[("models.text_features", &bank)]).unwrap();
+    assert_eq!(logits(&fixture, "file"), logits(&fixture, "prompts"));
+
+    let other = r#"labels.names=["platelet", "red blood cell", "white blood cell", "plasma background"]"#;
+    let encoded = fixture.t3b(&["models", "encode", "pipeline.toml", "-o", &bank, "--set", other]);
+    assert!(encoded.status.success());
+    let error = fixture.run("other", &[("models.text_features", &bank)]).unwrap_err().to_string();
+    assert!(error.contains("W010") && error.contains("other classes"), "{error}");
+}
+
+#[test]
+fn several_templates_are_another_class_bank() {
+    let fixture = Fixture::new();
+    fixture.run("one", &[]).unwrap();
+    fixture.run("two", &[("labels.templates", r#"["a photo of a {}.", "a smear of a {}."]"#)]).unwrap();
+    assert_ne!(logits(&fixture, "one"), logits(&fixture, "two"));
+    let error = fixture.spec(&[("labels.templates", r#"["no slot"]"#)]).unwrap_err().to_string();
+    assert!(error.contains("labels.templates"), "{error}");
+}
+
+#[test]
+fn models_in_an_object_store_are_the_folders_models() {
+    let fixture = Fixture::new();
+    let settings = fixture.spec(&[]).unwrap().settings;
+    for role in ["pretrained", "expert"] {
+        let uri = format!("memory://checkpoints/{role}");
+        let root = Root::open(&uri, true, &settings.store).unwrap();
+        crate::support::runtime().block_on(async {
+            for entry in fs::read_dir(fixture.path(role)).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                root.write(&name, "checkpoint", fs::read(&path).unwrap().into()).await.unwrap();
+            }
+        });
+    }
+    fixture.run("folder", &[]).unwrap();
+    let uris = [
+        ("models.pretrained", "memory://checkpoints/pretrained/model.safetensors"),
+        ("models.expert", "memory://checkpoints/expert"),
+    ];
+    fixture.run("store", &uris).unwrap();
+    assert_eq!(fixture.published("store"), fixture.published("folder"));
+    let error = fixture.run("none", &[("models.expert", "memory://checkpoints/nobody")]).unwrap_err();
+    assert!(error.to_string().contains("no file of a checkpoint"), "{error}");
+}
+
+#[test]
+fn the_command_line_tells_what_a_checkpoint_is() {
+    let fixture = Fixture::new();
+    let json = |args: &[&str]| -> Value {
+        let output = fixture.t3b(args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let inspected = json(&["models", "inspect", "pretrained", "--json"]);
+    assert_eq!(inspected["holds"], "a whole model, Hugging Face names");
+    assert_eq!(inspected["dtypes"]["F32"], inspected["n_tensors"]);
+
+    let compared = json(&["models", "compare", "pretrained", "expert", "--json"]);
+    assert_eq!(compared["text_towers_equal"], true);
+    assert_eq!(compared["n_shared_vision_blocks"], 0);
+    let layers = compared["layers"].as_array().unwrap();
+    assert!(layers.iter().all(|layer| (layer["norm"].as_f64() > Some(0.0)) == (layer["n_differing"] != 0)));
+
+    let converted = json(&["models", "convert", "pretrained", "converted", "--json"]);
+    assert_eq!(converted["n_values"], inspected["n_values"]);
+    let same = json(&["models", "compare", "pretrained", "converted", "--json"]);
+    assert!(same["layers"].as_array().unwrap().iter().all(|layer| layer["norm"] == 0.0));
+
+    let refused = fixture.t3b(&["models", "inspect", "nowhere"]);
+    assert_eq!(refused.status.code(), Some(65));
+}
+
+#[test]
+fn label_files_are_in_the_order_of_the_data_sets() {
+    let golden: Value = serde_json::from_str(include_str!("../golden/medmnist_labels.json")).unwrap();
+    for (set, names) in golden["labels"].as_object().unwrap() {
+        let file: toml::Table =
+            fs::read_to_string(repo(&format!("pipelines/labels/{set}.toml"))).unwrap().parse().unwrap();
+        let ours: Vec<&str> = file["names"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        let theirs: Vec<&str> = names.as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        // MedMNIST knows the grades of retinopathy by their digits only.
+        let same =
+            |(ours, theirs): (&&str, &&str)| ours == theirs || ours.ends_with(&format!("grade {theirs}"));
+        assert!(ours.len() == theirs.len() && ours.iter().zip(&theirs).all(same), "{set}: {ours:?}");
+    }
+    let fixture = Fixture::new();
+    for entry in fs::read_dir(repo("pipelines/labels")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(fixture.path("pipeline.toml")).unwrap();
+        let inline = text.lines().find(|line| line.starts_with("names = ")).unwrap();
+        let by_file = text.replace(inline, &format!("file = {:?}", path.to_string_lossy()));
+        let pipeline = fixture.path("by_file.toml");
+        fs::write(&pipeline, by_file).unwrap();
+        let spec = Spec::load(&t3b::spec::Sources { pipeline, ..Default::default() }).unwrap();
+        assert!(spec.pipeline.labels.names.len() >= 2, "{}", path.display());
+    }
+}
