@@ -32,5 +32,6 @@ pub mod flow;
 pub mod job;
 pub mod pixels;
 pub mod run;
+mod simd;
 pub mod spec;
 pub mod store;

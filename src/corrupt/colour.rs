@@ -1,13 +1,18 @@
-//! Brightness, contrast and gamma: one look-up table per image.
+//! Brightness, contrast and gamma.
 
 use super::grey::luma;
+use super::level;
 use super::math::pow;
+use crate::simd::widest;
+
+/// Pixels whose luma fits one 32-bit sum.
+const LUMA_RUN: usize = 1 << 20;
 
 /// Scales every value by `factor`, truncating, clipped to 0..=255.
 ///
 /// Reference: Pillow, `ImageEnhance.Brightness`.
 pub(super) fn brightness(factor: f64, image: &[u8], out: &mut [u8]) {
-    apply_table(&blend_table(0, factor), image, out);
+    blend(0, factor, image, out);
 }
 
 /// Moves every value from the mean luma by `factor`, truncating, clipped to 0..=255.
@@ -16,7 +21,7 @@ pub(super) fn brightness(factor: f64, image: &[u8], out: &mut [u8]) {
 ///
 /// Reference: Pillow, `ImageEnhance.Contrast`.
 pub(super) fn contrast(factor: f64, image: &[u8], out: &mut [u8]) {
-    apply_table(&blend_table(mean_luma(image), factor), image, out);
+    blend(mean_luma(image), factor, image, out);
 }
 
 /// Moves every value from the mean of its own channel by `factor`.
@@ -53,21 +58,35 @@ pub(super) fn gamma(gamma: f64, image: &[u8], out: &mut [u8]) {
 }
 
 fn mean_luma(image: &[u8]) -> u8 {
-    let sum: u64 = image.chunks_exact(3).map(|p| u64::from(luma(p[0], p[1], p[2]))).sum();
+    let sum: u64 = widest(
+        #[inline(always)]
+        || image.chunks(3 * LUMA_RUN).map(|run| u64::from(sum_luma(run))).sum(),
+    );
     (sum as f64 / (image.len() / 3) as f64 + 0.5) as u8
 }
 
-/// Entry `v` is `base + factor * (v - base)`.
+/// Sum over at most [`LUMA_RUN`] pixels.
+#[inline(always)]
+fn sum_luma(pixels: &[u8]) -> u32 {
+    pixels.as_chunks::<3>().0.iter().map(|&[r, g, b]| u32::from(luma(r, g, b))).sum()
+}
+
+/// Moves every value away from `base`: `base + factor * (v - base)`.
 ///
-/// In `f32`, because Pillow blends in C `float`: a wider type moves values across the truncation.
+/// In `f32`, because Pillow blends in C `float`: a wider type moves values across the truncation. Computed for
+/// every value rather than looked up: look-ups go one by one.
 ///
 /// Reference: Pillow, `ImagingBlend`.
-fn blend_table(base: u8, factor: f64) -> [u8; 256] {
+fn blend(base: u8, factor: f64, image: &[u8], out: &mut [u8]) {
     let (factor, base) = (factor as f32, f32::from(base));
-    std::array::from_fn(|v| {
-        // A float-to-integer cast truncates and saturates, which is Pillow's clip.
-        (base + factor * (v as f32 - base)) as u8
-    })
+    widest(
+        #[inline(always)]
+        || {
+            for (to, &from) in out.iter_mut().zip(image) {
+                *to = level::of_f32(base + factor * (f32::from(from) - base));
+            }
+        },
+    );
 }
 
 fn apply_table(table: &[u8; 256], image: &[u8], out: &mut [u8]) {

@@ -1,19 +1,28 @@
 //! Luma and the grey rule.
 
+use crate::simd::widest;
+
 /// Luma of one pixel, 0 to 255: weights .299, .587, .114 in 16-bit fixed point, rounded.
 ///
 /// Equal channels come back unchanged, because the weights sum to 65536.
 ///
 /// Reference: Pillow, `Image.convert("L")`.
+#[inline(always)]
 pub(super) fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 32768) >> 16) as u8
 }
 
 /// Replaces every pixel of interleaved RGB `values` by its luma in three channels.
 pub(super) fn replace_by_luma(values: &mut [u8]) {
-    for pixel in values.chunks_exact_mut(3) {
-        pixel.fill(luma(pixel[0], pixel[1], pixel[2]));
-    }
+    widest(
+        #[inline(always)]
+        || {
+            for pixel in values.as_chunks_mut::<3>().0 {
+                let [r, g, b] = *pixel;
+                *pixel = [luma(r, g, b); 3];
+            }
+        },
+    );
 }
 
 /// Copies channel 0 of interleaved RGB `values` into `plane`.

@@ -1,12 +1,13 @@
 //! Changes of saturation or value in HSV.
 
-/// Hue in `[0, 1)`, saturation and value in `[0, 1]`.
-#[derive(Clone, Copy, Debug)]
-struct Hsv {
-    hue: f64,
-    saturation: f64,
-    value: f64,
-}
+use super::level;
+use crate::simd::widest;
+
+/// Pixels converted together: every step below is one loop over them, which becomes vector instructions.
+const N: usize = 64;
+
+/// One number for each of the pixels.
+type Lanes = [f64; N];
 
 /// Replaces the saturation `s` of every pixel by `factor * s + shift`, clipped.
 ///
@@ -14,58 +15,117 @@ struct Hsv {
 ///
 /// Reference: `Saturate` of medmnistc (with factor 1) and `saturate` of ImageNet-C.
 pub(super) fn saturate(factor: f64, shift: f64, image: &[u8], out: &mut [u8]) {
-    map(image, out, |hsv| Hsv { saturation: (hsv.saturation * factor + shift).clamp(0.0, 1.0), ..hsv });
+    widest(
+        #[inline(always)]
+        || map(image, out, |hsv| each(&mut hsv.saturation, |s| (s * factor + shift).clamp(0.0, 1.0))),
+    );
 }
 
 /// Adds `shift` to the value of every pixel, clipped. Order as in [`saturate`].
 ///
 /// Reference: `brightness` of ImageNet-C.
 pub(super) fn brighten(shift: f64, image: &[u8], out: &mut [u8]) {
-    map(image, out, |hsv| Hsv { value: (hsv.value + shift).clamp(0.0, 1.0), ..hsv });
+    widest(
+        #[inline(always)]
+        || map(image, out, |hsv| each(&mut hsv.value, |v| (v + shift).clamp(0.0, 1.0))),
+    );
 }
 
-fn map(image: &[u8], out: &mut [u8], change: impl Fn(Hsv) -> Hsv) {
-    let fractions: [f64; 256] = std::array::from_fn(|v| v as f64 / 255.0);
-    for (to, from) in out.chunks_exact_mut(3).zip(image.chunks_exact(3)) {
-        let hsv = to_hsv([0, 1, 2].map(|c| fractions[usize::from(from[c])]));
-        to.copy_from_slice(&to_rgb(change(hsv)));
+/// Sixths of the hue circle in `[0, 6]`, saturation and value in `[0, 1]`.
+struct Hsv {
+    sixths: Lanes,
+    saturation: Lanes,
+    value: Lanes,
+}
+
+#[inline(always)]
+fn each(numbers: &mut Lanes, change: impl Fn(f64) -> f64) {
+    numbers.iter_mut().for_each(|number| *number = change(*number));
+}
+
+#[inline(always)]
+fn map(image: &[u8], out: &mut [u8], change: impl Fn(&mut Hsv)) {
+    let (mut to, mut from) = ([[0u8; 3]; N], [[0u8; 3]; N]);
+    for (out, image) in out.chunks_mut(3 * N).zip(image.chunks(3 * N)) {
+        from.as_flattened_mut()[..image.len()].copy_from_slice(image);
+        let mut hsv = to_hsv(&from);
+        change(&mut hsv);
+        to_rgb(&hsv, &mut to);
+        out.copy_from_slice(&to.as_flattened()[..out.len()]);
     }
 }
 
 /// Reference: `skimage.color.rgb2hsv`.
-fn to_hsv([r, g, b]: [f64; 3]) -> Hsv {
-    let value = r.max(g).max(b);
-    let delta = value - r.min(g).min(b);
-    if delta == 0.0 {
-        return Hsv { hue: 0.0, saturation: 0.0, value };
+#[inline(always)]
+fn to_hsv(pixels: &[[u8; 3]; N]) -> Hsv {
+    let mut planes = [[0.0; N]; 3];
+    for (c, plane) in planes.iter_mut().enumerate() {
+        for (f, pixel) in plane.iter_mut().zip(pixels) {
+            *f = f64::from(pixel[c]) / 255.0;
+        }
     }
-    // Where two channels are the maximum, the later one decides.
-    let (offset, difference) = if b == value {
-        (4.0, r - g)
-    } else if g == value {
-        (2.0, b - r)
-    } else {
-        (0.0, g - b)
-    };
-    let turn = (offset + difference / delta) / 6.0;
-    Hsv { hue: if turn < 0.0 { turn + 1.0 } else { turn }, saturation: delta / value, value }
+    let [reds, greens, blues] = planes;
+    let mut hsv = Hsv { sixths: [0.0; N], saturation: [0.0; N], value: [0.0; N] };
+    for i in 0..N {
+        let (r, g, b) = (reds[i], greens[i], blues[i]);
+        let value = max(max(r, g), b);
+        let delta = value - min(min(r, g), b);
+        // Where two channels are the maximum, the later one decides.
+        let (offset, difference) = if b == value {
+            (4.0, r - g)
+        } else if g == value {
+            (2.0, b - r)
+        } else {
+            (0.0, g - b)
+        };
+        let turn = (offset + difference / delta) / 6.0;
+        let hue = if turn < 0.0 { turn + 1.0 } else { turn };
+        let is_grey = delta == 0.0;
+        hsv.sixths[i] = if is_grey { 0.0 } else { hue * 6.0 };
+        hsv.saturation[i] = if is_grey { 0.0 } else { delta / value };
+        hsv.value[i] = value;
+    }
+    hsv
+}
+
+// Without the care `f64::max` takes of numbers that are not.
+#[inline(always)]
+fn max(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
+}
+
+#[inline(always)]
+fn min(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
 }
 
 /// Levels of the three channels, truncated.
 ///
 /// Reference: `skimage.color.hsv2rgb`.
-fn to_rgb(Hsv { hue, saturation, value }: Hsv) -> [u8; 3] {
-    /// Which of value, p, q and t each channel takes, by sixth of the hue circle.
-    const ORDERS: [[usize; 3]; 8] =
-        [[0, 3, 1], [2, 0, 1], [1, 0, 3], [1, 2, 0], [3, 1, 0], [0, 1, 2], [0, 3, 1], [0, 3, 1]];
-    let sector = (hue * 6.0) as i32;
-    let phase = hue * 6.0 - f64::from(sector);
-    let p = value * (1.0 - saturation);
-    let q = value * (1.0 - phase * saturation);
-    let t = value * (1.0 - (1.0 - phase) * saturation);
-    // Looked up and not branched on: in a colourful image no branch predictor knows the hue.
-    let levels = [value, p, q, t].map(|f| (f * 255.0) as u8);
-    ORDERS[(sector & 7) as usize].map(|k| levels[k])
+#[inline(always)]
+fn to_rgb(hsv: &Hsv, pixels: &mut [[u8; 3]; N]) {
+    let (mut reds, mut greens, mut blues) = ([0; N], [0; N], [0; N]);
+    for i in 0..N {
+        let (sixths, saturation, value) = (hsv.sixths[i], hsv.saturation[i], hsv.value[i]);
+        let sector = level::whole(sixths);
+        let phase = sixths - f64::from(sector);
+        let p = value * (1.0 - saturation);
+        let q = value * (1.0 - phase * saturation);
+        let t = value * (1.0 - (1.0 - phase) * saturation);
+        let [v, p, q, t] = [value, p, q, t].map(|f| level::whole(f * 255.0));
+        // Chosen and not branched on: no branch predictor knows the hue. Sector 6 is 0 again.
+        reds[i] = choose(sector, [v, q, p, p, t, v, v]);
+        greens[i] = choose(sector, [t, v, v, q, p, p, t]);
+        blues[i] = choose(sector, [p, p, t, v, v, q, p]);
+    }
+    for (pixel, ((r, g), b)) in pixels.iter_mut().zip(reds.into_iter().zip(greens).zip(blues)) {
+        *pixel = [r, g, b].map(|level| level as u8);
+    }
+}
+
+#[inline(always)]
+fn choose(sector: u32, levels: [u32; 7]) -> u32 {
+    (1..).zip(&levels[1..]).fold(levels[0], |chosen, (k, &level)| if sector == k { level } else { chosen })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// Natural logarithm of a positive, finite, normal number.
-#[inline]
+#[inline(always)]
 pub(super) fn ln(x: f64) -> f64 {
     debug_assert!(x >= f64::MIN_POSITIVE && x.is_finite(), "ln of {x}");
     // x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)).
@@ -65,6 +65,7 @@ pub(super) fn sin_cos(x: f64) -> (f64, f64) {
 }
 
 /// `coefficients[0] + x (coefficients[1] + x (...))`.
+#[inline(always)]
 fn horner<const N: usize>(x: f64, coefficients: &[f64; N]) -> f64 {
     coefficients.iter().rev().fold(0.0, |sum, c| sum * x + c)
 }

@@ -23,6 +23,7 @@ mod grey;
 mod hsv;
 mod jpeg;
 mod kind;
+mod level;
 mod line;
 mod math;
 mod noise;
@@ -35,6 +36,7 @@ mod snow;
 pub mod stage;
 mod stain;
 mod streams;
+mod words;
 
 pub use assets::{AssetError, Assets, Glyph, Glyphs, StainMask, StainMasks};
 pub use elastic::Elasticity;

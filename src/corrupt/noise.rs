@@ -3,11 +3,13 @@
 //! Values are drawn in array order: row by row, pixel by pixel, channel fastest. Results are truncated, not
 //! rounded, as the reference casts to `uint8`.
 
-use super::certain;
 use super::rng::counter::{BATCH, Counter};
+use super::rng::legacy::Legacy;
 use super::rng::pcg64::Pcg64;
 use super::rng::ziggurat::Ziggurat;
 use super::streams::{Streams, StreamsInner};
+use super::{certain, level};
+use crate::simd::widest;
 
 /// Adds normal noise of standard deviation `std` (fraction of full scale) to every value.
 ///
@@ -18,10 +20,16 @@ pub(super) fn gaussian(std: f64, image: &[u8], streams: &mut Streams, out: &mut 
     let scale = (255.0 * std) as f32;
     match streams.inner() {
         StreamsInner::Numpy(numpy) => {
-            with_normals(image, out, |g| numpy.legacy.normals(g), |f, g| to_level(f + std * g));
+            widest(
+                #[inline(always)]
+                || with_normals(image, out, &mut numpy.legacy, |f, g| f + std * g),
+            );
         }
         StreamsInner::Counter(counter) => {
-            counter_normals(image, counter, out, |value, g| value + scale * g);
+            widest(
+                #[inline(always)]
+                || counter_normals(image, counter, out, |value, g| value + scale * g),
+            );
         }
     }
 }
@@ -34,10 +42,17 @@ pub(super) fn gaussian(std: f64, image: &[u8], streams: &mut Streams, out: &mut 
 pub(super) fn speckle(std: f64, image: &[u8], streams: &mut Streams, out: &mut [u8]) {
     match streams.inner() {
         StreamsInner::Numpy(numpy) => {
-            with_normals(image, out, |g| numpy.legacy.normals(g), |f, g| to_level(f + f * (std * g)));
+            widest(
+                #[inline(always)]
+                || with_normals(image, out, &mut numpy.legacy, |f, g| f + f * (std * g)),
+            );
         }
         StreamsInner::Counter(counter) => {
-            counter_normals(image, counter, out, |value, g| value + value * (std as f32 * g));
+            let std = std as f32;
+            widest(
+                #[inline(always)]
+                || counter_normals(image, counter, out, |value, g| value + value * (std * g)),
+            );
         }
     }
 }
@@ -50,11 +65,18 @@ pub(super) fn speckle(std: f64, image: &[u8], streams: &mut Streams, out: &mut [
 /// Reference: `ImpulseNoise`, `skimage.util.random_noise(mode="s&p")`.
 pub(super) fn impulse(amount: f64, image: &[u8], streams: &mut Streams, out: &mut [u8]) {
     match streams.inner() {
-        StreamsInner::Numpy(numpy) => impulse_sequential(amount, image, &mut numpy.generator, out),
-        StreamsInner::Counter(counter) => impulse_counter(amount, image, counter, out),
+        StreamsInner::Numpy(numpy) => widest(
+            #[inline(always)]
+            || impulse_sequential(amount, image, &mut numpy.generator, out),
+        ),
+        StreamsInner::Counter(counter) => widest(
+            #[inline(always)]
+            || impulse_counter(amount, image, counter, out),
+        ),
     }
 }
 
+#[inline(always)]
 fn impulse_sequential(amount: f64, image: &[u8], flips: &mut Pcg64, out: &mut [u8]) {
     // The directions follow all flips in the stream; a second cursor spares a mask as large as the image.
     let mut salts = flips.clone();
@@ -66,6 +88,7 @@ fn impulse_sequential(amount: f64, image: &[u8], flips: &mut Pcg64, out: &mut [u
     *flips = salts;
 }
 
+#[inline(always)]
 fn impulse_counter(amount: f64, image: &[u8], counter: &mut Counter, out: &mut [u8]) {
     // Given that a draw is below the first threshold, it is below the second with chance one half.
     let flip_below = (amount * f64::from(1u32 << 31)) as u32;
@@ -80,24 +103,21 @@ fn impulse_counter(amount: f64, image: &[u8], counter: &mut Counter, out: &mut [
 }
 
 /// As the reference computes: in double precision, from fractions of full scale.
-fn with_normals(
-    image: &[u8],
-    out: &mut [u8],
-    mut normals: impl FnMut(&mut [f64]),
-    level: impl Fn(f64, f64) -> u8,
-) {
+#[inline(always)]
+fn with_normals(image: &[u8], out: &mut [u8], legacy: &mut Legacy, noisy: impl Fn(f64, f64) -> f64) {
     let fractions: [f64; 256] = std::array::from_fn(|v| v as f64 / 255.0);
     let mut batch = [0.0; BATCH];
     for (to, from) in out.chunks_mut(BATCH).zip(image.chunks(BATCH)) {
         let batch = &mut batch[..to.len()];
-        normals(batch);
+        legacy.normals(batch);
         for ((to, &from), &g) in to.iter_mut().zip(from).zip(batch.iter()) {
-            *to = level(fractions[usize::from(from)], g);
+            *to = level::of_f64(noisy(fractions[usize::from(from)], g) * 255.0);
         }
     }
 }
 
 /// The same law in single precision and units of levels, with levels split at multiples of 1 to within 2^-16.
+#[inline(always)]
 fn counter_normals(image: &[u8], counter: &mut Counter, out: &mut [u8], noisy: impl Fn(f32, f32) -> f32) {
     let ziggurat = Ziggurat::get();
     let mut batch = [0.0f32; BATCH];

@@ -1,16 +1,25 @@
 //! Box down-sampling and box up-sampling.
 
+use super::words::widen;
 use crate::pixels::Rgb8;
+use crate::simd::widest;
 
 /// Fraction bits of a quantised weight: 32 less 8 bits of value less 2 of head room.
 const WEIGHT_BITS: u32 = 22;
 
+/// Bytes whose sum fits 16 bits.
+const MAX_PACKED: usize = 257;
+
 /// Intermediate images and weights, kept between calls.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
-    narrow: Vec<u8>,
-    small: Vec<u8>,
-    sums: Vec<u32>,
+    /// One row of the image, and then the image shrunk along one axis and along both; pixels are words.
+    wide: Vec<u32>,
+    packed: Vec<u64>,
+    narrow: Vec<u32>,
+    small: Vec<u32>,
+    sums: Vec<[u32; 4]>,
+    line: Vec<u8>,
     shrink_x: Axis,
     shrink_y: Axis,
     grow_x: Axis,
@@ -28,17 +37,22 @@ pub(super) fn pixelate(factor: f64, image: &Rgb8, buffers: &mut Buffers, out: &m
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
     let shrink = |side: usize| ((side as f64 * factor) as usize).max(1);
     let (small_width, small_height) = (shrink(width), shrink(height));
-    let Buffers { narrow, small, sums, shrink_x, shrink_y, grow_x, grow_y } = buffers;
+    let Buffers { wide, packed, narrow, small, sums, line, shrink_x, shrink_y, grow_x, grow_y } = buffers;
     shrink_x.prepare(width, small_width);
     shrink_y.prepare(height, small_height);
     grow_x.prepare(small_width, width);
     grow_y.prepare(small_height, height);
 
-    narrow.resize(small_width * height * 3, 0);
-    small.resize(small_width * small_height * 3, 0);
-    average_columns(image.as_bytes(), shrink_x, narrow);
-    average_rows(narrow, shrink_y, small_width * 3, sums, small);
-    enlarge(small, grow_x, grow_y, out.as_bytes_mut());
+    narrow.resize(small_width * height, 0);
+    small.resize(small_width * small_height, 0);
+    widest(
+        #[inline(always)]
+        || {
+            average_columns(image.as_bytes(), shrink_x, wide, packed, narrow);
+            average_rows(narrow, shrink_y, small_width, sums, small);
+            enlarge(small, grow_x, grow_y, line, out.as_bytes_mut());
+        },
+    );
 }
 
 /// Which input positions make each output position along one axis.
@@ -88,68 +102,99 @@ impl Axis {
     }
 }
 
-fn average_columns(image: &[u8], axis: &Axis, out: &mut [u8]) {
+/// Averages along each row; the pixels of the result are words.
+#[inline(always)]
+fn average_columns(image: &[u8], axis: &Axis, wide: &mut Vec<u32>, packed: &mut Vec<u64>, out: &mut [u32]) {
+    wide.resize(axis.side_in, 0);
+    packed.resize(axis.side_in, 0);
+    let has_pairs_only = axis.windows.iter().all(|window| window.n <= 2);
     let rows_in = image.chunks_exact(axis.side_in * 3);
-    for (row_out, row_in) in out.chunks_exact_mut(axis.side_out * 3).zip(rows_in) {
-        for (pixel, window) in row_out.chunks_exact_mut(3).zip(&axis.windows) {
-            let values = &row_in[window.first * 3..][..window.n * 3];
-            if window.n == 1 {
-                pixel.copy_from_slice(values);
-                continue;
+    for (row_out, row_in) in out.chunks_exact_mut(axis.side_out).zip(rows_in) {
+        widen(row_in, wide);
+        if has_pairs_only {
+            for (word, window) in row_out.iter_mut().zip(&axis.windows) {
+                *word = average(wide[window.first], wide[window.first + window.n - 1]);
             }
-            let mut sums = [0u32; 3];
-            for values in values.chunks_exact(3) {
-                for (sum, &value) in sums.iter_mut().zip(values) {
-                    *sum += u32::from(value);
+            continue;
+        }
+        for (packed, &word) in packed.iter_mut().zip(wide.iter()) {
+            *packed = spread(word);
+        }
+        for (word, window) in row_out.iter_mut().zip(&axis.windows) {
+            let mut sums = [0; 4];
+            for part in packed[window.first..][..window.n].chunks(MAX_PACKED) {
+                let packed: u64 = part.iter().sum();
+                for (k, sum) in sums.iter_mut().enumerate() {
+                    *sum += (packed >> (16 * k)) as u32 & 0xffff;
                 }
             }
-            for (to, sum) in pixel.iter_mut().zip(sums) {
-                *to = weighted(sum, window.weight);
-            }
+            *word = u32::from_le_bytes(sums.map(|sum| weighted(sum, window.weight)));
         }
     }
 }
 
-fn average_rows(image: &[u8], axis: &Axis, row_len: usize, sums: &mut Vec<u32>, out: &mut [u8]) {
-    for (row_out, window) in out.chunks_exact_mut(row_len).zip(&axis.windows) {
-        let rows = &image[window.first * row_len..][..window.n * row_len];
-        if window.n == 1 {
-            row_out.copy_from_slice(rows);
+/// The mean of two words byte by byte, rounded up.
+#[inline(always)]
+fn average(a: u32, b: u32) -> u32 {
+    (a | b) - (((a ^ b) >> 1) & 0x7f7f_7f7f)
+}
+
+/// Puts each byte in 16 bits.
+#[inline(always)]
+fn spread(word: u32) -> u64 {
+    let word = u64::from(word);
+    let halves = (word | (word << 16)) & 0xffff_0000_ffff;
+    (halves | (halves << 8)) & 0xff_00ff_00ff_00ff
+}
+
+/// Averages along each column, all channels alike.
+#[inline(always)]
+fn average_rows(image: &[u32], axis: &Axis, width: usize, sums: &mut Vec<[u32; 4]>, out: &mut [u32]) {
+    for (row_out, window) in out.chunks_exact_mut(width).zip(&axis.windows) {
+        let rows = &image[window.first * width..][..window.n * width];
+        if window.n <= 2 {
+            let (first, last) = (&rows[..width], &rows[(window.n - 1) * width..]);
+            for ((word, &a), &b) in row_out.iter_mut().zip(first).zip(last) {
+                *word = average(a, b);
+            }
             continue;
         }
         sums.clear();
-        sums.resize(row_len, 0);
-        for row in rows.chunks_exact(row_len) {
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum += u32::from(value);
+        sums.resize(width, [0; 4]);
+        for row in rows.chunks_exact(width) {
+            for (sums, word) in sums.iter_mut().zip(row) {
+                for (sum, value) in sums.iter_mut().zip(word.to_le_bytes()) {
+                    *sum += u32::from(value);
+                }
             }
         }
-        for (to, &sum) in row_out.iter_mut().zip(sums.iter()) {
-            *to = weighted(sum, window.weight);
+        for (word, sums) in row_out.iter_mut().zip(sums.iter()) {
+            *word = u32::from_le_bytes(sums.map(|sum| weighted(sum, window.weight)));
         }
     }
 }
 
 /// Copies each small pixel to the pixels it covers: enlarging, every window holds one pixel of full weight.
-fn enlarge(small: &[u8], columns: &Axis, rows: &Axis, out: &mut [u8]) {
-    let (row_len_in, row_len) = (columns.side_in * 3, columns.side_out * 3);
-    let mut drawn: Option<(usize, usize)> = None;
-    for (y, window) in rows.windows.iter().enumerate() {
-        let to = y * row_len;
-        match drawn {
-            Some((source, from)) if source == window.first => out.copy_within(from..from + row_len, to),
-            _ => {
-                let row_in = &small[window.first * row_len_in..][..row_len_in];
-                for (pixel, column) in out[to..to + row_len].chunks_exact_mut(3).zip(&columns.windows) {
-                    pixel.copy_from_slice(&row_in[column.first * 3..][..3]);
-                }
+#[inline(always)]
+fn enlarge(small: &[u32], columns: &Axis, rows: &Axis, line: &mut Vec<u8>, out: &mut [u8]) {
+    let row_len = columns.side_out * 3;
+    // One byte more, because each word also writes the first byte of the next pixel.
+    line.resize(row_len + 1, 0);
+    let mut drawn = None;
+    for (row_out, window) in out.chunks_exact_mut(row_len).zip(&rows.windows) {
+        if drawn != Some(window.first) {
+            let row_in = &small[window.first * columns.side_in..][..columns.side_in];
+            for (x, column) in columns.windows.iter().enumerate() {
+                line[3 * x..3 * x + 4].copy_from_slice(&row_in[column.first].to_le_bytes());
             }
+            drawn = Some(window.first);
         }
-        drawn = Some((window.first, to));
+        row_out.copy_from_slice(&line[..row_len]);
     }
 }
 
 /// Rounds to the nearest level, as Pillow's fixed-point accumulator does.
+#[inline(always)]
 fn weighted(sum: u32, weight: u32) -> u8 {
     ((sum * weight + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).min(255) as u8
 }

@@ -20,7 +20,6 @@ mod jpeg;
 mod limits;
 mod png;
 pub mod resize;
-mod simd;
 pub mod stage;
 
 use std::panic::{UnwindSafe, catch_unwind};

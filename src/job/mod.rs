@@ -232,6 +232,7 @@ impl Job {
             rule: pipeline.merge.rule,
             guard: pipeline.merge.guard_enabled.then_some(pipeline.merge.guard),
             temperatures: pipeline.merge.temperatures,
+            tower: pipeline.models.tower,
             n_threads: settings.threads.score,
         };
         let models = self.models;

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Storage, Tensor, bail};
 
 use super::lerp::lerp_into;
+use crate::model::fast::Plan;
 use crate::model::layout::{self, Part};
+use crate::model::packed::{PACKED, on_a_line, pack, with_values};
 use crate::model::{Checkpoint, ModelError};
 
 /// Tensors of one model, by Hugging Face name.
@@ -57,6 +59,41 @@ impl Parents {
         Ok(Self { pretrained: pt, expert: ft, differing: merged, text_differs, device: device.clone() })
     }
 
+    /// The same parents with their image towers packed, each one tensor by the name [`PACKED`]; a merge of two packed towers
+    /// is the packed tower of the merge.
+    ///
+    /// # Errors
+    /// When the tensors are not contiguous `f32` on the CPU.
+    pub fn packed(&self, plan: &Plan) -> Result<Self, ModelError> {
+        let is_vision = |name: &str| name.starts_with("vis");
+        let of = |tensors: &Tensors| {
+            let vision = tensors.iter().filter(|(name, _)| is_vision(name));
+            let packed = pack(plan, &vision.map(|(name, t)| (name.clone(), t.clone())).collect())?;
+            let mut rest = tensors.clone();
+            rest.retain(|name, _| !is_vision(name));
+            rest.insert(PACKED.to_owned(), packed);
+            Ok::<_, ModelError>(rest)
+        };
+        let mut differing: Vec<String> =
+            self.differing.iter().filter(|name| !is_vision(name)).cloned().collect();
+        let pretrained = of(&self.pretrained)?;
+        let mut expert = self.expert.clone();
+        if differing.len() == self.differing.len() {
+            expert.retain(|name, _| !is_vision(name));
+            expert.insert(PACKED.to_owned(), pretrained[PACKED].clone());
+        } else {
+            expert = of(&self.expert)?;
+            differing.push(PACKED.to_owned());
+        }
+        Ok(Self {
+            pretrained,
+            expert,
+            differing,
+            text_differs: self.text_differs,
+            device: self.device.clone(),
+        })
+    }
+
     /// Names a merge changes.
     #[must_use]
     pub fn differing(&self) -> &[String] {
@@ -91,7 +128,12 @@ impl Parents {
     pub fn buffer(&self) -> Result<Tensors, ModelError> {
         let mut tensors = self.pretrained.clone();
         for name in &self.differing {
-            tensors.insert(name.clone(), self.pretrained[name].copy()?);
+            let tensor = &self.pretrained[name];
+            let own = match self.device {
+                Device::Cpu => with_values(tensor, on_a_line)??.reshape(tensor.shape())?,
+                _ => tensor.copy()?,
+            };
+            tensors.insert(name.clone(), own);
         }
         Ok(tensors)
     }

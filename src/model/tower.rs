@@ -4,6 +4,7 @@
 //! preallocated storage) changes what the tower computes next; nothing derived from a weight is kept between calls.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Module, Tensor};
 use candle_nn::{
@@ -16,7 +17,9 @@ use super::{
     config::{ClipConfig, LAYER_NORM_EPS},
     encoder::Encoder,
     error::{Fault, ModelError},
+    fast::{Activations, FastVision, Weights},
     layout::{self, Part},
+    packed::with_values,
 };
 
 /// The text tower and its projection.
@@ -29,19 +32,25 @@ pub struct TextTower {
     projection: Linear,
 }
 
-/// The image tower and its projection, on candle's operations.
+/// The image tower and its projection.
 #[derive(Debug, Clone)]
-pub struct VisionTower {
-    kind: Kind,
-    projection: Linear,
-}
+pub struct VisionTower(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// Ours: any activation.
-    Plain(Box<PlainVision>),
+    /// Our kernels on packed weights; CPU only.
+    Fast(PackedTower),
+    /// candle's operations: any device, any activation.
+    Plain(Box<PlainVision>, Linear),
     /// candle-transformers', which tests and doubters compare with.
-    Reference(ClipVisionTransformer),
+    Reference(Box<ClipVisionTransformer>, Linear),
+}
+
+/// The image tower on packed weights, for the CPU: see [`fast`](super::fast).
+#[derive(Debug, Clone)]
+pub struct PackedTower {
+    engine: Arc<FastVision>,
+    weights: Tensor,
 }
 
 #[derive(Debug, Clone)]
@@ -68,7 +77,13 @@ impl VisionTower {
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Vision, device)?;
         let plain = PlainVision::new(&weights.pp("vision_model"), config)?;
-        Self::over(Kind::Plain(Box::new(plain)), config, &weights)
+        Ok(Self(Kind::Plain(Box::new(plain), projection(config, &weights)?)))
+    }
+
+    /// The tower on weights that were [packed](super::packed::pack) for `engine`; a handle of them, not a copy.
+    #[must_use]
+    pub fn fast(engine: &Arc<FastVision>, weights: &Tensor) -> Self {
+        Self(Kind::Fast(PackedTower { engine: Arc::clone(engine), weights: weights.clone() }))
     }
 
     /// The same tower as candle-transformers has it.
@@ -82,13 +97,7 @@ impl VisionTower {
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Vision, device)?;
         let transformer = ClipVisionTransformer::new(weights.pp("vision_model"), &config.candle_vision()?)?;
-        Self::over(Kind::Reference(transformer), config, &weights)
-    }
-
-    fn over(kind: Kind, config: &ClipConfig, weights: &VarBuilder<'_>) -> Result<Self, ModelError> {
-        let projection =
-            linear_no_bias(config.vision.width, config.projection, weights.pp("visual_projection"))?;
-        Ok(Self { kind, projection })
+        Ok(Self(Kind::Reference(Box::new(transformer), projection(config, &weights)?)))
     }
 
     /// Unit-length image features, `[B, projection]` f32.
@@ -99,12 +108,43 @@ impl VisionTower {
     /// # Errors
     /// `N002` for another shape, or when the device refuses.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
-        let pooled = match &self.kind {
-            Kind::Plain(tower) => tower.forward(pixels)?,
-            Kind::Reference(transformer) => transformer.forward(pixels)?,
+        let (pooled, projection) = match &self.0 {
+            Kind::Fast(tower) => return Ok(tower.features(pixels)?),
+            Kind::Plain(tower, projection) => (tower.forward(pixels)?, projection),
+            Kind::Reference(transformer, projection) => (transformer.forward(pixels)?, projection),
         };
-        Ok(div_l2_norm(&self.projection.forward(&pooled)?)?)
+        Ok(div_l2_norm(&projection.forward(&pooled)?)?)
     }
+
+    /// The same features of images whose first blocks are computed, where this is a fast tower.
+    pub(crate) fn features_from(&self, prefix: &Activations) -> Result<Option<Tensor>, ModelError> {
+        let Kind::Fast(tower) = &self.0 else { return Ok(None) };
+        let features = with_values(&tower.weights, |w| tower.engine.features_from(Weights::One(w), prefix))?;
+        Ok(Some(tower.rows(features)?))
+    }
+}
+
+impl PackedTower {
+    fn features(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
+        let side = self.engine.plan().image_px();
+        if pixels.dims4()? != (pixels.dim(0)?, 3, side, side) {
+            candle_core::bail!("pixels of shape {:?}, allowed [B, 3, {side}, {side}]", pixels.dims());
+        }
+        let features = with_values(pixels, |pixels| {
+            with_values(&self.weights, |weights| self.engine.features(Weights::One(weights), pixels))
+        })??;
+        self.rows(features)
+    }
+
+    fn rows(&self, features: Vec<f32>) -> candle_core::Result<Tensor> {
+        let width = self.engine.plan().projection_width();
+        let n_images = features.len() / width;
+        Tensor::from_vec(features, (n_images, width), &Device::Cpu)
+    }
+}
+
+fn projection(config: &ClipConfig, weights: &VarBuilder<'_>) -> candle_core::Result<Linear> {
+    linear_no_bias(config.vision.width, config.projection, weights.pp("visual_projection"))
 }
 
 impl PlainVision {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::models::{ModelSet, Models};
+use super::models::{Images, ModelSet, Models};
 use super::predict::predict;
 use crate::error::{Exit, Problem};
 use crate::flow::{Batch, Member, Reject, Scored, Signal, Stage};
@@ -16,6 +16,7 @@ use crate::merge::method::Method;
 use crate::merge::recipe::{Recipe, t3};
 use crate::model::normalize::Normalizer;
 use crate::model::{ModelError, ZeroShot};
+use crate::spec::TowerKind;
 
 /// How a lane scores.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct LaneRule {
     pub guard: Option<Guard>,
     /// What each parent's logits are divided by before anything else; 1 unless miscalibration is studied.
     pub temperatures: Temperatures,
+    /// Which image tower.
+    pub tower: TowerKind,
     /// Threads of the lane's own pool.
     pub n_threads: usize,
 }
@@ -41,13 +44,11 @@ pub struct Lane {
     threads: Arc<rayon::ThreadPool>,
     normalizer: Normalizer,
     models: ModelSet,
-    /// The merge of each static method, in the order of `rule.methods`.
-    statics: Vec<Option<ZeroShot>>,
 }
 
 /// What the parents say of one batch.
 struct Parents<'a> {
-    pixels: &'a Tensor,
+    images: &'a Images,
     z_pt: Vec<Vec<f32>>,
     z_ft: Vec<Vec<f32>>,
     finite: Vec<bool>,
@@ -69,20 +70,9 @@ impl Lane {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(rule.n_threads).build();
         let threads =
             threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
-        let mut models = ModelSet::new(models, device.clone())?;
-        let recipes = || rule.methods.iter().map(|(_, recipe)| recipe);
-        if recipes().any(|recipe| matches!(recipe, Recipe::PerBatch(_))) {
-            models.prepare_merges()?;
-        }
-        if recipes().any(|recipe| matches!(recipe, Recipe::PerSample(_))) {
-            models.prepare_factored()?;
-        }
-        let build = |recipe: &Recipe| match recipe {
-            Recipe::Static(merge) => models.static_merge(merge).map(Some),
-            _ => Ok(None),
-        };
-        let statics = recipes().map(build).collect::<Result<_, Problem>>()?;
-        Ok(Self { rule, device, threads: Arc::new(threads), normalizer: Normalizer::new(), models, statics })
+        let recipes: Vec<&Recipe> = rule.methods.iter().map(|(_, recipe)| recipe).collect();
+        let models = ModelSet::new(models, device.clone(), rule.tower, &recipes)?;
+        Ok(Self { rule, device, threads: Arc::new(threads), normalizer: Normalizer::new(), models })
     }
 
     /// Scores one batch: softmax, divergence, sigmoid, guard, batch mean, merge, in this order (method.md 3).
@@ -110,7 +100,8 @@ impl Lane {
             return Ok(scored);
         }
         let pixels = self.normalizer.batch(&batch.pixels, self.models.config.image_px, &self.device)?;
-        let parents = self.ask_parents(&pixels)?;
+        let images = self.models.images(pixels)?;
+        let parents = self.ask_parents(&images)?;
         let signals: Vec<Signal> = (0..batch.members.len()).map(|n| self.signal(&parents, n)).collect();
         let coefficients: Vec<f64> =
             kept(&signals, &parents.finite).map(|signal| signal.lambda_sample).collect();
@@ -133,15 +124,15 @@ impl Lane {
         Ok(scored)
     }
 
-    fn ask_parents<'a>(&self, pixels: &'a Tensor) -> Result<Parents<'a>, ModelError> {
-        let ask = |model: &ZeroShot, temperature| rows(&model.logits(pixels)?, temperature);
+    fn ask_parents<'a>(&self, images: &'a Images) -> Result<Parents<'a>, ModelError> {
+        let ask = |model: &ZeroShot, temperature| rows(&self.models.logits(model, images)?, temperature);
         let z_pt = ask(&self.models.pretrained, self.rule.temperatures.generalist)?;
         let z_ft = ask(&self.models.expert, self.rule.temperatures.expert)?;
         let pairs = || z_pt.iter().zip(&z_ft);
         let finite = pairs().map(|(pt, ft)| all_finite(pt) && all_finite(ft)).collect();
         let compared =
             pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
-        Ok(Parents { pixels, z_pt, z_ft, finite, compared })
+        Ok(Parents { images, z_pt, z_ft, finite, compared })
     }
 
     fn signal(&self, parents: &Parents<'_>, n: usize) -> Signal {
@@ -163,7 +154,7 @@ impl Lane {
         place: usize,
         parents: &Parents<'_>,
     ) -> Result<Vec<Vec<f64>>, ModelError> {
-        let Parents { pixels, z_pt, z_ft, .. } = parents;
+        let Parents { images, z_pt, z_ft, .. } = parents;
         let of_logits = |z: &[Vec<f32>]| z.iter().map(|row| log_softmax(row, 1.0)).collect();
         let pairs = || z_pt.iter().zip(z_ft);
         Ok(match &self.rule.methods[place].1 {
@@ -175,15 +166,15 @@ impl Lane {
                 .map(|p| p.into_iter().map(f64::ln).collect())
                 .collect(),
             Recipe::Static(_) => {
-                let model = self.statics[place].as_ref().expect("built with the lane");
-                of_logits(&rows(&model.logits(pixels)?, 1.0)?)
+                let model = self.models.statics[place].as_ref().expect("built with the lane");
+                of_logits(&rows(&self.models.logits(model, images)?, 1.0)?)
             }
             Recipe::PerBatch(rule) => {
                 let all = (0..z_pt.len()).map(|n| rule.of(&z_pt[n], &z_ft[n], &parents.compared[n]));
                 let all: Vec<f64> = all.collect();
                 let finite: Vec<f64> = kept(&all, &parents.finite).copied().collect();
                 match batch_mean(&finite) {
-                    Some(lambda) => of_logits(&rows(&self.models.merged_logits(lambda, pixels)?, 1.0)?),
+                    Some(lambda) => of_logits(&rows(&self.models.merged_logits(lambda, images)?, 1.0)?),
                     None => of_logits(z_pt),
                 }
             }
@@ -191,7 +182,7 @@ impl Lane {
                 let all = (0..z_pt.len()).map(|n| rule.of(&z_pt[n], &z_ft[n], &parents.compared[n]));
                 // A sample with a broken parent is rejected below; any coefficient keeps the others' rows whole.
                 let all: Vec<f64> = all.map(|lambda| if lambda.is_finite() { lambda } else { 0.0 }).collect();
-                of_logits(&self.models.per_sample_logits(&all, pixels)?)
+                of_logits(&self.models.per_sample_logits(&all, images)?)
             }
         })
     }

@@ -1,19 +1,24 @@
 //! Every model of a lane, on its device: two parents, the merges built once, and the buffer for the rest.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use crate::error::Problem;
 use crate::merge::factored::FactoredVision;
-use crate::merge::recipe::StaticRule;
+use crate::merge::recipe::{Recipe, StaticRule};
 use crate::merge::slerp::slerp_into;
 use crate::merge::ties::{ties_into, ties_threshold};
 use crate::merge::weights::{Parents, Tensors};
+use crate::model::fast::{Activations, FastVision, Weights};
 use crate::model::layout::Part;
+use crate::model::packed::{PACKED, pack, with_values};
 use crate::model::pair::PairReport;
 use crate::model::prompts::Tokens;
 use crate::model::tower::{TextTower, VisionTower};
 use crate::model::{Checkpoint, ClipConfig, ModelError, TextBank, ZeroShot};
+use crate::spec::TowerKind;
 
 /// Two checked checkpoints and the prompts they are asked.
 #[derive(Debug)]
@@ -77,14 +82,33 @@ impl TextSource {
     }
 }
 
+/// A batch of normalised images, with what all models compute from it alike.
+pub(super) struct Images {
+    pixels: Tensor,
+    prefix: Option<Activations>,
+}
+
+/// Which image towers a lane has.
+#[derive(Debug, Clone)]
+enum Towers {
+    Fast(Arc<FastVision>),
+    Plain,
+    Reference,
+}
+
 /// The parents and what can be made of them.
 #[derive(Debug)]
 pub(super) struct ModelSet {
     pub(super) pretrained: ZeroShot,
     pub(super) expert: ZeroShot,
+    /// The merge of each static recipe, in the order of the recipes.
+    pub(super) statics: Vec<Option<ZeroShot>>,
     pub(super) config: ClipConfig,
     device: Device,
     text: TextSource,
+    towers: Towers,
+    /// Image blocks at the front that are the same in both parents, and so in every merge of them.
+    n_shared: usize,
     parents: Parents,
     merged: Option<Merged>,
     factored: Option<FactoredVision>,
@@ -101,16 +125,27 @@ struct Merged {
 }
 
 impl ModelSet {
-    /// Moves both parents to `device` and encodes the prompts once per distinct text tower.
-    pub(super) fn new(models: Models, device: Device) -> Result<Self, ModelError> {
+    /// Moves both parents to `device`, encodes the prompts once per distinct text tower, and builds what `recipes` need:
+    /// static merges, the merge buffer, the factored tower.
+    pub(super) fn new(
+        models: Models,
+        device: Device,
+        tower: TowerKind,
+        recipes: &[&Recipe],
+    ) -> Result<Self, Problem> {
         let is_encoded = matches!(models.text, TextSource::Prompts(_));
         let text_differs = is_encoded && !models.report.text_towers_equal();
         let parts: &[Part] = if text_differs { &[Part::Vision, Part::Text] } else { &[Part::Vision] };
-        let (pt, ft) = (&models.pretrained, &models.expert);
-        let parents = Parents::new(pt, ft, models.report.differing(), parts, &device)?;
+        let (pt, ft, report) = (&models.pretrained, &models.expert, &models.report);
+        let named = Parents::new(pt, ft, report.differing(), parts, &device)?;
         let config = pt.config().clone();
+        let towers = Towers::new(tower, &config, &device);
+        let parents = match &towers {
+            Towers::Fast(engine) => named.packed(engine.plan())?,
+            _ => named.clone(),
+        };
         let whole = |tensors: &Tensors, logit_scale, shared: Option<TextBank>| {
-            let vision = VisionTower::new(tensors, &config, &device)?;
+            let vision = towers.vision(tensors, &config, &device)?;
             let bank = match shared {
                 Some(bank) => bank,
                 None => models.text.bank(|| TextTower::new(tensors, &config, &device), &device)?,
@@ -120,32 +155,50 @@ impl ModelSet {
         let pretrained = whole(&parents.pretrained, pt.logit_scale(), None)?;
         let shared = (!text_differs).then(|| pretrained.bank.clone());
         let expert = whole(&parents.expert, ft.logit_scale(), shared)?;
-        let text = models.text;
-        Ok(Self { pretrained, expert, config, device, text, parents, merged: None, factored: None })
+        let n_shared = report.shared_vision_blocks(&config);
+        let (statics, text) = (Vec::new(), models.text);
+        let mut set = Self {
+            pretrained,
+            expert,
+            statics,
+            config,
+            device,
+            text,
+            towers,
+            n_shared,
+            parents,
+            merged: None,
+            factored: None,
+        };
+        set.prepare(&named, recipes)?;
+        Ok(set)
     }
 
-    /// Allocates the merge buffer; needed before [`ModelSet::merged`].
-    pub(super) fn prepare_merges(&mut self) -> Result<(), ModelError> {
-        let tensors = self.parents.buffer()?;
-        let (model, text) = self.over(&tensors, self.pretrained.logit_scale)?;
-        self.merged = Some(Merged { tensors, model, text, lambda: None });
-        Ok(())
-    }
-
-    /// Computes the parents' difference; needed before [`ModelSet::per_sample_logits`].
-    pub(super) fn prepare_factored(&mut self) -> Result<(), ModelError> {
-        let Parents { pretrained, expert, .. } = &self.parents;
-        let factored =
-            FactoredVision::new(pretrained, expert, self.parents.differing(), &self.config, &self.device)?;
-        self.factored = Some(factored);
-        if self.parents.text_differs() && self.merged.is_none() {
-            self.prepare_merges()?;
+    fn prepare(&mut self, named: &Parents, recipes: &[&Recipe]) -> Result<(), Problem> {
+        let per_sample = recipes.iter().any(|recipe| matches!(recipe, Recipe::PerSample(_)));
+        let per_batch = recipes.iter().any(|recipe| matches!(recipe, Recipe::PerBatch(_)));
+        // With two text towers every sample's merge has a class bank of its own, which the buffer encodes.
+        if per_batch || (per_sample && named.text_differs()) {
+            let tensors = self.parents.buffer()?;
+            let (model, text) = self.over(&tensors, self.pretrained.logit_scale)?;
+            self.merged = Some(Merged { tensors, model, text, lambda: None });
         }
+        if per_sample && !matches!(self.towers, Towers::Fast(_)) {
+            let Parents { pretrained, expert, .. } = named;
+            let factored =
+                FactoredVision::new(pretrained, expert, named.differing(), &self.config, &self.device)?;
+            self.factored = Some(factored);
+        }
+        let build = |recipe: &&Recipe| match recipe {
+            Recipe::Static(rule) => self.static_merge(named, rule).map(Some),
+            _ => Ok(None),
+        };
+        self.statics = recipes.iter().map(build).collect::<Result<_, Problem>>()?;
         Ok(())
     }
 
     fn over(&self, tensors: &Tensors, logit_scale: f64) -> Result<(ZeroShot, Option<TextTower>), ModelError> {
-        let vision = VisionTower::new(tensors, &self.config, &self.device)?;
+        let vision = self.towers.vision(tensors, &self.config, &self.device)?;
         let text = self.parents.text_differs().then(|| TextTower::new(tensors, &self.config, &self.device));
         let text = text.transpose()?;
         let bank = self.bank(text.as_ref())?;
@@ -165,38 +218,60 @@ impl ModelSet {
     }
 
     /// A merge with weights of its own. Rules that have no single coefficient keep the pretrained scale.
-    pub(super) fn static_merge(&self, rule: &StaticRule) -> Result<ZeroShot, Problem> {
-        let tensors = self.parents.buffer()?;
+    fn static_merge(&self, named: &Parents, rule: &StaticRule) -> Result<ZeroShot, Problem> {
+        let tensors = named.buffer()?;
         let mut logit_scale = self.pretrained.logit_scale;
         match rule {
             // Where the parents' weights are equal, every merge of them is the parent.
-            StaticRule::Ties { .. } if self.parents.differing().is_empty() => {}
+            StaticRule::Ties { .. } if named.differing().is_empty() => {}
             StaticRule::Lerp(lambda) => {
-                self.parents.lerp(*lambda, &tensors)?;
+                named.lerp(*lambda, &tensors)?;
                 logit_scale = self.logit_scale(*lambda);
             }
             StaticRule::Ties { keep, scale } => {
-                let threshold = self.parents.with_values(|pairs| ties_threshold(pairs, *keep))?;
+                let threshold = named.with_values(|pairs| ties_threshold(pairs, *keep))?;
                 let threshold = threshold.map_err(|error| super::unusable("ties", &error))?;
-                self.parents.merge(&tensors, &|_, pt, ft, out| ties_into(pt, ft, threshold, *scale, out))?;
+                named.merge(&tensors, &|_, pt, ft, out| ties_into(pt, ft, threshold, *scale, out))?;
             }
             StaticRule::Dare(dare) => {
-                self.parents.merge(&tensors, &|name, pt, ft, out| dare.merge_into(name, pt, ft, out))?;
+                named.merge(&tensors, &|name, pt, ft, out| dare.merge_into(name, pt, ft, out))?;
             }
             StaticRule::Slerp(position) => {
-                self.parents.merge(&tensors, &|_, pt, ft, out| slerp_into(pt, ft, *position, out))?;
+                named.merge(&tensors, &|_, pt, ft, out| slerp_into(pt, ft, *position, out))?;
             }
         }
         Ok(self.over(&tensors, logit_scale)?.0)
     }
 
+    /// Computes the blocks that all models share, where the tower can go on from there.
+    pub(super) fn images(&self, pixels: Tensor) -> Result<Images, ModelError> {
+        let prefix = match &self.towers {
+            Towers::Fast(engine) if self.n_shared > 0 => Some(with_values(&pixels, |pixels| {
+                with_values(&self.parents.pretrained[PACKED], |weights| {
+                    engine.prefix(Weights::One(weights), pixels, self.n_shared)
+                })
+            })??),
+            _ => None,
+        };
+        Ok(Images { pixels, prefix })
+    }
+
+    /// Logits of one of the lane's models, `[B, C]`.
+    pub(super) fn logits(&self, model: &ZeroShot, images: &Images) -> Result<Tensor, ModelError> {
+        match images.prefix.as_ref().map(|prefix| model.vision.features_from(prefix)).transpose()?.flatten() {
+            Some(features) => model.logits_of(&features),
+            None => model.logits(&images.pixels),
+        }
+    }
+
     /// Logits of the model merged at `lambda`, `[B, C]`. The buffer keeps its merge until the next one.
-    pub(super) fn merged_logits(&mut self, lambda: f64, pixels: &Tensor) -> Result<Tensor, ModelError> {
+    pub(super) fn merged_logits(&mut self, lambda: f64, images: &Images) -> Result<Tensor, ModelError> {
         let logit_scale = self.logit_scale(lambda);
         self.merge_at(lambda)?;
         let merged = self.merged.as_mut().expect("merges were prepared with the lane");
         merged.model.logit_scale = logit_scale;
-        merged.model.logits(pixels)
+        let merged = self.merged.as_ref().expect("merges were prepared with the lane");
+        self.logits(&merged.model, images)
     }
 
     fn merge_at(&mut self, lambda: f64) -> Result<(), ModelError> {
@@ -220,10 +295,9 @@ impl ModelSet {
     pub(super) fn per_sample_logits(
         &mut self,
         lambda: &[f64],
-        pixels: &Tensor,
+        images: &Images,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let factored = self.factored.as_ref().expect("the factored tower was prepared with the lane");
-        let features = factored.features(pixels, lambda)?;
+        let features = self.per_sample_features(lambda, images)?;
         let mut logits = Vec::with_capacity(lambda.len());
         for (row, &lambda) in lambda.iter().enumerate() {
             let bank = if self.parents.text_differs() {
@@ -236,5 +310,48 @@ impl ModelSet {
             logits.push((cosines * self.logit_scale(lambda).exp())?.squeeze(0)?.to_vec1::<f32>()?);
         }
         Ok(logits)
+    }
+
+    fn per_sample_features(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
+        let Towers::Fast(engine) = &self.towers else {
+            let factored = self.factored.as_ref().expect("the factored tower was prepared with the lane");
+            return factored.features(&images.pixels, lambda);
+        };
+        let (pt, ft) = (&self.parents.pretrained[PACKED], &self.parents.expert[PACKED]);
+        let features = with_values(pt, |pt| {
+            with_values(ft, |ft| {
+                let weights = Weights::Lerp { pt, ft, lambda };
+                match &images.prefix {
+                    Some(prefix) => Ok(engine.features_from(weights, prefix)),
+                    None => with_values(&images.pixels, |pixels| engine.features(weights, pixels)),
+                }
+            })
+        })???;
+        Ok(Tensor::from_vec(features, (lambda.len(), self.config.projection), &self.device)?)
+    }
+}
+
+impl Towers {
+    /// The fast tower's kernels are for the CPU; elsewhere candle's own are used.
+    fn new(kind: TowerKind, config: &ClipConfig, device: &Device) -> Self {
+        match kind {
+            TowerKind::Reference => Self::Reference,
+            TowerKind::Fast if device.is_cpu() => Self::Fast(Arc::new(FastVision::new(config))),
+            TowerKind::Fast => Self::Plain,
+        }
+    }
+
+    fn vision(
+        &self,
+        tensors: &Tensors,
+        config: &ClipConfig,
+        device: &Device,
+    ) -> Result<VisionTower, ModelError> {
+        match (self, tensors.get(PACKED)) {
+            (Self::Fast(engine), Some(packed)) => Ok(VisionTower::fast(engine, packed)),
+            (Self::Fast(engine), None) => Ok(VisionTower::fast(engine, &pack(engine.plan(), tensors)?)),
+            (Self::Plain, _) => VisionTower::new(tensors, config, device),
+            (Self::Reference, _) => VisionTower::reference(tensors, config, device),
+        }
     }
 }

@@ -19,7 +19,7 @@ use toml::Table;
 pub use corrupt::Corrupt;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
-pub use pipeline::{Input, Labels, Models, Output, Pipeline};
+pub use pipeline::{Input, Labels, Models, Output, Pipeline, TowerKind};
 pub use settings::{DeviceKind, LogFormat, LogSettings, Queues, Settings, StoreSettings, Threads};
 pub use sweep::{Sweep, Variation};
 

@@ -64,6 +64,15 @@ pub struct Labels {
     pub templates: Vec<String>,
 }
 
+/// Which code computes image features; both agree to some 1e-6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TowerKind {
+    /// Ours: packed weights and kernels of our own on the CPU, candle's operations elsewhere.
+    Fast,
+    /// candle-transformers', for comparison; `quick_gelu` models only.
+    Reference,
+}
+
 /// The two checkpoints.
 #[derive(Debug, Clone)]
 pub struct Models {
@@ -73,6 +82,8 @@ pub struct Models {
     pub pretrained: String,
     /// The expert: the same, or the image half alone, or a LoRA adapter of the generalist.
     pub expert: String,
+    /// Which image tower computes.
+    pub tower: TowerKind,
     /// Class vectors encoded elsewhere; `None` encodes the prompts.
     pub text_features: Option<String>,
     /// Pinned content hash of the generalist, 64 hex digits.
@@ -186,6 +197,10 @@ impl Models {
             arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
             pretrained: location(&reader.text("models.pretrained"), dir),
             expert: location(&reader.text("models.expert"), dir),
+            tower: match reader.choice("models.tower", &["fast", "reference"]).as_str() {
+                "reference" => TowerKind::Reference,
+                _ => TowerKind::Fast,
+            },
             text_features: reader.opt_text("models.text_features").map(|path| location(&path, dir)),
             pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
             expert_sha256: read_sha256(reader, "models.expert_sha256"),

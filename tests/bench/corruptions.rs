@@ -5,6 +5,8 @@
 //! `PEER.json` is written by `peers/medmnistc_bench.py` on the same machine; with it, ratios are printed.
 //! The fastest of all repeats is reported on both sides: other load on the machine only ever adds time.
 //! `FILTER` keeps the cells whose name contains it. The input is 224x224 RGB, the same on both sides.
+//!
+//! Without a filter, one more line gives the processor time of a whole suite over 1000 images.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,12 +18,20 @@ const SIDE_PX: u32 = 224;
 const MIN_REPEATS: usize = 7;
 const MIN_TIME: Duration = Duration::from_millis(60);
 
+/// The suite that is run as a whole.
+const SUITE: &str = "bloodmnist";
+const SUITE_IMAGES: u32 = 1000;
+/// Images the peer is timed on; its time is scaled.
+const PEER_SUITE_IMAGES: u32 = 100;
+/// Images in memory at once.
+const SUITE_BATCH: usize = 100;
+
 fn main() {
     // `cargo bench` adds a flag of its own.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let peer = args.first().map(|path| read_peer(path));
     let filter = args.get(1).map_or("", String::as_str);
-    let image = input();
+    let image = input(0);
     println!("{:<42} {:>8} {:>8} {:>8} {:>7} {:>7}", "cell", "counter", "compat", "peer", "x", "x");
 
     let mut ratios = [Vec::new(), Vec::new()];
@@ -45,6 +55,9 @@ fn main() {
     }
     for (mode, ratios) in ["counter", "compat"].iter().zip(&ratios) {
         summarise(mode, ratios);
+    }
+    if filter.is_empty() {
+        time_suite(peer.as_ref().and_then(|peer| peer.get(SUITE)));
     }
 }
 
@@ -95,14 +108,61 @@ fn summarise(mode: &str, ratios: &[f64]) {
     );
 }
 
+/// `peer_ms` is the peer's time per image.
+fn time_suite(peer_ms: Option<&f64>) {
+    let Some(suite) = Suite::named(SUITE) else { return };
+    let counter = suite_seconds(&suite, |image, name, severity| {
+        Streams::counter(0, &image.to_string(), name, severity)
+    });
+    let mut line = format!(
+        "{SUITE}: {} corruptions x 5 severities x {SUITE_IMAGES} images in {counter:.1} s on one core",
+        suite.entries().len()
+    );
+    if let Some(peer_ms) = peer_ms {
+        let theirs = peer_ms / 1e3 * f64::from(SUITE_IMAGES);
+        line += &format!(
+            ", medmnistc {theirs:.0} s (timed on {PEER_SUITE_IMAGES} images and scaled): {:.0} x",
+            theirs / counter
+        );
+    }
+    println!("{line}");
+}
+
+/// Every image through every cell, an image at a time, as the pipeline does it.
+fn suite_seconds(suite: &Suite, streams: impl Fn(u32, &str, Severity) -> Streams) -> f64 {
+    let (mut scratch, mut seconds, wall) = (Scratch::default(), 0.0, Instant::now());
+    for first in (0..SUITE_IMAGES).step_by(SUITE_BATCH) {
+        // Made beforehand, and by the hundred because the clock ticks every few milliseconds.
+        let images: Vec<Rgb8> = (first..first + SUITE_BATCH as u32).map(input).collect();
+        let mut out = images[0].clone();
+        let start = processor_seconds(wall);
+        for (i, image) in (first..).zip(&images) {
+            for (entry, severity) in suite.entries().iter().flat_map(|e| Severity::ALL.map(|s| (e, s))) {
+                let mut streams = streams(i, entry.name, severity);
+                apply(entry.at(severity), false, image, &mut streams, &mut scratch, &mut out);
+                std::hint::black_box(&mut out);
+            }
+        }
+        seconds += processor_seconds(wall) - start;
+    }
+    seconds
+}
+
+/// Processor time of this thread, which other load leaves alone; wall time where the system does not tell.
+fn processor_seconds(wall: Instant) -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = stat.and_then(|stat| stat.split(' ').next()?.parse::<f64>().ok());
+    nanoseconds.map_or_else(|| wall.elapsed().as_secs_f64(), |ns| ns / 1e9)
+}
+
 fn read_peer(path: &str) -> BTreeMap<String, f64> {
     let text = std::fs::read_to_string(path).expect("the peer file is readable");
     serde_json::from_str(&text).expect("the peer file maps cell names to milliseconds")
 }
 
 /// Three parts ramp, one part noise, per channel; integers only, so the peer script makes the same bytes.
-fn input() -> Rgb8 {
-    let (mut state, mut values) = (12_345u32, Vec::new());
+fn input(i: u32) -> Rgb8 {
+    let (mut state, mut values) = (12_345 + i, Vec::new());
     for y in 0..SIDE_PX {
         for x in 0..SIDE_PX {
             for ramp in [x * 255 / (SIDE_PX - 1), y * 255 / (SIDE_PX - 1), (x + y) * 255 / (2 * SIDE_PX - 2)]

@@ -20,6 +20,7 @@ use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
 use t3b::model::{Checkpoint, Role};
 use t3b::score::{Lane, LaneRule, Models, TextSource};
+use t3b::spec::TowerKind;
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 31;
@@ -51,8 +52,14 @@ fn lane(extra: Option<(Method, Recipe)>) -> Lane {
         (Method::T3B, Recipe::PerBatch(t3(None))),
     ];
     methods.extend(extra);
-    let rule =
-        LaneRule { methods, rule: T3Rule::PAPER, guard: None, temperatures: Temperatures::ONE, n_threads: 2 };
+    let rule = LaneRule {
+        methods,
+        rule: T3Rule::PAPER,
+        guard: None,
+        temperatures: Temperatures::ONE,
+        tower: TowerKind::Fast,
+        n_threads: 2,
+    };
     Lane::new(models(), rule, candle_core::Device::Cpu).expect("a lane")
 }
 

@@ -1,12 +1,11 @@
 //! Defocus: convolution with a slightly smoothed disc.
 
+use super::disc::{Kernel, Run};
 use super::reflect_101;
 use crate::corrupt::certain;
-use crate::corrupt::math::exp;
+use crate::corrupt::level;
 use crate::pixels::Rgb8;
-
-/// A kernel value met more often than this could overflow a 16-bit sum of 8-bit values.
-const MAX_CELLS_PER_CLASS: usize = 257;
+use crate::simd::widest;
 
 /// Values that are convolved together.
 const CHUNK: usize = 32;
@@ -45,6 +44,21 @@ pub(in crate::corrupt) fn defocus(
         kernels.len() - 1
     });
     let kernel = &kernels[known];
+    widest(
+        #[inline(always)]
+        || convolve_image(kernel, image, prefixes, pairs, spans, out),
+    );
+}
+
+#[inline(always)]
+fn convolve_image(
+    kernel: &Kernel,
+    image: &Rgb8,
+    prefixes: &mut Vec<u16>,
+    pairs: &mut Vec<u16>,
+    spans: &mut Vec<(usize, usize)>,
+    out: &mut Rgb8,
+) {
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
     let stride = (width + 2 * kernel.reach + 1) * 3;
     prefixes.resize(stride * height, 0);
@@ -68,23 +82,33 @@ pub(in crate::corrupt) fn defocus(
 }
 
 /// Entry `3 * x + c` is the sum of channel `c` over all pixels before `x` of the padded row, modulo 2^16.
+#[inline(always)]
 fn running_sums(values: &[u8], reach: usize, prefix: &mut [u16]) {
     let (width, beyond) = (values.len() / 3, reach as isize);
-    let mirrored = |x: isize| &values[reflect_101(x, width) * 3..][..3];
-    let left = (-beyond..0).map(mirrored);
-    let right = (width as isize..width as isize + beyond).map(mirrored);
+    let pixels = values.as_chunks::<3>().0;
     let mut sums = [0u16; 3];
-    prefix[..3].copy_from_slice(&sums);
-    for (entry, pixel) in prefix[3..].chunks_exact_mut(3).zip(left.chain(values.chunks_exact(3)).chain(right))
-    {
-        for (sum, &value) in sums.iter_mut().zip(pixel) {
-            *sum = sum.wrapping_add(u16::from(value));
-        }
-        entry.copy_from_slice(&sums);
+    let mut add = |&[r, g, b]: &[u8; 3], entry: &mut [u16; 3]| {
+        sums =
+            [sums[0].wrapping_add(r.into()), sums[1].wrapping_add(g.into()), sums[2].wrapping_add(b.into())];
+        *entry = sums;
+    };
+    let (first, entries) = prefix.as_chunks_mut::<3>().0.split_at_mut(1);
+    first[0] = [0; 3];
+    let (left, entries) = entries.split_at_mut(reach);
+    let (middle, right) = entries.split_at_mut(width);
+    for (x, entry) in (-beyond..0).zip(left) {
+        add(&pixels[reflect_101(x, width)], entry);
+    }
+    for (pixel, entry) in pixels.iter().zip(middle) {
+        add(pixel, entry);
+    }
+    for (x, entry) in (width as isize..).zip(right) {
+        add(&pixels[reflect_101(x, width)], entry);
     }
 }
 
 /// Adds the rows equally far above and below, which the kernel weights alike; the middle row stays alone.
+#[inline(always)]
 fn pair_rows<'a>(row: impl Fn(isize) -> &'a [u16], stride: usize, pairs: &mut [u16]) {
     for (dy, pair) in (0..).zip(pairs.chunks_exact_mut(stride)) {
         if dy == 0 {
@@ -100,11 +124,16 @@ fn pair_rows<'a>(row: impl Fn(isize) -> &'a [u16], stride: usize, pairs: &mut [u
 /// Levels of the first values of a row of pairs.
 ///
 /// With `n` classes, a sum of at most 264 in single precision is off by less than `264 (n + 2) / 2^24`.
+#[inline(always)]
 fn convolve(kernel: &Kernel, mut spans: &[(usize, usize)], pairs: &[u16]) -> [u8; CHUNK] {
     let (all_spans, mut counts) = (spans, [0; CHUNK]);
     if let [class] = &kernel.classes[..] {
         sum_spans(spans, pairs, &mut counts);
-        return counts.map(|n| (class.value * f64::from(n)) as u8);
+        let mut levels = [0; CHUNK];
+        for (level, n) in levels.iter_mut().zip(counts) {
+            *level = level::of_f64(class.value * f64::from(n));
+        }
+        return levels;
     }
     let mut sums = [0.0f32; CHUNK];
     for class in &kernel.classes {
@@ -133,7 +162,7 @@ fn exact_level(kernel: &Kernel, mut spans: &[(usize, usize)], pairs: &[u16]) -> 
 // The two loops are kept apart: merged, the 16-bit one would run at the width of the 32-bit one.
 
 /// Sums over all cells of a class. Differences are exact, although the running sums wrap.
-#[inline(never)]
+#[inline(always)]
 fn sum_spans(spans: &[(usize, usize)], pairs: &[u16], sums: &mut [u16; CHUNK]) {
     let mut local = [0u16; CHUNK];
     for &(start, end) in spans {
@@ -145,142 +174,9 @@ fn sum_spans(spans: &[(usize, usize)], pairs: &[u16], sums: &mut [u16; CHUNK]) {
     *sums = local;
 }
 
-#[inline(never)]
+#[inline(always)]
 fn add_weighted(value: f32, counts: &[u16; CHUNK], sums: &mut [f32; CHUNK]) {
     for (sum, &n) in sums.iter_mut().zip(counts) {
         *sum += value * f32::from(n);
-    }
-}
-
-/// A kernel as runs of equal cells: a run costs one difference of running sums, however long it is.
-#[derive(Debug)]
-struct Kernel {
-    params: (f64, f64),
-    reach: usize,
-    classes: Vec<Class>,
-}
-
-/// All cells of one value.
-#[derive(Debug)]
-struct Class {
-    value: f64,
-    runs: Vec<Run>,
-}
-
-/// Cells `start..end`, counted from the left end of the kernel, of the rows `dy` above and below its middle.
-#[derive(Debug)]
-struct Run {
-    dy: usize,
-    start: usize,
-    end: usize,
-}
-
-impl Kernel {
-    fn new(radius_px: f64, alias_sigma_px: f64) -> Self {
-        // Adding less than this to a sum of fractions does not change it.
-        const NEGLIGIBLE: f32 = 1e-18;
-        let disc = smoothed_disc(radius_px, alias_sigma_px);
-        let side = disc.len();
-        let reach = side / 2;
-        let mut classes: Vec<(Class, usize)> = Vec::new();
-        for (dy, cells) in disc[reach..].iter().enumerate() {
-            let n_rows = if dy == 0 { 1 } else { 2 };
-            let mut start = 0;
-            while start < side {
-                let value = cells[start];
-                let n = cells[start..].iter().take_while(|cell| **cell == value).count();
-                let run = Run { dy, start, end: start + n };
-                start += n;
-                let n = n * n_rows;
-                if value < NEGLIGIBLE {
-                    continue;
-                }
-                let value = f64::from(value);
-                let fits = |(class, n_cells): &&mut (Class, usize)| {
-                    class.value == value && *n_cells + n <= MAX_CELLS_PER_CLASS
-                };
-                match classes.iter_mut().find(fits) {
-                    Some((class, n_cells)) => {
-                        class.runs.push(run);
-                        *n_cells += n;
-                    }
-                    None => classes.push((Class { value, runs: vec![run] }, n)),
-                }
-            }
-        }
-        let classes = classes.into_iter().map(|(class, _)| class).collect();
-        Self { params: (radius_px, alias_sigma_px), reach, classes }
-    }
-}
-
-/// The disc's cells in single precision.
-///
-/// Every multiplication and addition is in the order and with the fused steps of the reference: the last bit
-/// decides whether flat regions are truncated down.
-///
-/// Reference: `disk` in medmnistc `filter.py`; OpenCV's symmetric 3-tap and 5-tap filters.
-fn smoothed_disc(radius_px: f64, alias_sigma_px: f64) -> Vec<Vec<f32>> {
-    let reach = if radius_px <= 8.0 { 8 } else { radius_px as isize };
-    let taps = gaussian_taps(if radius_px <= 8.0 { 3 } else { 5 }, alias_sigma_px);
-    let side = 2 * reach as usize + 1;
-    let inside = |x: isize, y: isize| ((x * x + y * y) as f64) <= radius_px * radius_px;
-    let n_inside = (-reach..=reach).flat_map(|y| (-reach..=reach).map(move |x| (x, y)));
-    let cell = 1.0 / n_inside.filter(|&(x, y)| inside(x, y)).count() as f32;
-
-    let index = |x: isize| reflect_101(x, side);
-    let disc = |x: isize, y: isize| {
-        let centred = |i: isize| index(i) as isize - reach;
-        if inside(centred(x), centred(y)) { cell } else { 0.0 }
-    };
-    let n = taps.len() as isize - 1;
-    // From the middle outwards, every step but the first fused; three taps alone along a row go inwards.
-    let chain = |middle: f32, pair: &dyn Fn(isize) -> f32| {
-        (1..=n).fold(middle * taps[0], |sum, d| pair(d).mul_add(taps[d as usize], sum))
-    };
-    let along_row = |x: isize, y: isize| {
-        let pair = |d: isize| disc(x - d, y) + disc(x + d, y);
-        if n == 1 { disc(x, y).mul_add(taps[0], pair(1) * taps[1]) } else { chain(disc(x, y), &pair) }
-    };
-    let along_both =
-        |x: isize, y: isize| chain(along_row(x, y), &|d| along_row(x, y - d) + along_row(x, y + d));
-    (0..side as isize).map(|y| (0..side as isize).map(|x| along_both(x, y)).collect()).collect()
-}
-
-/// Centre tap and the taps to one side of it, of a Gaussian of `n_taps` that sums to 1.
-///
-/// Reference: OpenCV `getGaussianKernel`, double precision cast to single.
-fn gaussian_taps(n_taps: usize, sigma_px: f64) -> Vec<f32> {
-    let half: Vec<f64> =
-        (0..=n_taps / 2).map(|x| exp(-0.5 * (x * x) as f64 / (sigma_px * sigma_px))).collect();
-    let sum = half[0] + 2.0 * half[1..].iter().sum::<f64>();
-    half.iter().map(|tap| (tap / sum) as f32).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sum(radius_px: f64, alias_sigma_px: f64) -> f64 {
-        smoothed_disc(radius_px, alias_sigma_px).iter().flatten().map(|&cell| f64::from(cell)).sum()
-    }
-
-    // Sums of the reference's kernels.
-    #[test]
-    fn kernel_sums_keep_their_quirks() {
-        assert!((sum(3.0, 0.1) - 0.999_999_996).abs() < 1e-9);
-        assert!((sum(7.0, 0.3) - 1.000_103).abs() < 1e-6);
-        assert!((sum(8.0, 0.5) - 1.012_975).abs() < 1e-6);
-    }
-
-    #[test]
-    fn classes_hold_every_cell_once() {
-        let kernel = Kernel::new(10.0, 0.5);
-        let from_runs: f64 = kernel
-            .classes
-            .iter()
-            .flat_map(|class| class.runs.iter().map(|run| (class.value, run)))
-            .map(|(value, run)| value * ((run.end - run.start) * if run.dy == 0 { 1 } else { 2 }) as f64)
-            .sum();
-        assert!((from_runs - sum(10.0, 0.5)).abs() < 1e-12);
     }
 }

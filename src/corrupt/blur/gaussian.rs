@@ -3,6 +3,7 @@
 use super::reflect_101;
 use crate::corrupt::math::exp;
 use crate::pixels::Rgb8;
+use crate::simd::widest;
 
 /// Taps and rows, kept between calls.
 #[derive(Debug, Default)]
@@ -25,8 +26,15 @@ pub(in crate::corrupt) struct Buffers {
 ///
 /// Reference: `GaussianBlur`, `torchvision.transforms.functional.gaussian_blur`.
 pub(in crate::corrupt) fn gaussian(kernel_size_px: u8, image: &Rgb8, buffers: &mut Buffers, out: &mut Rgb8) {
-    let Buffers { taps, padded, smooth, row } = buffers;
-    half_taps(kernel_size_px, taps);
+    half_taps(kernel_size_px, &mut buffers.taps);
+    widest(
+        #[inline(always)]
+        || convolve(image, buffers, out),
+    );
+}
+
+#[inline(always)]
+fn convolve(image: &Rgb8, Buffers { taps, padded, smooth, row }: &mut Buffers, out: &mut Rgb8) {
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
     smooth.resize(width * height * 3, 0.0);
     let rows = image.as_bytes().chunks_exact(width * 3).zip(smooth.chunks_exact_mut(width * 3));
@@ -64,6 +72,7 @@ fn half_taps(kernel_size_px: u8, taps: &mut Vec<f32>) {
     taps.iter_mut().for_each(|tap| *tap /= sum);
 }
 
+#[inline(always)]
 fn pad_row(values: &[u8], n_beyond: usize, padded: &mut Vec<f32>) {
     let width = values.len() / 3;
     let beyond = n_beyond as isize;
@@ -74,6 +83,7 @@ fn pad_row(values: &[u8], n_beyond: usize, padded: &mut Vec<f32>) {
     padded.extend((width as isize..width as isize + beyond).flat_map(pixel));
 }
 
+#[inline(always)]
 fn convolve_row(padded: &[f32], taps: &[f32], out: &mut [f32]) {
     let centre = (taps.len() - 1) * 3;
     out.iter_mut().zip(&padded[centre..]).for_each(|(sum, v)| *sum = taps[0] * v);
@@ -86,10 +96,11 @@ fn convolve_row(padded: &[f32], taps: &[f32], out: &mut [f32]) {
 }
 
 /// Rounds a number in `[0, 255]`; ties go to the even level.
+#[inline(always)]
 fn round_half_even(x: f32) -> u8 {
     // Adding 2^23 leaves no room for fraction bits, so the addition itself rounds, and halves to even.
     const SHIFT: f32 = 8_388_608.0;
-    ((x + SHIFT) - SHIFT) as u8
+    (x + SHIFT).to_bits() as u8
 }
 
 #[cfg(test)]

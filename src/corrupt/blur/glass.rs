@@ -1,6 +1,6 @@
 //! Frosted glass: smoothing, local disorder, smoothing.
 
-use super::smooth::{Buffers, smooth_fractions};
+use super::smooth::{Buffers, smooth_fractions, to_levels};
 use crate::corrupt::streams::Streams;
 use crate::pixels::Rgb8;
 
@@ -34,9 +34,7 @@ pub(in crate::corrupt) fn glass(
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
     smooth_fractions(sigma_px, image.as_bytes(), width, buffers);
     let levels = out.as_bytes_mut();
-    for (level, f) in levels.iter_mut().zip(&buffers.values) {
-        *level = (f * 255.0) as u8;
-    }
+    to_levels(buffers, levels);
     let max = usize::from(max_delta_px);
     for _ in 0..n_passes {
         for y in (max + 1..=height.saturating_sub(max)).rev() {
@@ -48,7 +46,5 @@ pub(in crate::corrupt) fn glass(
         }
     }
     smooth_fractions(sigma_px, levels, width, buffers);
-    for (level, f) in levels.iter_mut().zip(&buffers.values) {
-        *level = (f * 255.0) as u8;
-    }
+    to_levels(buffers, levels);
 }

@@ -1,6 +1,7 @@
 //! Blurs.
 
 pub(super) mod defocus;
+mod disc;
 pub(super) mod gaussian;
 pub(super) mod glass;
 pub(super) mod motion;
@@ -12,6 +13,7 @@ pub(super) mod zoom;
 /// Works for any distance from the image, also where the image is smaller than the kernel.
 ///
 /// Reference: OpenCV `BORDER_REFLECT_101`; PyTorch `reflect` where the latter is defined.
+#[inline(always)]
 pub(super) fn reflect_101(i: isize, n: usize) -> usize {
     if n == 1 {
         return 0;

@@ -3,6 +3,7 @@
 use crate::corrupt::certain;
 use crate::corrupt::math::{exp, sin_cos};
 use crate::pixels::Rgb8;
+use crate::simd::widest;
 
 /// Values whose sums are kept in registers together.
 const CHUNK: usize = 16;
@@ -50,6 +51,20 @@ pub(in crate::corrupt) fn along_line(
     values: &[u8],
     channels: usize,
     width: usize,
+    buffers: &mut Buffers,
+    out: &mut [u8],
+) {
+    widest(
+        #[inline(always)]
+        || sum_line(values, channels, width, buffers, out),
+    );
+}
+
+#[inline(always)]
+fn sum_line(
+    values: &[u8],
+    channels: usize,
+    width: usize,
     Buffers { taps, light_weights, padded, starts }: &mut Buffers,
     out: &mut [u8],
 ) {
@@ -81,6 +96,7 @@ pub(in crate::corrupt) fn along_line(
 /// With `n` weights, a sum of at most 65536 in single precision is off by less than `(n + 3) / 256`: each weight and
 /// each product is off by one part in 2^24 of it, and so are each of the `n` partial sums and the division here. A
 /// flat region lies half a unit above a step, which is more than that for up to 110 weights.
+#[inline(always)]
 fn line_levels(taps: &[Tap], light_weights: &[f32], starts: &[usize], values: &[f32]) -> [u8; CHUNK] {
     let mut sums = [0.5f32; CHUNK];
     for (&weight, &start) in light_weights.iter().zip(starts) {
@@ -122,6 +138,7 @@ pub(in crate::corrupt) fn line_taps(radius_px: f64, sigma_px: f64, angle_deg: f6
 }
 
 /// Widens a row to 16 bits and repeats its first and last pixel `beyond` times.
+#[inline(always)]
 fn pad_row(row: &[u8], channels: usize, beyond: usize, to: &mut [f32]) {
     let widen = |value: u8| f32::from(u16::from(value) * 257);
     let (left, rest) = to.split_at_mut(beyond * channels);

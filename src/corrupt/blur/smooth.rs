@@ -1,7 +1,9 @@
 //! Gaussian smoothing of a given standard deviation, in double precision.
 
+use crate::corrupt::level;
 use crate::corrupt::math::exp;
 use crate::pixels::Rgb8;
+use crate::simd::widest;
 
 /// Fields, taps and rows, kept between calls.
 #[derive(Debug, Default)]
@@ -38,9 +40,7 @@ impl Border {
 /// Reference: `gaussian_blur` of ImageNet-C, `skimage.filters.gaussian`.
 pub(in crate::corrupt) fn smooth(sigma_px: f64, image: &Rgb8, buffers: &mut Buffers, out: &mut Rgb8) {
     smooth_fractions(sigma_px, image.as_bytes(), image.width_px() as usize, buffers);
-    for (to, &f) in out.as_bytes_mut().iter_mut().zip(&buffers.values) {
-        *to = (f * 255.0) as u8;
-    }
+    to_levels(buffers, out.as_bytes_mut());
 }
 
 /// Leaves the smoothed fractions of full scale of interleaved RGB `levels` in the buffers.
@@ -50,6 +50,18 @@ pub(super) fn smooth_fractions(sigma_px: f64, levels: &[u8], width: usize, buffe
     buffers.values.extend(levels.iter().map(|&level| f64::from(level) / 255.0));
     let Buffers { values, filter } = buffers;
     filter.run(sigma_px, TRUNCATE, Border::Nearest, 3, width, values);
+}
+
+/// Turns the fractions in the buffers into levels: clipped and truncated.
+pub(super) fn to_levels(buffers: &Buffers, levels: &mut [u8]) {
+    widest(
+        #[inline(always)]
+        || {
+            for (to, &f) in levels.iter_mut().zip(&buffers.values) {
+                *to = level::of_f64(f * 255.0);
+            }
+        },
+    );
 }
 
 /// A separable Gaussian filter.
@@ -77,6 +89,14 @@ impl Filter {
         values: &mut [f64],
     ) {
         half_taps(sigma_px, truncate, &mut self.taps);
+        widest(
+            #[inline(always)]
+            || self.convolve(border, channels, width, values),
+        );
+    }
+
+    #[inline(always)]
+    fn convolve(&mut self, border: Border, channels: usize, width: usize, values: &mut [f64]) {
         let (row_len, beyond) = (width * channels, self.taps.len() as isize - 1);
         let height = values.len() / row_len;
         self.other.resize(values.len(), 0.0);
@@ -95,6 +115,7 @@ impl Filter {
 }
 
 /// Weighted sum of a line and its neighbours at every distance on both sides.
+#[inline(always)]
 fn weigh<'a>(taps: &[f64], line: impl Fn(isize) -> &'a [f64], sums: &mut [f64]) {
     sums.iter_mut().zip(line(0)).for_each(|(sum, value)| *sum = value * taps[0]);
     for (d, &tap) in taps.iter().enumerate().skip(1).rev() {

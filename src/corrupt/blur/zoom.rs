@@ -1,6 +1,8 @@
 //! Zoom blur: the mean of an image and its enlargements about the centre.
 
+use crate::corrupt::level;
 use crate::pixels::Rgb8;
+use crate::simd::widest;
 
 /// Numbers per pixel in working memory: the fourth is unused, and pads a pixel to what one instruction takes.
 const LANES: usize = 4;
@@ -38,6 +40,14 @@ pub(in crate::corrupt) struct Sample {
 ///
 /// Reference: `ZoomBlur`, `clipped_zoom`; `numpy.arange`; `scipy.ndimage.zoom(order=1)`.
 pub(in crate::corrupt) fn zoom(stop: f64, step: f64, image: &Rgb8, buffers: &mut Buffers, out: &mut Rgb8) {
+    widest(
+        #[inline(always)]
+        || average(stop, step, image, buffers, out),
+    );
+}
+
+#[inline(always)]
+fn average(stop: f64, step: f64, image: &Rgb8, buffers: &mut Buffers, out: &mut Rgb8) {
     let Buffers { columns, rows, fractions, row, sums } = buffers;
     let (width, height) = (image.width_px() as usize, image.height_px() as usize);
     fractions.resize(width * height, [0.0; LANES]);
@@ -65,8 +75,7 @@ pub(in crate::corrupt) fn zoom(stop: f64, step: f64, image: &Rgb8, buffers: &mut
     let n = (n_factors + 1) as f32;
     for ((to, value), sum) in out.as_bytes_mut().chunks_exact_mut(3).zip(fractions).zip(sums) {
         for ((to, value), sum) in to.iter_mut().zip(value).zip(sum) {
-            // The cast clips and truncates.
-            *to = ((*value + *sum) / n * 255.0) as u8;
+            *to = level::of_f32((*value + *sum) / n * 255.0);
         }
     }
 }
@@ -101,12 +110,14 @@ pub(in crate::corrupt) fn axis_samples(side: usize, factor: f64, samples: &mut V
     }));
 }
 
+#[inline(always)]
 fn interpolate_rows(below: &[f32], above: &[f32], weight: f64, row: &mut [f64]) {
     for ((to, &below), &above) in row.iter_mut().zip(below).zip(above) {
         *to = f64::from(below) * (1.0 - weight) + f64::from(above) * weight;
     }
 }
 
+#[inline(always)]
 fn add_columns(row: &[[f64; LANES]], columns: &[Sample], sums: &mut [[f32; LANES]]) {
     for (at, sums) in columns.iter().zip(sums) {
         if at.outside {

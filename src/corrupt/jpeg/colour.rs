@@ -2,11 +2,15 @@
 //!
 //! Rows of `i16` hold planar samples; YCbCr samples are centred (minus 128).
 
+use crate::corrupt::words::widen;
+
 /// Splits interleaved RGB into centred Y, Cb and Cr; `words` is working memory.
 ///
 /// Reference: libjpeg `rgb_ycc_convert`, 16-bit fixed point.
+#[inline(always)]
 pub(super) fn rgb_to_ycc(rgb: &[u8], words: &mut Vec<u32>, y: &mut [i16], cb: &mut [i16], cr: &mut [i16]) {
     const HALF: i32 = 1 << 15;
+    words.resize(rgb.len() / 3, 0);
     widen(rgb, words);
     let outs = y.iter_mut().zip(cb.iter_mut()).zip(cr.iter_mut());
     for (&word, ((y, cb), cr)) in words.iter().zip(outs) {
@@ -18,24 +22,11 @@ pub(super) fn rgb_to_ycc(rgb: &[u8], words: &mut Vec<u32>, y: &mut [i16], cb: &m
     }
 }
 
-/// Puts each pixel in the low bytes of a word: arithmetic on words runs several pixels at a time.
-fn widen(rgb: &[u8], words: &mut Vec<u32>) {
-    words.resize(rgb.len() / 3, 0);
-    let (fours, rest) = words.as_chunks_mut::<4>();
-    let (twelves, rgb_rest) = rgb.split_at(fours.len() * 12);
-    for (four, twelve) in fours.iter_mut().zip(twelves.as_chunks::<12>().0) {
-        let [a, b, c] = [0, 4, 8].map(|i| u32::from_le_bytes(std::array::from_fn(|k| twelve[i + k])));
-        *four = [a, (a >> 24) | (b << 8), (b >> 16) | (c << 16), c >> 8];
-    }
-    for (word, pixel) in rest.iter_mut().zip(rgb_rest.chunks_exact(3)) {
-        *word = u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]);
-    }
-}
-
 /// Joins centred Y, Cb and Cr into interleaved RGB, clipped; `planes` is working memory.
 ///
 /// Reference: libjpeg `ycc_rgb_convert`. Its constants 1.402, 1.772 and 0.71414 are split into a whole and a
 /// 16-bit fraction, which gives the same integers.
+#[inline(always)]
 pub(super) fn ycc_to_rgb(y: &[i16], cb: &[i16], cr: &[i16], planes: &mut [Vec<u8>; 3], rgb: &mut [u8]) {
     let fraction = |product: i32| ((product + 32768) >> 16) as i16;
     planes.iter_mut().for_each(|plane| plane.resize(y.len(), 0));
@@ -57,6 +48,7 @@ pub(super) fn ycc_to_rgb(y: &[i16], cb: &[i16], cr: &[i16], planes: &mut [Vec<u8
 /// Averages two rows two by two, rounding down and up in turn.
 ///
 /// Reference: libjpeg `h2v2_downsample`. Subtracting 128 first changes nothing: it is a multiple of the divisor.
+#[inline(always)]
 pub(super) fn halve(upper: &[i16], lower: &[i16], out: &mut [i16]) {
     let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
     for (i, (to, (u, l))) in out.iter_mut().zip(pairs).enumerate() {
@@ -69,6 +61,7 @@ pub(super) fn halve(upper: &[i16], lower: &[i16], out: &mut [i16]) {
 /// `out` holds `2 * near.len()` samples or one less; `sums` is working memory.
 ///
 /// Reference: libjpeg `h2v2_fancy_upsample`, and `h2v2_upsample` for up to two samples.
+#[inline(always)]
 pub(super) fn double(near: &[i16], far: &[i16], sums: &mut Vec<i16>, out: &mut [i16]) {
     let n = near.len();
     if n <= 2 {

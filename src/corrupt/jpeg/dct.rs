@@ -7,7 +7,7 @@
 //! Reference: libjpeg `jfdctint.c` and `jidctint.c` (Loeffler, Ligtenberg and Moschytz, 1989).
 
 /// Blocks side by side.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = 16;
 
 /// Eight blocks: entry `8 * row + column` holds that position of every block.
 pub(super) type Blocks = [[i16; LANES]; 64];
@@ -33,6 +33,7 @@ const F_2_562: i16 = 20995;
 const F_3_072: i16 = 25172;
 
 /// Forward transform in place, rows first; results are 8 times the orthonormal coefficients.
+#[inline(always)]
 pub(super) fn forward(blocks: &mut Blocks) {
     for row in 0..8 {
         each_line(blocks, 8 * row, 1, forward_line::<0, { CONST_BITS - PASS1_BITS }, PASS1_BITS>);
@@ -43,6 +44,7 @@ pub(super) fn forward(blocks: &mut Blocks) {
 }
 
 /// Inverse transform in place, columns first, from orthonormal coefficients to samples in `-128..=127`.
+#[inline(always)]
 pub(super) fn inverse(blocks: &mut Blocks) {
     for column in 0..8 {
         // Quantisation empties most columns of high horizontal frequency.

@@ -73,6 +73,7 @@ impl Table {
     /// Rounds forward-transformed coefficients to their steps and scales them back.
     ///
     /// Takes coefficients with the transform's factor of 8, gives them without it.
+    #[inline(always)]
     pub(super) fn round_trip(&self, blocks: &mut Blocks) {
         let divisions = self.halves.as_flattened().iter().zip(self.factors.as_flattened());
         let divisions = divisions.zip(self.shifts.as_flattened()).zip(self.steps.as_flattened());
@@ -86,6 +87,7 @@ impl Table {
 }
 
 /// The upper 16 bits of a product.
+#[inline(always)]
 fn high_half(a: u16, b: u16) -> u16 {
     ((u32::from(a) * u32::from(b)) >> 16) as u16
 }

@@ -66,6 +66,7 @@ impl Counter {
     }
 
     /// A fresh batch of words; words left over for single draws stay for them.
+    #[inline(always)]
     pub fn next_batch(&mut self) -> [u32; BATCH] {
         let mut words = [0; BATCH];
         for (i, block) in words.chunks_exact_mut(4).enumerate() {
@@ -92,6 +93,7 @@ impl Counter {
 }
 
 /// Ten rounds of Philox2x64.
+#[inline(always)]
 fn philox(counter: [u64; 2], key: u64) -> [u64; 2] {
     const MULTIPLIER: u128 = 0xd2b7_4407_b1ce_6e93;
     const WEYL: u64 = 0x9e37_79b9_7f4a_7c15;

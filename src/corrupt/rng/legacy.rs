@@ -49,6 +49,7 @@ impl Legacy {
     /// last one is kept for the next call.
     ///
     /// Reference: numpy `legacy_gauss`.
+    #[inline(always)]
     pub fn normals(&mut self, out: &mut [f64]) {
         let n_spare = out.len().min(usize::from(self.spare_normal.is_some()));
         let (first, rest) = out.split_at_mut(n_spare);
@@ -75,6 +76,7 @@ impl Legacy {
     }
 
     /// Points `(x1, x2)` in the unit disc and their squared distances from its centre.
+    #[inline(always)]
     fn accepted_pairs(&mut self, pairs: &mut [[f64; 3]]) {
         let mut n = 0;
         while n < pairs.len() {

@@ -1,5 +1,7 @@
 //! The Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998).
 
+use crate::simd::widest;
+
 const N: usize = 624;
 const M: usize = 397;
 
@@ -55,7 +57,7 @@ impl Mt19937 {
     }
 
     /// The next 32 bits.
-    #[inline]
+    #[inline(always)]
     pub fn next_u32(&mut self) -> u32 {
         if self.next == N {
             self.refill();
@@ -68,14 +70,24 @@ impl Mt19937 {
     /// The next number in `[0, 1)`, a multiple of 2^-53.
     ///
     /// Reference: `genrand_res53`.
-    #[inline]
+    #[inline(always)]
     pub fn next_f64(&mut self) -> f64 {
         let high = self.next_u32() >> 5;
         let low = self.next_u32() >> 6;
         (f64::from(high) * 67_108_864.0 + f64::from(low)) / 9_007_199_254_740_992.0
     }
 
+    #[inline(never)]
     fn refill(&mut self) {
+        widest(
+            #[inline(always)]
+            || self.step(),
+        );
+        self.next = 0;
+    }
+
+    #[inline(always)]
+    fn step(&mut self) {
         let s = &mut self.state;
         for i in 0..N - M {
             s[i] = s[i + M] ^ twist(s[i], s[i + 1]);
@@ -87,10 +99,10 @@ impl Mt19937 {
         for (word, &state) in self.words.iter_mut().zip(s.iter()) {
             *word = temper(state);
         }
-        self.next = 0;
     }
 }
 
+#[inline(always)]
 fn temper(mut y: u32) -> u32 {
     y ^= y >> 11;
     y ^= (y << 7) & 0x9d2c_5680;
@@ -98,6 +110,7 @@ fn temper(mut y: u32) -> u32 {
     y ^ (y >> 18)
 }
 
+#[inline(always)]
 fn twist(upper: u32, lower: u32) -> u32 {
     let y = (upper & 0x8000_0000) | (lower & 0x7fff_ffff);
     (y >> 1) ^ ((y & 1).wrapping_neg() & 0x9908_b0df)

@@ -23,6 +23,7 @@ impl Pcg64 {
     }
 
     /// The next 64 bits.
+    #[inline(always)]
     pub fn next_u64(&mut self) -> u64 {
         self.step();
         let folded = (self.state >> 64) as u64 ^ self.state as u64;
@@ -30,6 +31,7 @@ impl Pcg64 {
     }
 
     /// The next number in `[0, 1)`, a multiple of 2^-53.
+    #[inline(always)]
     pub fn next_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
     }
@@ -50,6 +52,7 @@ impl Pcg64 {
         }
     }
 
+    #[inline(always)]
     fn step(&mut self) {
         self.state = self.state.wrapping_mul(MULTIPLIER).wrapping_add(self.increment);
     }

@@ -56,21 +56,25 @@ impl Ziggurat {
     /// The next standard normal numbers.
     ///
     /// Takes one batch of words, and single words after it for the few numbers that need more.
+    #[inline(always)]
     pub fn normals(&self, bits: &mut Counter, out: &mut [f32; BATCH]) {
         let words = bits.next_batch();
-        let (mut outside, mut n_outside) = ([0u8; BATCH], 0);
-        for (i, (to, word)) in out.iter_mut().zip(words).enumerate() {
+        let mut is_outside = [0u8; BATCH];
+        for ((to, is_outside), &word) in out.iter_mut().zip(&mut is_outside).zip(&words) {
             let (layer, step) = split(word);
-            let x = (step as f32 + 0.5) * self.step[layer];
-            *to = with_sign(x, word);
-            // Noted without a branch: 1 in 80 is outside, seldom enough to stall on each.
-            outside[n_outside] = i as u8;
-            n_outside += usize::from(step >= self.n_inside[layer]);
+            // Signed, because that is what converts several at a time.
+            *to = with_sign((step as i32 as f32 + 0.5) * self.step[layer], word);
+            *is_outside = u8::from(step >= self.n_inside[layer]);
         }
-        for &i in &outside[..n_outside] {
-            let word = words[usize::from(i)];
-            let x = self.outside(word, bits) as f32;
-            out[usize::from(i)] = with_sign(x, word);
+        // 1 in 80 is outside, so most eights need nothing.
+        for (first, eight) in (0..).step_by(8).zip(is_outside.as_chunks::<8>().0) {
+            if *eight == [0; 8] {
+                continue;
+            }
+            for i in (first..first + 8).filter(|i| is_outside[*i] != 0) {
+                let x = self.outside(words[i], bits) as f32;
+                out[i] = with_sign(x, words[i]);
+            }
         }
     }
 
@@ -97,11 +101,13 @@ impl Ziggurat {
 }
 
 /// Layer (8 bits) and step across it (23 bits).
+#[inline(always)]
 fn split(word: u32) -> (usize, u32) {
     ((word & 0xff) as usize, word >> 9)
 }
 
 /// Negates `x` on one bit of the word, without a branch that is wrong every other time.
+#[inline(always)]
 fn with_sign(x: f32, word: u32) -> f32 {
     f32::from_bits(x.to_bits() ^ ((word & 0x100) << 23))
 }

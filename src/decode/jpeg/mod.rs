@@ -28,9 +28,10 @@ mod sequential;
 mod structure;
 mod upsample;
 
+use super::Header;
 use super::error::Fault;
-use super::{Header, simd};
 use crate::pixels::Rgb8;
+use crate::simd;
 use blocks::Blocks;
 use frame::{ColorModel, Component, Frame};
 use planes::Plane;

@@ -1,9 +1,9 @@
 //! Sample planes of the components, in their own resolution.
 
-use super::super::simd;
 use super::blocks::Group;
 use super::frame::Component;
 use super::idct::{self, GROUP_WIDTH};
+use crate::simd;
 
 /// The samples of one component, row-major.
 #[derive(Debug)]

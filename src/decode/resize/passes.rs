@@ -4,10 +4,10 @@
 //! rows at a time are turned on their side first, so that the same loop serves both. Sums are the same integers in any
 //! order, so nothing here can change a value.
 
-use super::super::simd;
 use super::transpose::{LANES, TILE_LEN, transpose};
 use super::weights::{PRECISION_BITS, TAP_GROUP, Weights};
 use crate::pixels::Rgb8;
+use crate::simd;
 
 /// Bytes of a pixel column of 32 rows.
 const PIXEL_LEN: usize = LANES * Rgb8::CHANNELS;

@@ -1,0 +1,33 @@
+//! A fast `f32` image tower for CPUs: CLIP's vision transformer on packed weights, one set of images per core.
+//!
+//! Read in this order: [`plan`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
+//! model or a merge of two as the source of a layer, [`tile`] the register kernel, [`product`] linear layers made of it,
+//! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`workspace`] the
+//! memory of a pass, [`forward`] a set of images through the layers, [`tower`] batches over cores.
+//!
+//! Determinism: a row of features has the same bits whatever else is in the batch, on any number of threads and with any
+//! instruction set. Every output of a linear layer is a sum of chains of fused multiply-adds, each over
+//! [`K_BLOCK`](plan::K_BLOCK) inputs in ascending order; every sum over a row has [`LANES`](plan::LANES) partial sums,
+//! combined in one order; functions are polynomials of our own, not the platform's.
+
+mod activation;
+mod aligned;
+mod attention;
+mod exp;
+mod forward;
+mod lanes;
+mod norm;
+mod pack;
+pub mod plan;
+mod product;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod tower;
+mod weights;
+mod workspace;
+
+pub use aligned::Aligned;
+pub use plan::Plan;
+pub use tower::{Activations, FastVision};
+pub use weights::Weights;

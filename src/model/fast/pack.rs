@@ -1,0 +1,87 @@
+//! From named tensors to the flat buffer.
+
+use super::aligned::Aligned;
+use super::plan::{Linear, Norm, Plan};
+
+impl Plan {
+    /// Packs an image tower.
+    ///
+    /// `tensor` returns the values of a tensor, row-major, by its Hugging Face name, such as `visual_projection.weight`.
+    ///
+    /// # Panics
+    /// When a tensor has another number of values than the architecture's.
+    #[must_use]
+    pub fn pack<'a>(&self, tensor: impl Fn(&str) -> &'a [f32]) -> Aligned {
+        let mut buffer = Aligned::zeros(self.len());
+        let mut packer = Packer { plan: self, tensor, buffer: &mut buffer };
+        let embedding = |name: &str| format!("vision_model.embeddings.{name}");
+        packer.rows(self.class, 1, &embedding("class_embedding"));
+        packer.rows(self.positions, self.tokens, &embedding("position_embedding.weight"));
+        packer.matrix(&self.patches, 0, self.width, &embedding("patch_embedding.weight"));
+        // The missing `e` is the name under which the weights were published.
+        packer.norm(self.pre_norm, "vision_model.pre_layrnorm");
+        for index in 0..self.layers.len() {
+            packer.layer(index);
+        }
+        packer.norm(self.post_norm, "vision_model.post_layernorm");
+        packer.matrix(&self.projection, 0, self.projection_width, "visual_projection.weight");
+        buffer
+    }
+}
+
+struct Packer<'p, F> {
+    plan: &'p Plan,
+    tensor: F,
+    buffer: &'p mut [f32],
+}
+
+impl<'a, F: Fn(&str) -> &'a [f32]> Packer<'_, F> {
+    fn layer(&mut self, index: usize) {
+        let (plan, layer) = (self.plan, &self.plan.layers[index]);
+        let name = |part: &str| format!("vision_model.encoder.layers.{index}.{part}");
+        self.norm(layer.attention_norm, &name("layer_norm1"));
+        for (third, projection) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
+            self.linear(&layer.qkv, third * plan.row, plan.width, &name(&format!("self_attn.{projection}")));
+        }
+        self.linear(&layer.out, 0, plan.width, &name("self_attn.out_proj"));
+        self.norm(layer.mlp_norm, &name("layer_norm2"));
+        self.linear(&layer.rise, 0, plan.mlp_width, &name("mlp.fc1"));
+        self.linear(&layer.fall, 0, plan.width, &name("mlp.fc2"));
+    }
+
+    /// Weight and bias of `outputs` outputs from number `first` on.
+    fn linear(&mut self, linear: &Linear, first: usize, outputs: usize, name: &str) {
+        self.matrix(linear, first, outputs, &format!("{name}.weight"));
+        let bias = (self.tensor)(&format!("{name}.bias"));
+        assert_eq!(bias.len(), outputs, "biases of {name}");
+        if let Some(start) = linear.bias {
+            self.buffer[start + first..][..outputs].copy_from_slice(bias);
+        }
+    }
+
+    fn matrix(&mut self, linear: &Linear, first: usize, outputs: usize, name: &str) {
+        let values = (self.tensor)(name);
+        let inputs = values.len() / outputs;
+        let fits =
+            values.len() == inputs * outputs && inputs.next_multiple_of(super::plan::LANES) == linear.inputs;
+        assert!(fits, "{name} has {} values", values.len());
+        for (output, values) in values.chunks_exact(inputs).enumerate() {
+            linear.put_output(self.buffer, first + output, values);
+        }
+    }
+
+    fn norm(&mut self, norm: Norm, name: &str) {
+        self.rows(norm.gain, 1, &format!("{name}.weight"));
+        self.rows(norm.bias, 1, &format!("{name}.bias"));
+    }
+
+    /// `n_rows` rows of the residual width from `start` on.
+    fn rows(&mut self, start: usize, n_rows: usize, name: &str) {
+        let values = (self.tensor)(name);
+        assert_eq!(values.len(), n_rows * self.plan.width, "values of {name}");
+        let rows = self.buffer[start..].chunks_exact_mut(self.plan.row);
+        for (row, values) in rows.zip(values.chunks_exact(self.plan.width)) {
+            row[..values.len()].copy_from_slice(values);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Where every weight of an image tower lies in one flat buffer.
+//!
+//! A matrix `[outputs, inputs]` is stored as blocks of [`K_BLOCK`] inputs; a block as panels of [`PANEL`] outputs; a panel
+//! as its inputs in order, each with its [`PANEL`] outputs side by side. That is the order in which the kernel reads it.
+//! Outputs are padded to whole panels and inputs to whole [`LANES`], by zeros. The layout depends on the architecture
+//! alone, never on the machine, and holds weights unchanged, so an elementwise merge of two buffers is the buffer of the
+//! merged model.
+
+use crate::model::config::{Activation, ClipConfig};
+
+/// Partial sums of every reduction, and values of the widest vector.
+pub const LANES: usize = 16;
+
+/// Outputs of a panel. Divides the widths of all published models.
+pub const PANEL: usize = 32;
+
+/// Inputs over which a chain of multiply-adds runs before it joins the sum. A panel of a block is 32 KiB, as much as
+/// stays in a first-level cache. Changing it changes the last bits of features.
+pub const K_BLOCK: usize = 256;
+
+/// A linear layer in the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Linear {
+    /// Start of the matrix.
+    pub(super) weight: usize,
+    /// Start of the `outputs` biases.
+    pub(super) bias: Option<usize>,
+    /// Padded to a multiple of [`LANES`].
+    pub(super) inputs: usize,
+    /// Padded to a multiple of [`PANEL`].
+    pub(super) outputs: usize,
+}
+
+impl Linear {
+    /// A matrix without bias at the start of a buffer of its own.
+    pub(super) fn alone(inputs: usize, outputs: usize) -> Self {
+        let (inputs, outputs) = (inputs.next_multiple_of(LANES), outputs.next_multiple_of(PANEL));
+        Self { weight: 0, bias: None, inputs, outputs }
+    }
+
+    /// Values of the matrix.
+    pub(super) fn len(&self) -> usize {
+        self.inputs * self.outputs
+    }
+
+    /// Inputs of the block that starts at input `start`.
+    pub(super) fn depth(&self, start: usize) -> usize {
+        K_BLOCK.min(self.inputs - start)
+    }
+
+    /// Start of a panel within the block that starts at input `start`.
+    pub(super) fn panel(&self, start: usize, panel: usize) -> usize {
+        self.weight + start * self.outputs + panel * PANEL * self.depth(start)
+    }
+
+    /// Writes the weights of one output, input by input.
+    pub(super) fn put_output(&self, buffer: &mut [f32], output: usize, values: &[f32]) {
+        for (block, values) in values.chunks(K_BLOCK).enumerate() {
+            let panel = &mut buffer[self.panel(block * K_BLOCK, output / PANEL)..];
+            for (row, &value) in panel.chunks_exact_mut(PANEL).zip(values) {
+                row[output % PANEL] = value;
+            }
+        }
+    }
+
+    /// Writes the weights of one input, output by output.
+    pub(super) fn put_input(&self, buffer: &mut [f32], input: usize, values: &[f32]) {
+        let (start, row) = (input / K_BLOCK * K_BLOCK, input % K_BLOCK);
+        for (panel, values) in values.chunks(PANEL).enumerate() {
+            let at = self.panel(start, panel) + row * PANEL;
+            buffer[at..at + values.len()].copy_from_slice(values);
+        }
+    }
+}
+
+/// A layer norm in the buffer: the starts of its gains and biases, each padded to the row length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Norm {
+    pub(super) gain: usize,
+    pub(super) bias: usize,
+}
+
+/// A transformer block in the buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layer {
+    pub(super) attention_norm: Norm,
+    /// Queries, keys and values as one layer; each third is padded to whole panels.
+    pub(super) qkv: Linear,
+    pub(super) out: Linear,
+    pub(super) mlp_norm: Norm,
+    pub(super) rise: Linear,
+    pub(super) fall: Linear,
+}
+
+/// The layout of an image tower's weights, and its sizes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub(super) image_px: usize,
+    pub(super) patch_px: usize,
+    /// Class token and patches.
+    pub(super) tokens: usize,
+    pub(super) width: usize,
+    /// Values from one row of activations to the next: the width in whole panels.
+    pub(super) row: usize,
+    pub(super) heads: usize,
+    pub(super) mlp_width: usize,
+    pub(super) activation: Activation,
+    pub(super) projection_width: usize,
+    pub(super) class: usize,
+    /// Start of `tokens` rows.
+    pub(super) positions: usize,
+    pub(super) patches: Linear,
+    pub(super) pre_norm: Norm,
+    pub(super) layers: Vec<Layer>,
+    pub(super) post_norm: Norm,
+    pub(super) projection: Linear,
+    len: usize,
+}
+
+impl Plan {
+    /// Lays out the image tower of an architecture.
+    #[must_use]
+    pub fn new(config: &ClipConfig) -> Self {
+        let tower = &config.vision;
+        let mut cursor = Cursor { row: tower.width.next_multiple_of(PANEL), next: 0 };
+        let (row, tokens) = (cursor.row, config.vision_positions());
+        let class = cursor.take(row);
+        let positions = cursor.take(tokens * row);
+        let patches = cursor.linear(3 * config.patch_px.pow(2), row, false);
+        let pre_norm = cursor.norm();
+        let layers = (0..tower.layers).map(|_| Layer {
+            attention_norm: cursor.norm(),
+            qkv: cursor.linear(tower.width, 3 * row, true),
+            out: cursor.linear(tower.width, row, true),
+            mlp_norm: cursor.norm(),
+            rise: cursor.linear(tower.width, tower.mlp_width, true),
+            fall: cursor.linear(tower.mlp_width, row, true),
+        });
+        let layers = layers.collect();
+        let post_norm = cursor.norm();
+        let projection = cursor.linear(tower.width, config.projection, false);
+        Self {
+            image_px: config.image_px,
+            patch_px: config.patch_px,
+            tokens,
+            width: tower.width,
+            row,
+            heads: tower.heads,
+            mlp_width: tower.mlp_width,
+            activation: tower.activation,
+            projection_width: config.projection,
+            class,
+            positions,
+            patches,
+            pre_norm,
+            layers,
+            post_norm,
+            projection,
+            len: cursor.next,
+        }
+    }
+
+    /// Values of a packed tower, padding included.
+    #[expect(clippy::len_without_is_empty, reason = "no tower is empty")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Side of an image in pixels.
+    #[must_use]
+    pub fn image_px(&self) -> usize {
+        self.image_px
+    }
+
+    /// Values of a row of features.
+    #[must_use]
+    pub fn projection_width(&self) -> usize {
+        self.projection_width
+    }
+
+    /// Values of one image: `3 * image_px * image_px`.
+    pub(super) fn pixels(&self) -> usize {
+        3 * self.image_px * self.image_px
+    }
+}
+
+/// Hands out the buffer from the front. Every piece is a multiple of [`LANES`], so each starts a cache line.
+struct Cursor {
+    row: usize,
+    next: usize,
+}
+
+impl Cursor {
+    fn take(&mut self, len: usize) -> usize {
+        let start = self.next;
+        self.next += len;
+        start
+    }
+
+    fn norm(&mut self) -> Norm {
+        Norm { gain: self.take(self.row), bias: self.take(self.row) }
+    }
+
+    fn linear(&mut self, inputs: usize, outputs: usize, has_bias: bool) -> Linear {
+        let shape = Linear::alone(inputs, outputs);
+        let weight = self.take(shape.len());
+        Linear { weight, bias: has_bias.then(|| self.take(shape.outputs)), ..shape }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_lies_in_blocks_and_panels_however_it_is_written() {
+        let shape = Linear::alone(K_BLOCK + 9, PANEL + 3);
+        assert_eq!((shape.inputs, shape.outputs), (K_BLOCK + LANES, 2 * PANEL));
+        let value = |output: usize, input: usize| (output * 1000 + input) as f32;
+        let (mut by_output, mut by_input) = (vec![0.0; shape.len()], vec![0.0; shape.len()]);
+        for output in 0..PANEL + 3 {
+            let values: Vec<f32> = (0..K_BLOCK + 9).map(|input| value(output, input)).collect();
+            shape.put_output(&mut by_output, output, &values);
+        }
+        for input in 0..K_BLOCK + 9 {
+            let values: Vec<f32> = (0..PANEL + 3).map(|output| value(output, input)).collect();
+            shape.put_input(&mut by_input, input, &values);
+        }
+        assert_eq!(by_output, by_input);
+        let second_block = K_BLOCK * 2 * PANEL;
+        assert_eq!(by_output[second_block + LANES * PANEL + 2 * PANEL + 1], value(PANEL + 1, K_BLOCK + 2));
+        assert_eq!(by_output[K_BLOCK * PANEL + 5 * PANEL + 2], value(PANEL + 2, 5));
+    }
+
+    #[test]
+    fn a_published_tower_needs_no_padding() {
+        let config = ClipConfig::named("clip-vit-base-patch16").expect("a known name");
+        assert_eq!(Plan::new(&config).len(), 86_192_640);
+    }
+}

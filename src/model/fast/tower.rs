@@ -1,0 +1,171 @@
+//! Batches of images over cores.
+
+use std::sync::{Mutex, PoisonError};
+
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::forward::Pass;
+use super::plan::Plan;
+use super::weights::Weights;
+use super::workspace::{Workspace, images_per_set};
+use crate::model::config::ClipConfig;
+
+/// CLIP's image tower on packed weights.
+///
+/// A batch is cut into sets of images, and each set is computed by one thread of the rayon pool that the caller is in,
+/// from pixels to features, so a batch smaller than the pool leaves threads idle. Memory: a workspace for each thread that
+/// was busy at one time, of about `400 * (5 * width + mlp_width + 256)` values (12 MB for ViT-B), kept until the tower is
+/// dropped. The weights are the caller's.
+#[derive(Debug)]
+pub struct FastVision {
+    plan: Plan,
+    arch: Arch,
+    idle: Mutex<Vec<Workspace>>,
+}
+
+/// Images after some blocks, from [`FastVision::prefix`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activations {
+    /// Blocks behind.
+    n_layers: usize,
+    /// `[images, tokens, row]`.
+    rows: Vec<f32>,
+}
+
+impl FastVision {
+    /// The tower of an architecture, on the widest vectors that this machine has.
+    #[must_use]
+    pub fn new(config: &ClipConfig) -> Self {
+        Self::on(Arch::new(), config)
+    }
+
+    /// The same on a given instruction set.
+    pub(super) fn on(arch: Arch, config: &ClipConfig) -> Self {
+        Self { plan: Plan::new(config), arch, idle: Mutex::default() }
+    }
+
+    /// The layout of its weights.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Unit-length image features, `[B, projection]`, row-major.
+    ///
+    /// `pixels`: `[B, 3, image_px, image_px]`, normalised. A row depends on its image and its model alone, to the last
+    /// bit. A feature of length zero gives NaN.
+    ///
+    /// # Panics
+    /// When the pixels are not whole images, or the weights do not fit the plan or the number of images.
+    #[must_use]
+    pub fn features(&self, weights: Weights<'_>, pixels: &[f32]) -> Vec<f32> {
+        let n_images = self.n_images(weights, pixels);
+        let mut features = vec![0.0; n_images * self.plan.projection_width];
+        let sets = Sets::new(n_images, self, weights);
+        let outputs = sets.of_mut(&mut features, self.plan.projection_width);
+        sets.of(pixels, self.plan.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
+            sets.pass(set, |pass| {
+                pass.embed(pixels);
+                pass.blocks(0..self.plan.layers.len());
+                pass.project(out);
+            });
+        });
+        features
+    }
+
+    /// The images after the first `n_layers` blocks: for two models that agree up to there, the part to compute once.
+    ///
+    /// # Panics
+    /// As [`features`](Self::features), and when `n_layers` is not less than the number of blocks: in the last, most of
+    /// the rows are left out.
+    #[must_use]
+    pub fn prefix(&self, weights: Weights<'_>, pixels: &[f32], n_layers: usize) -> Activations {
+        assert!(n_layers < self.plan.layers.len(), "the last block belongs to the features");
+        let n_images = self.n_images(weights, pixels);
+        let per_image = self.plan.tokens * self.plan.row;
+        let mut rows = vec![0.0; n_images * per_image];
+        let sets = Sets::new(n_images, self, weights);
+        let outputs = sets.of_mut(&mut rows, per_image);
+        sets.of(pixels, self.plan.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
+            sets.pass(set, |pass| {
+                pass.embed(pixels);
+                pass.blocks(0..n_layers);
+                out.copy_from_slice(&pass.work.residual[..out.len()]);
+            });
+        });
+        Activations { n_layers, rows }
+    }
+
+    /// The features of images whose first blocks are computed: the same bits as [`features`](Self::features) of the
+    /// pixels, if the weights of those blocks and of the embeddings are the same.
+    ///
+    /// # Panics
+    /// When the activations are another architecture's, or the weights do not fit the plan or the number of images.
+    #[must_use]
+    pub fn features_from(&self, weights: Weights<'_>, activations: &Activations) -> Vec<f32> {
+        let per_image = self.plan.tokens * self.plan.row;
+        let n_images = activations.rows.len() / per_image;
+        assert_eq!(activations.rows.len(), n_images * per_image, "values of activations");
+        weights.check(self.plan.len(), n_images);
+        let mut features = vec![0.0; n_images * self.plan.projection_width];
+        let sets = Sets::new(n_images, self, weights);
+        let outputs = sets.of_mut(&mut features, self.plan.projection_width);
+        sets.of(&activations.rows, per_image).zip(outputs).enumerate().for_each(|(set, (rows, out))| {
+            sets.pass(set, |pass| {
+                pass.work.residual[..rows.len()].copy_from_slice(rows);
+                pass.blocks(activations.n_layers..self.plan.layers.len());
+                pass.project(out);
+            });
+        });
+        features
+    }
+
+    fn n_images(&self, weights: Weights<'_>, pixels: &[f32]) -> usize {
+        let n_images = pixels.len() / self.plan.pixels();
+        assert_eq!(pixels.len(), n_images * self.plan.pixels(), "values of whole images");
+        weights.check(self.plan.len(), n_images);
+        n_images
+    }
+}
+
+/// A batch cut into sets of equal size, the last one perhaps smaller.
+struct Sets<'a> {
+    tower: &'a FastVision,
+    weights: Weights<'a>,
+    n_images: usize,
+    per_set: usize,
+}
+
+impl<'a> Sets<'a> {
+    /// As few sets as memory allows, but one for every thread if there are images enough.
+    fn new(n_images: usize, tower: &'a FastVision, weights: Weights<'a>) -> Self {
+        let largest = images_per_set(&tower.plan);
+        let n_threads = rayon::current_num_threads();
+        let n_sets = n_images.div_ceil(largest).next_multiple_of(n_threads).clamp(1, n_images.max(1));
+        Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1) }
+    }
+
+    /// The sets' parts of a buffer with `per_image` values an image.
+    fn of<'b>(&self, values: &'b [f32], per_image: usize) -> rayon::slice::Chunks<'b, f32> {
+        values.par_chunks(self.per_set * per_image)
+    }
+
+    /// As [`of`](Self::of), to write.
+    fn of_mut<'b>(&self, values: &'b mut [f32], per_image: usize) -> rayon::slice::ChunksMut<'b, f32> {
+        values.par_chunks_mut(self.per_set * per_image)
+    }
+
+    /// Runs `f` on the pass of a set, in a workspace of its own.
+    fn pass(&self, set: usize, f: impl FnOnce(&mut Pass<'_>)) {
+        let tower = self.tower;
+        let idle = || tower.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let mut work = kept.unwrap_or_else(|| Workspace::new(&tower.plan));
+        let first = set * self.per_set;
+        let n_images = self.per_set.min(self.n_images - first);
+        let runs = self.weights.runs(first, n_images);
+        f(&mut Pass { plan: &tower.plan, arch: tower.arch, runs: &runs, n_images, work: &mut work });
+        idle().push(work);
+    }
+}
