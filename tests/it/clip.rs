@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may stop a test as its body may")]
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, de::DeserializeOwned};
 use t3b::model::{
     Checkpoint, ClipConfig, Role, TextBank, ZeroShot,
     checkpoint::CheckpointSpec,
+    fast::FastVision,
     files::Files,
     layout,
     normalize::Normalizer,
+    packed::pack,
     prompts::Prompts,
     random::{self, Seeds},
     tower::{TextTower, VisionTower},
@@ -22,6 +24,8 @@ use t3b::model::{
 pub(crate) const LOGITS_RELATIVE: f32 = 2e-5;
 /// Allowed difference of a component of a unit vector. Measured 2e-7.
 const FEATURES_ABSOLUTE: f32 = 1e-6;
+/// Allowed difference of a feature between towers, relative to the largest. Measured 1.6e-6.
+const FAST_RELATIVE: f32 = 5e-5;
 /// An image in a batch against the same image alone, in logits up to 30: matrix kernels differ by shape, so this is not
 /// bitwise. Measured 5e-6.
 const BATCH_ABSOLUTE: f32 = 2e-5;
@@ -76,7 +80,7 @@ impl Golden {
         let tokens = prompts.tokenize(vocabulary, config.context_tokens).unwrap();
         let text = TextTower::new(tensors, config, &Device::Cpu).unwrap();
         ZeroShot {
-            vision: VisionTower::new(tensors, config, &Device::Cpu).unwrap(),
+            vision: fast(tensors, config),
             bank: TextBank::encode(&text, &tokens).unwrap(),
             logit_scale,
         }
@@ -104,6 +108,12 @@ impl Golden {
         assert!(worst[2] <= LOGITS_RELATIVE, "logits differ by {:e} of the largest", worst[2]);
         assert!((model.logit_scale - self.logit_scale).abs() < 1e-7);
     }
+}
+
+/// The tower that jobs run on a CPU.
+fn fast(tensors: &BTreeMap<String, Tensor>, config: &ClipConfig) -> VisionTower {
+    let engine = Arc::new(FastVision::new(config));
+    VisionTower::fast(&engine, &pack(engine.plan(), tensors).unwrap())
 }
 
 fn golden<T: DeserializeOwned>(text: &str) -> T {
@@ -175,6 +185,58 @@ fn logits_of_vit_b_32_are_those_of_pytorch() {
     let golden: Golden = golden(include_str!("../golden/clip/vit_b_32.json"));
     assert_eq!(golden.config(), ClipConfig::named("openai/clip-vit-base-patch32").unwrap());
     golden.check(&golden.model(&Vocabulary::openai()), &golden.config());
+}
+
+#[test]
+fn image_features_of_vit_b_16_are_those_of_pytorch() {
+    #[derive(Deserialize)]
+    struct Features {
+        config: serde_json::Value,
+        images: usize,
+        image_features: Vec<Vec<f32>>,
+    }
+    let golden: Features = golden(include_str!("../golden/clip/vit_b_16.json"));
+    let config = ClipConfig::from_hf_json(&golden.config.to_string()).unwrap();
+    assert_eq!(config, ClipConfig::named("clip-vit-base-patch16").unwrap());
+    let tensors = random::tensors(&config, Seeds { vision: 7, text: 11 }).unwrap();
+    let side = config.image_px;
+    let pixels =
+        Normalizer::new().batch(&noise(golden.images * side * side * 3), side, &Device::Cpu).unwrap();
+    let features = fast(&tensors, &config).features(&pixels).unwrap();
+    let worst = difference(&features, &golden.image_features) / largest(&golden.image_features);
+    println!("image features differ by {worst:e} of the largest");
+    assert!(worst <= LOGITS_RELATIVE, "{worst:e}");
+}
+
+/// The three towers of one architecture; batches of 1 to 64 give every row the same bits in the fast one.
+#[test]
+fn the_fast_tower_is_the_reference_tower_and_no_batch_leaks_into_a_row() {
+    let (golden, tiny, _) = tiny();
+    let small = |name| ClipConfig { vocab_size: 520, ..ClipConfig::named(name).unwrap() };
+    for config in [tiny, small("clip-vit-base-patch32"), small("clip-vit-base-patch16")] {
+        let tensors = random::tensors(&config, golden.seeds()).unwrap();
+        let reference = VisionTower::reference(&tensors, &config, &Device::Cpu).unwrap();
+        let plain = VisionTower::new(&tensors, &config, &Device::Cpu).unwrap();
+        let (fast, side) = (fast(&tensors, &config), config.image_px);
+        let n_images = if side < 100 { 64 } else { 3 };
+        let pixels = Normalizer::new().batch(&noise(n_images * side * side * 3), side, &Device::Cpu).unwrap();
+        let wanted = reference.features(&pixels).unwrap().to_vec2().unwrap();
+        let found = fast.features(&pixels).unwrap();
+        let worst = difference(&found, &wanted) / largest(&wanted);
+        let plainly = difference(&plain.features(&pixels).unwrap(), &wanted) / largest(&wanted);
+        println!("{side} px: fast {worst:e}, plain {plainly:e} of the largest feature");
+        assert!(worst <= FAST_RELATIVE && plainly <= FAST_RELATIVE, "{worst:e} {plainly:e}");
+        let rows = found.to_vec2::<f32>().unwrap();
+        for size in (1..=n_images).filter(|size| side < 100 || *size < 3) {
+            let start = n_images - size;
+            let batch = pixels.narrow(0, start, size).unwrap();
+            assert_eq!(
+                fast.features(&batch).unwrap().to_vec2::<f32>().unwrap(),
+                rows[start..],
+                "batch of {size}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! One factored pass gives what a merged model per sample gives.
 
 use candle_core::{DType, Device, Tensor};
-use t3b::merge::factored::{FactoredVision, Way};
+use t3b::merge::factored::FactoredVision;
 use t3b::merge::weights::Tensors;
 use t3b::model::config::{Activation, TowerConfig};
+use t3b::model::fast::{FastVision, Weights};
 use t3b::model::layout::{self, Part};
+use t3b::model::packed::{pack, with_values};
 use t3b::model::random::{self, Seeds};
 use t3b::model::tower::VisionTower;
 use t3b::model::{ClipConfig, ModelError};
@@ -16,12 +18,10 @@ const F32_RELATIVE: f64 = 1e-4;
 /// What a tensor must at least change for a test of it to mean something.
 const VISIBLE_RELATIVE: f64 = 1e-4;
 
-const WAYS: [Way; 2] = [Way::Weights, Way::Outputs];
 /// Coefficients of a batch: ends, neighbours that are equal, an equal one elsewhere, two that extrapolate.
 const MIXED: [f64; 8] = [0.5, 0.0, 0.31, 0.31, 1.0, -0.25, 1.5, 0.5];
 
-/// Ten tokens, enough for blocks of weights, of which the last is shorter; no two sizes are equal where confusing them
-/// would go unseen.
+/// No two sizes are equal where confusing them would go unseen.
 fn small() -> ClipConfig {
     ClipConfig {
         vision: TowerConfig { mlp_width: 56, ..TowerConfig::quick_gelu(24, 3, 3) },
@@ -68,6 +68,20 @@ impl Pair {
 
     fn factored(&self, differing: &[String]) -> FactoredVision {
         FactoredVision::new(&self.pt, &self.ft, differing, &self.config, &Device::Cpu).unwrap()
+    }
+
+    /// The fast tower, which merges weights while it reads them; f32 only.
+    fn fast(&self, pixels: &Tensor, lambda: &[f64]) -> Tensor {
+        let engine = FastVision::new(&self.config);
+        let packed = |tensors: &Tensors| pack(engine.plan(), tensors).unwrap();
+        let (pt, ft) = (packed(&self.pt), packed(&self.ft));
+        let features = with_values(&pt, |pt| {
+            with_values(&ft, |ft| {
+                with_values(pixels, |pixels| engine.features(Weights::Lerp { pt, ft, lambda }, pixels))
+            })
+        });
+        let features = features.unwrap().unwrap().unwrap();
+        Tensor::from_vec(features, (lambda.len(), self.config.projection), &Device::Cpu).unwrap()
     }
 
     fn pixels(&self, n_samples: usize) -> Tensor {
@@ -134,12 +148,10 @@ fn a_pass_equals_one_merged_model_per_sample_in_f64() {
         let pair = Pair::new(config, DType::F64);
         let (pixels, names) = (pair.pixels(MIXED.len()), pair.names());
         let wanted = pair.unfactored(&pixels, &MIXED, &names);
-        for way in WAYS {
-            let found = pair.factored(&names).with_way(way).features(&pixels, &MIXED).unwrap();
-            let off = difference(&found, &wanted);
-            println!("{way:?}: {off:.1e}");
-            assert!(off < F64_RELATIVE, "{way:?}: {off:e}");
-        }
+        let found = pair.factored(&names).features(&pixels, &MIXED).unwrap();
+        let off = difference(&found, &wanted);
+        println!("{off:.1e}");
+        assert!(off < F64_RELATIVE, "{off:e}");
     }
 }
 
@@ -148,15 +160,15 @@ fn a_pass_equals_candles_tower_with_merged_weights_in_f32() {
     let pair = Pair::new(small(), DType::F32);
     let pixels = pair.pixels(MIXED.len());
     let wanted = pair.candle(&pixels, &MIXED);
-    for way in WAYS {
-        let found = pair.factored(&pair.names()).with_way(way).features(&pixels, &MIXED).unwrap();
+    let by_outputs = pair.factored(&pair.names()).features(&pixels, &MIXED).unwrap();
+    for (name, found) in [("by outputs", by_outputs), ("fast", pair.fast(&pixels, &MIXED))] {
         let off = difference(&found, &wanted);
-        println!("{way:?}: {off:.1e}");
-        assert!(off < F32_RELATIVE, "{way:?}: {off:e}");
+        println!("{name}: {off:.1e}");
+        assert!(off < F32_RELATIVE, "{name}: {off:e}");
     }
 }
 
-/// The shapes of production, at which a block of weights is large.
+/// The shapes of production.
 #[test]
 fn a_pass_equals_candles_tower_at_the_size_of_vit_b_32() {
     let config = ClipConfig {
@@ -167,11 +179,11 @@ fn a_pass_equals_candles_tower_at_the_size_of_vit_b_32() {
     let pair = Pair::new(config, DType::F32);
     let (pixels, lambda) = (pair.pixels(4), [0.52, 0.58, 0.9, 0.05]);
     let wanted = pair.candle(&pixels, &lambda);
-    for way in WAYS {
-        let found = pair.factored(&pair.names()).with_way(way).features(&pixels, &lambda).unwrap();
+    let by_outputs = pair.factored(&pair.names()).features(&pixels, &lambda).unwrap();
+    for (name, found) in [("by outputs", by_outputs), ("fast", pair.fast(&pixels, &lambda))] {
         let off = difference(&found, &wanted);
-        println!("{way:?}: {off:.1e}");
-        assert!(off < F32_RELATIVE, "{way:?}: {off:e}");
+        println!("{name}: {off:.1e}");
+        assert!(off < F32_RELATIVE, "{name}: {off:e}");
     }
 }
 
@@ -218,11 +230,9 @@ fn every_kind_of_tensor_is_merged() {
             kind == "k_proj.bias" || difference(&plain, &wanted) > VISIBLE_RELATIVE,
             "{kind} does not matter"
         );
-        for way in WAYS {
-            let found = pair.factored(&differing).with_way(way).features(&pixels, &MIXED).unwrap();
-            let off = difference(&found, &wanted);
-            assert!(off < F64_RELATIVE, "{kind}, {way:?}: {off:e}");
-        }
+        let found = pair.factored(&differing).features(&pixels, &MIXED).unwrap();
+        let off = difference(&found, &wanted);
+        assert!(off < F64_RELATIVE, "{kind}, {off:e}");
     }
 }
 
@@ -232,11 +242,9 @@ fn zero_is_the_generalist_and_one_the_expert() {
     let pixels = pair.pixels(3);
     for (lambda, parent) in [(0.0, &pair.pt), (1.0, &pair.ft)] {
         let wanted = VisionTower::new(parent, &pair.config, &Device::Cpu).unwrap().features(&pixels).unwrap();
-        for way in WAYS {
-            let found = pair.factored(&pair.names()).with_way(way).features(&pixels, &[lambda; 3]).unwrap();
-            let off = difference(&found, &wanted);
-            assert!(off < F32_RELATIVE, "{lambda}, {way:?}: {off:e}");
-        }
+        let found = pair.factored(&pair.names()).features(&pixels, &[lambda; 3]).unwrap();
+        let off = difference(&found, &wanted);
+        assert!(off < F32_RELATIVE, "{lambda}, {off:e}");
     }
 }
 
@@ -247,11 +255,9 @@ fn one_coefficient_for_all_is_one_merged_model() {
     let merged = pair.materialised(&names, 0.55);
     let plain = FactoredVision::new(&merged, &merged, &[], &pair.config, &Device::Cpu).unwrap();
     let wanted = plain.features(&pixels, &[0.0; 5]).unwrap();
-    for way in WAYS {
-        let found = pair.factored(&names).with_way(way).features(&pixels, &[0.55; 5]).unwrap();
-        let off = difference(&found, &wanted);
-        assert!(off < F64_RELATIVE, "{way:?}: {off:e}");
-    }
+    let found = pair.factored(&names).features(&pixels, &[0.55; 5]).unwrap();
+    let off = difference(&found, &wanted);
+    assert!(off < F64_RELATIVE, "{off:e}");
 }
 
 #[test]
@@ -259,17 +265,14 @@ fn a_sample_does_not_see_the_others() {
     let pair = Pair::new(small(), DType::F64);
     let factored = pair.factored(&pair.names());
     let pixels = pair.pixels(3);
-    for way in WAYS {
-        let factored = factored.clone().with_way(way);
-        let all = factored.features(&pixels, &[0.2, f64::NAN, 0.7]).unwrap();
-        for (row, lambda) in [(0, 0.2), (2, 0.7)] {
-            let pixels = pixels.narrow(0, row, 1).unwrap().contiguous().unwrap();
-            let alone = factored.features(&pixels, &[lambda]).unwrap();
-            assert!(difference(&all.narrow(0, row, 1).unwrap(), &alone) < F64_RELATIVE, "{way:?}, row {row}");
-        }
-        let spoilt = all.narrow(0, 1, 1).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        assert!(spoilt.iter().all(|value| value.is_nan()), "{way:?}");
+    let all = factored.features(&pixels, &[0.2, f64::NAN, 0.7]).unwrap();
+    for (row, lambda) in [(0, 0.2), (2, 0.7)] {
+        let pixels = pixels.narrow(0, row, 1).unwrap().contiguous().unwrap();
+        let alone = factored.features(&pixels, &[lambda]).unwrap();
+        assert!(difference(&all.narrow(0, row, 1).unwrap(), &alone) < F64_RELATIVE, "row {row}");
     }
+    let spoilt = all.narrow(0, 1, 1).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    assert!(spoilt.iter().all(|value| value.is_nan()));
 }
 
 #[test]

@@ -3,13 +3,14 @@
 //!
 //! Weights enter linearly, so the merge of a sample may be made of weights or of outputs: with one `lambda` per sample,
 //! `(theta_pt + lambda (theta_ft - theta_pt)) x = theta_pt x + lambda (theta_ft x - theta_pt x)`, and the same holds for
-//! biases, the gains of layer norms, the class and position embeddings, the patch convolution and the projection. A
-//! layer has two ways to be exact, and takes the cheaper ([`Way`]); where the parents are equal it is computed once.
-//! No merged model exists at any time. Reference: `tests/it/factored.rs` compares with materialised merges.
+//! biases, the gains of layer norms, the class and position embeddings, the patch convolution and the projection. Here
+//! outputs are merged: two matrix products over the whole batch, one per parent, on any device and in any precision; where
+//! the parents are equal a layer is computed once. On the CPU the [fast tower](crate::model::fast) merges weights instead,
+//! a panel at a time while it reads them, at the arithmetic of a plain pass. Either way no merged model exists at any time.
+//! Reference: `tests/it/factored.rs` compares with materialised merges.
 //!
-//! [`ops`] holds the affine building blocks, [`blocks`] their form for the CPU, [`tower`] CLIP's image tower made of them.
+//! [`ops`] holds the affine building blocks, [`tower`] CLIP's image tower made of them.
 
-mod blocks;
 mod ops;
 mod tower;
 
@@ -20,29 +21,15 @@ use crate::model::{ClipConfig, ModelError};
 use ops::Samples;
 use tower::Tower;
 
-/// How a layer applies a different merge to every sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Two matrix products over the whole batch, one per parent, and a merge of the outputs: twice the arithmetic of a
-    /// plain pass in as few operations. The one for accelerators.
-    Outputs,
-    /// A block of rows of the weights is merged for one sample, used while it is in the cache, and overwritten for the
-    /// next: the arithmetic of a plain pass, and one merge per weight and sample. The one for the CPU, and only there;
-    /// layers that see the class token alone, and other devices, merge outputs.
-    Weights,
-}
-
 /// The image towers of all merges of two parents.
 ///
 /// Memory: handles of the parents' tensors, and no weight of its own. A call needs at its peak, beside its input and as
-/// much again, about `B * tokens * (mlp_width + 4 * width)` values, the attention maps of one sample per thread and a
-/// block of weights (a megabyte in `f32`) per thread; merging outputs, `B * tokens * (4 * mlp_width + 2 * width)` values
-/// and the attention maps of all samples. Nothing is kept between calls.
+/// much again, about `B * tokens * (4 * mlp_width + 2 * width)` values and the attention maps of all samples. Nothing is
+/// kept between calls.
 #[derive(Debug, Clone)]
 pub struct FactoredVision {
     tower: Tower,
     device: Device,
-    way: Way,
 }
 
 impl FactoredVision {
@@ -61,14 +48,7 @@ impl FactoredVision {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let blends = ops::Blends::new(pretrained, expert, differing, config, device)?;
-        let way = if device.is_cpu() { Way::Weights } else { Way::Outputs };
-        Ok(Self { tower: Tower::new(blends, config)?, device: device.clone(), way })
-    }
-
-    /// The same towers, computed in another way than the device's own. Equal but for rounding.
-    #[must_use]
-    pub fn with_way(self, way: Way) -> Self {
-        Self { way, ..self }
+        Ok(Self { tower: Tower::new(blends, config)?, device: device.clone() })
     }
 
     /// Unit-length image features `[B, projection]`, row `i` those of the merge at `lambda[i]`.
@@ -87,6 +67,6 @@ impl FactoredVision {
         if pixels.dim(0)? != lambda.len() || lambda.is_empty() {
             bail!("{} coefficients for pixels of shape {:?}", lambda.len(), pixels.shape());
         }
-        self.tower.features(pixels, &Samples::new(lambda, pixels.dtype(), &self.device, self.way)?)
+        self.tower.features(pixels, &Samples::new(lambda, pixels.dtype(), &self.device)?)
     }
 }

@@ -8,47 +8,31 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::ops::silu;
 
-use super::blocks;
-use super::{Tensors, Way};
+use super::Tensors;
 use crate::model::config::{Activation, LAYER_NORM_EPS};
 use crate::model::error::Fault;
 use crate::model::layout::{self, Part, TensorSpec};
 use crate::model::{ClipConfig, ModelError};
 
-/// From so many tokens a sample on, merging weights costs less than a second matrix product.
-const TOKENS_WORTH_A_MERGE: usize = 8;
-
 /// Slope of the sigmoid in `quick_gelu`.
 pub(super) const QUICK_GELU_SLOPE: f64 = 1.702;
 
-/// The coefficients of a batch and the way they are applied.
+/// The coefficients of a batch, `[1, B, 1]`.
 #[derive(Debug)]
-pub(super) struct Samples {
-    pub(super) lambda: Vec<f64>,
-    /// The same, `[1, B, 1]`.
-    factor: Tensor,
-    pub(super) way: Way,
-}
+pub(super) struct Samples(Tensor);
 
 impl Samples {
-    pub(super) fn new(lambda: &[f64], dtype: DType, device: &Device, way: Way) -> Result<Self> {
-        let factor = Tensor::new(lambda, device)?.to_dtype(dtype)?.reshape((1, (), 1))?;
-        Ok(Self { lambda: lambda.to_vec(), factor, way })
+    pub(super) fn new(lambda: &[f64], dtype: DType, device: &Device) -> Result<Self> {
+        Tensor::new(lambda, device)?.to_dtype(dtype)?.reshape((1, (), 1)).map(Self)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lambda.len()
+        self.0.elem_count()
     }
 
     /// `pt + lambda (ft - pt)` of `[channels, B, tokens]`.
     fn lerp(&self, pt: &Tensor, ft: &Tensor) -> Result<Tensor> {
-        pt + (ft - pt)?.broadcast_mul(&self.factor)?
-    }
-
-    /// Whether `x` is to be computed by [`blocks`].
-    fn in_blocks(&self, x: &Tensor) -> Result<bool> {
-        let is_served = x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64);
-        Ok(self.way == Way::Weights && is_served && x.dim(2)? >= TOKENS_WORTH_A_MERGE)
+        pt + (ft - pt)?.broadcast_mul(&self.0)?
     }
 }
 
@@ -147,12 +131,6 @@ pub(super) struct Affine {
 impl Affine {
     /// `[in, B, tokens]` to `[out, B, tokens]`.
     pub(super) fn forward(&self, x: &Tensor, samples: &Samples) -> Result<Tensor> {
-        if samples.in_blocks(x)? {
-            return match x.dtype() {
-                DType::F64 => blocks::affine::<f64>(self, x, samples),
-                _ => blocks::affine::<f32>(self, x, samples),
-            };
-        }
         let (inputs, _, tokens) = x.dims3()?;
         let columns = x.reshape((inputs, samples.len() * tokens))?;
         let product = |weight: &Tensor| weight.matmul(&columns)?.reshape(((), samples.len(), tokens));
@@ -179,12 +157,6 @@ impl Norm {
     /// `[channels, B, tokens]` to the same shape. Variance around the mean, not as a difference of squares: digits are
     /// kept.
     pub(super) fn forward(&self, x: &Tensor, samples: &Samples) -> Result<Tensor> {
-        if samples.in_blocks(x)? {
-            return match x.dtype() {
-                DType::F64 => blocks::norm::<f64>(self, x, samples),
-                _ => blocks::norm::<f32>(self, x, samples),
-            };
-        }
         let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
         let deviation = (centred.sqr()?.mean_keepdim(0)? + LAYER_NORM_EPS)?.sqrt()?;
         let unit = centred.broadcast_div(&deviation)?;

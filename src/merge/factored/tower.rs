@@ -5,9 +5,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use candle_transformers::models::clip::div_l2_norm;
-use rayon::prelude::*;
 
-use super::Way;
 use super::ops::{Affine, Blend, Blends, Norm, Samples};
 use crate::model::ClipConfig;
 
@@ -121,15 +119,11 @@ impl Block {
     fn attend(&self, x: &Tensor, kept: usize, samples: &Samples) -> Result<Tensor> {
         let query = self.query.forward(&x.narrow(2, 0, kept)?.contiguous()?, samples)?;
         let (key, value) = (self.key.forward(x, samples)?, self.value.forward(x, samples)?);
-        let mixed = match samples.way {
-            Way::Outputs => self.mix_at_once(&query, &key, &value)?,
-            Way::Weights => self.mix_by_sample(&query, &key, &value)?,
-        };
-        self.out.forward(&mixed, samples)
+        self.out.forward(&self.mix(&query, &key, &value)?, samples)
     }
 
     /// All samples and heads in one product.
-    fn mix_at_once(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+    fn mix(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
         let (width, n_samples, kept) = query.dims3()?;
         let (heads, head) = (self.heads, width / self.heads);
         let split = |x: &Tensor| {
@@ -138,16 +132,6 @@ impl Block {
         };
         let mixed = mix(&split(query)?, &split(key)?, &split(value)?)?;
         mixed.reshape((heads, n_samples, head, kept))?.transpose(1, 2)?.reshape((width, n_samples, kept))
-    }
-
-    /// A sample at a time: threads share the work, and nothing is transposed.
-    fn mix_by_sample(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
-        let (width, n_samples, kept) = query.dims3()?;
-        let mixed = (0..n_samples).into_par_iter().map(|sample| {
-            let split = |x: &Tensor| x.narrow(1, sample, 1)?.reshape((self.heads, width / self.heads, ()));
-            mix(&split(query)?, &split(key)?, &split(value)?)?.reshape((width, 1, kept))
-        });
-        Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 1)
     }
 }
 

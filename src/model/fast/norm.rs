@@ -11,7 +11,9 @@ use crate::model::config::LAYER_NORM_EPS;
 /// Layer norm of some rows of every image.
 #[derive(Debug)]
 pub(super) struct LayerNorm<'a> {
+    /// Where gains and biases are.
     pub(super) norm: Norm,
+    /// The models of the images.
     pub(super) runs: &'a [Run<'a>],
     /// Rows of an image.
     pub(super) n_rows: usize,
@@ -19,7 +21,9 @@ pub(super) struct LayerNorm<'a> {
     pub(super) width: usize,
     /// From a row to the next, of `x` and of `y`.
     pub(super) stride: usize,
+    /// To read.
     pub(super) x: &'a [f32],
+    /// To write.
     pub(super) y: &'a mut [f32],
     /// Two rows, for merged gains and biases.
     pub(super) scratch: (&'a mut [f32], &'a mut [f32]),

@@ -73,47 +73,68 @@ impl Linear {
     }
 }
 
-/// A layer norm in the buffer: the starts of its gains and biases, each padded to the row length.
+/// A layer norm in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Norm {
+    /// Start of the gains, a row with its padding.
     pub(super) gain: usize,
+    /// Start of the biases, as many.
     pub(super) bias: usize,
 }
 
 /// A transformer block in the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layer {
+    /// Before `qkv`.
     pub(super) attention_norm: Norm,
     /// Queries, keys and values as one layer; each third is padded to whole panels.
     pub(super) qkv: Linear,
+    /// Of what attention mixed.
     pub(super) out: Linear,
+    /// Before `rise`.
     pub(super) mlp_norm: Norm,
+    /// From the residual width to the inner width, with the activation behind it.
     pub(super) rise: Linear,
+    /// From the inner width back.
     pub(super) fall: Linear,
 }
 
 /// The layout of an image tower's weights, and its sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
+    /// Side of an image.
     pub(super) image_px: usize,
+    /// Side of a patch.
     pub(super) patch_px: usize,
     /// Class token and patches.
     pub(super) tokens: usize,
+    /// Residual width.
     pub(super) width: usize,
     /// Values from one row of activations to the next: the width in whole panels.
     pub(super) row: usize,
+    /// Attention heads of a block.
     pub(super) heads: usize,
+    /// Inner width of a block.
     pub(super) mlp_width: usize,
+    /// At the inner width.
     pub(super) activation: Activation,
+    /// Values of a feature.
     pub(super) projection_width: usize,
+    /// Start of the class embedding, one row.
     pub(super) class: usize,
-    /// Start of `tokens` rows.
+    /// Start of the position embeddings, `tokens` rows.
     pub(super) positions: usize,
+    /// The patch convolution, a linear layer on each patch.
     pub(super) patches: Linear,
+    /// Before the first block.
     pub(super) pre_norm: Norm,
+    /// The blocks, first to last.
     pub(super) layers: Vec<Layer>,
+    /// Of the class token behind the last block.
     pub(super) post_norm: Norm,
+    /// From the class token to a feature.
     pub(super) projection: Linear,
+    /// Values of the buffer.
     len: usize,
 }
 
@@ -187,7 +208,9 @@ impl Plan {
 
 /// Hands out the buffer from the front. Every piece is a multiple of [`LANES`], so each starts a cache line.
 struct Cursor {
+    /// Padded residual width.
     row: usize,
+    /// First value that is free.
     next: usize,
 }
 

@@ -30,6 +30,7 @@ impl ProductScratch {
 /// Rows of activations to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
+    /// From the first row on.
     pub(super) values: &'a [f32],
     /// From a row to the next.
     pub(super) stride: usize,
@@ -40,6 +41,7 @@ pub(super) struct Rows<'a> {
 /// Rows of activations to write: output `i` of row `j` goes to `values[j * stride + i]`.
 #[derive(Debug)]
 pub(super) struct RowsMut<'a> {
+    /// From the first row on.
     pub(super) values: &'a mut [f32],
     /// From a row to the next.
     pub(super) stride: usize,
@@ -53,15 +55,21 @@ pub(super) struct RowsMut<'a> {
 /// order; it depends on its row, its weights and nothing else.
 #[derive(Debug)]
 pub(super) struct Product<'a> {
+    /// Where the weights are.
     pub(super) linear: Linear,
     /// Outputs, in panels.
     pub(super) panels: Range<usize>,
+    /// `f`.
     pub(super) activation: Option<Activation>,
+    /// The models of the images.
     pub(super) runs: &'a [Run<'a>],
     /// Rows of an image.
     pub(super) n_rows: usize,
+    /// The rows of the images one behind the other.
     pub(super) x: Rows<'a>,
+    /// As many.
     pub(super) y: RowsMut<'a>,
+    /// Large enough for these rows.
     pub(super) scratch: &'a mut ProductScratch,
 }
 

@@ -11,7 +11,9 @@ use crate::model::config::Activation;
 /// Rows of a packed tile. Twelve rows of two vectors of sixteen fill the registers of AVX-512.
 pub(super) const TILE: usize = 12;
 
+/// Values of a tile for [`LANES`] inputs.
 const X_CHUNK: usize = TILE * LANES;
+/// Values of a panel for [`LANES`] inputs.
 const W_CHUNK: usize = LANES * PANEL;
 
 /// Copies `n_rows` rows into a tile: for every [`LANES`] inputs, the rows one behind the other. The kernel then reads one
@@ -47,7 +49,9 @@ pub(super) struct Multiply<'a> {
     pub(super) n_rows: usize,
     /// From a row of `y` to the next.
     pub(super) stride: usize,
+    /// One per output of the panel.
     pub(super) bias: &'a [f32],
+    /// Whether what is in `y` is added to.
     pub(super) keeps: bool,
     /// `f`, after the last block of inputs.
     pub(super) activation: Option<Activation>,

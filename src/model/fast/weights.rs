@@ -47,14 +47,18 @@ impl<'a> Weights<'a> {
 /// Neighbouring images with the same model.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
+    /// How many.
     pub(super) n_images: usize,
+    /// Their model.
     pub(super) model: Model<'a>,
 }
 
 /// A packed model, at hand or to be merged.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Model<'a> {
+    /// At hand.
     One(&'a [f32]),
+    /// `pt + lambda * (ft - pt)`.
     Lerp { pt: &'a [f32], ft: &'a [f32], lambda: f32 },
 }
 
