@@ -2,6 +2,8 @@
 
 mod commands;
 mod corrupt;
+#[cfg(feature = "hub")]
+mod fetch;
 mod models;
 mod sweep;
 
@@ -11,6 +13,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
+#[cfg(feature = "hub")]
+pub use fetch::FetchArgs;
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
 
 use crate::spec::Sources;

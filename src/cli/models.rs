@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+#[cfg(feature = "hub")]
+use super::FetchArgs;
 use super::SpecArgs;
 use super::commands::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError};
@@ -24,6 +26,9 @@ pub enum ModelsCommand {
     Compare(CompareArgs),
     /// Writes the class vectors of a pipeline's prompts, for models.text_features.
     Encode(EncodeArgs),
+    /// Fetches a checkpoint from the Hugging Face hub, pinned by commit and sha256.
+    #[cfg(feature = "hub")]
+    Fetch(FetchArgs),
     /// Writes a checkpoint of any layout, pickles too, as model.safetensors and config.json.
     Convert(ConvertArgs),
 }
@@ -94,6 +99,8 @@ pub(super) fn models(command: &ModelsCommand) -> Result<Exit, RunError> {
         ModelsCommand::Inspect(args) => inspect(args).map_err(Problem::from)?,
         ModelsCommand::Compare(args) => compare(args).map_err(Problem::from)?,
         ModelsCommand::Encode(args) => encode(args)?,
+        #[cfg(feature = "hub")]
+        ModelsCommand::Fetch(args) => super::fetch::fetch(args)?,
         ModelsCommand::Convert(args) => convert(args).map_err(Problem::from)?,
     }
     Ok(Exit::Done)

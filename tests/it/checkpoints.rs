@@ -15,8 +15,7 @@ use t3b::model::{
     vocabulary::Vocabulary,
 };
 
-#[path = "../support/bad_checkpoints.rs"]
-mod bad;
+use crate::bad_checkpoints as bad;
 
 const SEEDS: Seeds = Seeds { vision: 3, text: 5 };
 const MERGES: &[u8] = include_bytes!("../golden/clip/tiny_merges.txt");

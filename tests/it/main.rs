@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "support modules are shared with benches")]
 
+#[path = "../support/bad_checkpoints.rs"]
+mod bad_checkpoints;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/tables.rs"]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use t3b::spec::Spec;
 use t3b::store::Root;
 
+use crate::bad_checkpoints as bad;
 use crate::support::{Fixture, N_CELLS, N_METHODS, repo};
 use crate::tables::table;
 
@@ -93,6 +94,37 @@ fn the_command_line_tells_what_a_checkpoint_is() {
 
     let refused = fixture.t3b(&["models", "inspect", "nowhere"]);
     assert_eq!(refused.status.code(), Some(65));
+}
+
+/// Fourteen ways to be no checkpoint: each its code and exit 65, before anything is computed.
+#[test]
+fn every_bad_checkpoint_ends_the_command_with_its_code() {
+    let fixture = Fixture::new();
+    let good = fs::read(fixture.path("expert/model.safetensors")).unwrap();
+    let matrix = "visual_projection.weight";
+    let cases: [(&str, Vec<u8>); 14] = [
+        ("W002", bad::empty(&good)),
+        ("W002", bad::length_field_cut(&good)),
+        ("W002", bad::header_cut(&good)),
+        ("W002", bad::data_cut(&good)),
+        ("W002", bad::trailing(&good)),
+        ("W003", bad::absurd_header(&good)),
+        ("W003", bad::not_json(&good)),
+        ("W003", bad::pickle(&good)),
+        ("W003", bad::overflowing_shape(&good)),
+        ("W003", bad::overlap(&good)),
+        ("W004", bad::duplicate(&good)),
+        ("W005", bad::without(&good, &[matrix])),
+        ("W006", bad::transposed(&good, "vision_model.encoder.layers.0.mlp.fc1.weight")),
+        ("W007", bad::non_finite(&good, matrix)),
+    ];
+    for (code, file) in cases {
+        fs::write(fixture.path("expert/model.safetensors"), file).unwrap();
+        let output = fixture.t3b(&["check", "pipeline.toml"]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(65), "{code}: {message}");
+        assert!(message.contains(&format!("error[{code}]")), "{code}: {message}");
+    }
 }
 
 #[test]
