@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::models::{Images, ModelSet, Models};
+use super::inputs::Models;
+use super::models::ModelSet;
 use super::predict::predict;
+use super::towers::Images;
 use crate::error::{Exit, Problem};
 use crate::flow::{Batch, Member, Reject, Scored, Signal, Stage};
 use crate::merge::coefficient::{Guard, T3Rule, batch_mean};

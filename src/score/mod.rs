@@ -1,15 +1,17 @@
 //! The lane: one OS thread owns a device and every tensor on it. Batches in, host numbers out.
 
 mod device;
+mod inputs;
 mod lane;
 mod models;
 mod predict;
+mod towers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use device::{numerics_class, pick};
+pub use inputs::{Models, TextSource};
 pub use lane::{Lane, LaneRule};
-pub use models::{Models, TextSource};
 
 use crate::error::{Exit, Problem};
 use crate::flow::{Batch, Flow, Scored};

@@ -1,100 +1,19 @@
 //! Every model of a lane, on its device: two parents, the merges built once, and the buffer for the rest.
 
-use std::sync::Arc;
-
 use candle_core::{Device, Tensor};
-use sha2::{Digest, Sha256};
 
+use super::inputs::{Models, TextSource};
+use super::towers::{Images, Towers};
 use crate::error::Problem;
 use crate::merge::factored::FactoredVision;
 use crate::merge::recipe::{Recipe, StaticRule};
 use crate::merge::slerp::slerp_into;
 use crate::merge::ties::{ties_into, ties_threshold};
 use crate::merge::weights::{Parents, Tensors};
-use crate::model::fast::{Activations, FastVision, Weights};
 use crate::model::layout::Part;
-use crate::model::packed::{PACKED, pack, with_values};
-use crate::model::pair::PairReport;
-use crate::model::prompts::Tokens;
-use crate::model::tower::{TextTower, VisionTower};
-use crate::model::{Checkpoint, ClipConfig, ModelError, TextBank, ZeroShot};
+use crate::model::tower::TextTower;
+use crate::model::{ClipConfig, ModelError, TextBank, ZeroShot};
 use crate::spec::TowerKind;
-
-/// Two checked checkpoints and the prompts they are asked.
-#[derive(Debug)]
-pub struct Models {
-    /// The generalist.
-    pub pretrained: Checkpoint,
-    /// The expert, of the same architecture.
-    pub expert: Checkpoint,
-    /// Where they differ.
-    pub report: PairReport,
-    /// What the classes are as text.
-    pub text: TextSource,
-}
-
-impl Models {
-    /// The generalist's class vectors, on the CPU.
-    ///
-    /// # Errors
-    /// `W010` when they cannot be a class bank.
-    pub fn bank(&self) -> Result<TextBank, ModelError> {
-        let (tensors, config) = (self.pretrained.tensors(), self.pretrained.config());
-        self.text.bank(|| TextTower::new(tensors, config, &Device::Cpu), &Device::Cpu)
-    }
-}
-
-/// Where the class vectors come from.
-#[derive(Debug, Clone)]
-pub enum TextSource {
-    /// The class prompts as token ids, encoded by every distinct text tower.
-    Prompts(Tokens),
-    /// Class vectors encoded elsewhere, the same for every model; no text tower is used or merged.
-    Features(TextBank),
-}
-
-impl TextSource {
-    /// Content hash, 64 hex digits.
-    #[must_use]
-    pub fn sha256(&self) -> String {
-        let bytes: Vec<u8> = match self {
-            Self::Prompts(tokens) => tokens.ids().iter().flat_map(|id| id.to_le_bytes()).collect(),
-            Self::Features(bank) => bank
-                .values()
-                .expect("a bank that a job holds is on the CPU")
-                .into_iter()
-                .flat_map(f32::to_le_bytes)
-                .collect(),
-        };
-        hex::encode(Sha256::digest(bytes))
-    }
-
-    /// The class vectors of a model with this text tower.
-    fn bank(
-        &self,
-        tower: impl FnOnce() -> Result<TextTower, ModelError>,
-        device: &Device,
-    ) -> Result<TextBank, ModelError> {
-        match self {
-            Self::Prompts(tokens) => TextBank::encode(&tower()?, tokens),
-            Self::Features(bank) => bank.on(device),
-        }
-    }
-}
-
-/// A batch of normalised images, with what all models compute from it alike.
-pub(super) struct Images {
-    pixels: Tensor,
-    prefix: Option<Activations>,
-}
-
-/// Which image towers a lane has.
-#[derive(Debug, Clone)]
-enum Towers {
-    Fast(Arc<FastVision>),
-    Plain,
-    Reference,
-}
 
 /// The parents and what can be made of them.
 #[derive(Debug)]
@@ -183,7 +102,7 @@ impl ModelSet {
             let (model, text) = self.over(&tensors, self.pretrained.logit_scale)?;
             self.merged = Some(Merged { tensors, model, text, lambda: None });
         }
-        if per_sample && !matches!(self.towers, Towers::Fast(_)) {
+        if per_sample && !self.towers.merge_while_reading() {
             let Parents { pretrained, expert, .. } = named;
             let factored =
                 FactoredVision::new(pretrained, expert, named.differing(), &self.config, &self.device)?;
@@ -243,16 +162,9 @@ impl ModelSet {
         Ok(self.over(&tensors, logit_scale)?.0)
     }
 
-    /// Computes the blocks that all models share, where the tower can go on from there.
+    /// The images of a batch, ready for every model.
     pub(super) fn images(&self, pixels: Tensor) -> Result<Images, ModelError> {
-        let prefix = match &self.towers {
-            Towers::Fast(engine) if self.n_shared > 0 => Some(with_values(&pixels, |pixels| {
-                with_values(&self.parents.pretrained[PACKED], |weights| {
-                    engine.prefix(Weights::One(weights), pixels, self.n_shared)
-                })
-            })??),
-            _ => None,
-        };
+        let prefix = self.towers.prefix(&self.parents, self.n_shared, &pixels)?;
         Ok(Images { pixels, prefix })
     }
 
@@ -297,7 +209,10 @@ impl ModelSet {
         lambda: &[f64],
         images: &Images,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let features = self.per_sample_features(lambda, images)?;
+        let features = match &self.factored {
+            Some(factored) => factored.features(&images.pixels, lambda)?,
+            None => self.towers.merged_per_sample(&self.parents, lambda, images)?,
+        };
         let mut logits = Vec::with_capacity(lambda.len());
         for (row, &lambda) in lambda.iter().enumerate() {
             let bank = if self.parents.text_differs() {
@@ -310,48 +225,5 @@ impl ModelSet {
             logits.push((cosines * self.logit_scale(lambda).exp())?.squeeze(0)?.to_vec1::<f32>()?);
         }
         Ok(logits)
-    }
-
-    fn per_sample_features(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
-        let Towers::Fast(engine) = &self.towers else {
-            let factored = self.factored.as_ref().expect("the factored tower was prepared with the lane");
-            return factored.features(&images.pixels, lambda);
-        };
-        let (pt, ft) = (&self.parents.pretrained[PACKED], &self.parents.expert[PACKED]);
-        let features = with_values(pt, |pt| {
-            with_values(ft, |ft| {
-                let weights = Weights::Lerp { pt, ft, lambda };
-                match &images.prefix {
-                    Some(prefix) => Ok(engine.features_from(weights, prefix)),
-                    None => with_values(&images.pixels, |pixels| engine.features(weights, pixels)),
-                }
-            })
-        })???;
-        Ok(Tensor::from_vec(features, (lambda.len(), self.config.projection), &self.device)?)
-    }
-}
-
-impl Towers {
-    /// The fast tower's kernels are for the CPU; elsewhere candle's own are used.
-    fn new(kind: TowerKind, config: &ClipConfig, device: &Device) -> Self {
-        match kind {
-            TowerKind::Reference => Self::Reference,
-            TowerKind::Fast if device.is_cpu() => Self::Fast(Arc::new(FastVision::new(config))),
-            TowerKind::Fast => Self::Plain,
-        }
-    }
-
-    fn vision(
-        &self,
-        tensors: &Tensors,
-        config: &ClipConfig,
-        device: &Device,
-    ) -> Result<VisionTower, ModelError> {
-        match (self, tensors.get(PACKED)) {
-            (Self::Fast(engine), Some(packed)) => Ok(VisionTower::fast(engine, packed)),
-            (Self::Fast(engine), None) => Ok(VisionTower::fast(engine, &pack(engine.plan(), tensors)?)),
-            (Self::Plain, _) => VisionTower::new(tensors, config, device),
-            (Self::Reference, _) => VisionTower::reference(tensors, config, device),
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use safetensors::SafeTensors;
 use serde_json::Value;
 use t3b::spec::Spec;
 use t3b::store::Root;
@@ -10,7 +11,7 @@ use crate::bad_checkpoints as bad;
 use crate::support::{Fixture, N_CELLS, N_METHODS, repo};
 use crate::tables::table;
 
-fn logits(fixture: &Fixture, out: &str) -> Vec<f64> {
+fn probabilities(fixture: &Fixture, out: &str) -> Vec<f64> {
     let predictions = table(&fixture.path(out), "predictions");
     assert!(predictions.n_rows > N_CELLS * N_METHODS);
     predictions.number("pred_prob")
@@ -24,7 +25,7 @@ fn class_vectors_from_a_file_score_as_the_prompts_they_came_from() {
     assert!(encoded.status.success(), "{}", String::from_utf8_lossy(&encoded.stderr));
     fixture.run("prompts", &[]).unwrap();
     fixture.run("file", &[("models.text_features", &bank)]).unwrap();
-    assert_eq!(logits(&fixture, "file"), logits(&fixture, "prompts"));
+    assert_eq!(probabilities(&fixture, "file"), probabilities(&fixture, "prompts"));
 
     let other = r#"labels.names=["platelet", "red blood cell", "white blood cell", "plasma background"]"#;
     let encoded = fixture.t3b(&["models", "encode", "pipeline.toml", "-o", &bank, "--set", other]);
@@ -38,7 +39,7 @@ fn several_templates_are_another_class_bank() {
     let fixture = Fixture::new();
     fixture.run("one", &[]).unwrap();
     fixture.run("two", &[("labels.templates", r#"["a photo of a {}.", "a smear of a {}."]"#)]).unwrap();
-    assert_ne!(logits(&fixture, "one"), logits(&fixture, "two"));
+    assert_ne!(probabilities(&fixture, "one"), probabilities(&fixture, "two"));
     let error = fixture.spec(&[("labels.templates", r#"["no slot"]"#)]).unwrap_err().to_string();
     assert!(error.contains("labels.templates"), "{error}");
 }
@@ -67,6 +68,35 @@ fn models_in_an_object_store_are_the_folders_models() {
     assert_eq!(fixture.published("store"), fixture.published("folder"));
     let error = fixture.run("none", &[("models.expert", "memory://checkpoints/nobody")]).unwrap_err();
     assert!(error.to_string().contains("no file of a checkpoint"), "{error}");
+}
+
+/// An expert whose first block is frozen shares it; the reference tower computes everything for each model.
+#[test]
+fn blocks_that_run_once_for_all_models_change_no_prediction() {
+    let fixture = Fixture::new();
+    let weights = |role: &str| fixture.path(role).join("model.safetensors");
+    let (pt, ft) = (fs::read(weights("pretrained")).unwrap(), fs::read(weights("expert")).unwrap());
+    let (pt, ft) = (SafeTensors::deserialize(&pt).unwrap(), SafeTensors::deserialize(&ft).unwrap());
+    let is_frozen = |name: &str| {
+        let front =
+            ["vision_model.embeddings.", "vision_model.pre_layrnorm.", "vision_model.encoder.layers.0."];
+        front.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let frozen = ft.names().into_iter().map(|name| (name, if is_frozen(name) { &pt } else { &ft }));
+    let frozen = frozen.map(|(name, of)| (name, of.tensor(name).unwrap()));
+    fs::write(weights("expert"), safetensors::serialize(frozen, None).unwrap()).unwrap();
+    let compared = fixture.t3b(&["models", "compare", "pretrained", "expert", "--json"]);
+    let compared: Value = serde_json::from_slice(&compared.stdout).unwrap();
+    assert_eq!(compared["n_shared_vision_blocks"], 1);
+
+    let methods = r#"["pretrained", "expert", "wise_ft", "t3_b", "t3", "ties"]"#;
+    for tower in ["fast", "reference"] {
+        fixture.run(tower, &[("models.tower", tower), ("merge.methods", methods)]).unwrap();
+    }
+    let pairs = probabilities(&fixture, "fast").into_iter().zip(probabilities(&fixture, "reference"));
+    let worst = pairs.map(|(fast, reference)| (fast - reference).abs()).fold(0.0, f64::max);
+    println!("probabilities differ by {worst:e}");
+    assert!(worst < 2e-5, "{worst:e}");
 }
 
 #[test]
