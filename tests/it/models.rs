@@ -77,17 +77,18 @@ fn blocks_that_run_once_for_all_models_change_no_prediction() {
     let weights = |role: &str| fixture.path(role).join("model.safetensors");
     let (pt, ft) = (fs::read(weights("pretrained")).unwrap(), fs::read(weights("expert")).unwrap());
     let (pt, ft) = (SafeTensors::deserialize(&pt).unwrap(), SafeTensors::deserialize(&ft).unwrap());
-    let is_frozen = |name: &str| {
-        let front =
-            ["vision_model.embeddings.", "vision_model.pre_layrnorm.", "vision_model.encoder.layers.0."];
-        front.iter().any(|prefix| name.starts_with(prefix))
+    let freeze = |front: &[&str]| {
+        let is_frozen = |name: &str| front.iter().any(|prefix| name.starts_with(prefix));
+        let frozen = ft.names().into_iter().map(|name| (name, if is_frozen(name) { &pt } else { &ft }));
+        let frozen = frozen.map(|(name, of)| (name, of.tensor(name).unwrap()));
+        fs::write(weights("expert"), safetensors::serialize(frozen, None).unwrap()).unwrap();
+        let compared = fixture.t3b(&["models", "compare", "pretrained", "expert", "--json"]);
+        serde_json::from_slice::<Value>(&compared.stdout).unwrap()["n_shared_vision_blocks"].clone()
     };
-    let frozen = ft.names().into_iter().map(|name| (name, if is_frozen(name) { &pt } else { &ft }));
-    let frozen = frozen.map(|(name, of)| (name, of.tensor(name).unwrap()));
-    fs::write(weights("expert"), safetensors::serialize(frozen, None).unwrap()).unwrap();
-    let compared = fixture.t3b(&["models", "compare", "pretrained", "expert", "--json"]);
-    let compared: Value = serde_json::from_slice(&compared.stdout).unwrap();
-    assert_eq!(compared["n_shared_vision_blocks"], 1);
+    let front = ["vision_model.encoder.layers.0.", "vision_model.embeddings.", "vision_model.pre_layrnorm."];
+    assert_eq!(freeze(&front[1..]), 0, "no block");
+    assert_eq!(freeze(&front[..2]), 0, "not what comes before the block");
+    assert_eq!(freeze(&front), 1);
 
     let methods = r#"["pretrained", "expert", "wise_ft", "t3_b", "t3", "ties"]"#;
     for tower in ["fast", "reference"] {
