@@ -3,6 +3,8 @@
 //! Every call has a deadline of ours around the client's own retries. Errors name the class of object, never
 //! its key: keys may identify patients, and the client's error texts print them.
 
+#[cfg(debug_assertions)]
+mod crash;
 mod open;
 mod probe;
 
@@ -100,6 +102,17 @@ pub enum Created {
     Exists(Bytes),
 }
 
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Key relative to the root.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// When the store says it was written; no decision about rows rests on it.
+    pub modified_ms: i64,
+}
+
 /// An object as the source reads it: its bytes, or a lasting fact about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
@@ -171,7 +184,8 @@ impl Root {
             return Ok(Object::TooLarge(size));
         }
         if size <= range_bytes {
-            return self.timed("read", object, first.bytes()).await.map(Object::Bytes);
+            let whole = self.timed("read", object, first.bytes()).await?;
+            return Self::whole(whole, size, object).map(Object::Bytes);
         }
         let version = first.meta.e_tag.clone();
         drop(first);
@@ -183,7 +197,16 @@ impl Root {
             let part = async { self.store.get_opts(&path, options).await?.bytes().await };
             whole.extend_from_slice(&self.timed("read", object, part).await?);
         }
-        Ok(Object::Bytes(whole.into()))
+        Self::whole(whole.into(), size, object).map(Object::Bytes)
+    }
+
+    /// A body that ends early is the network's fault, and must not pass for a fact about the object.
+    fn whole(bytes: Bytes, size: u64, object: &str) -> Result<Bytes, StoreError> {
+        if bytes.len() as u64 == size {
+            return Ok(bytes);
+        }
+        let cause = Cause::Other(format!("{} of {size} bytes came", bytes.len()));
+        Err(StoreError { operation: "read", object: object.to_owned(), cause })
     }
 
     /// Size of an object; `None` when there is none.
@@ -258,16 +281,26 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn list(&self, folder: &str, object: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let listed = self.list_dated(folder, object).await?;
+        Ok(listed.into_iter().map(|entry| (entry.name, entry.size)).collect())
+    }
+
+    /// [`Root::list`] with the store's own times.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list_dated(&self, folder: &str, object: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.at(&Path::from(folder));
         let listing = self.store.list(Some(&path)).try_collect::<Vec<_>>();
         let found = self.timed("list", object, listing).await?;
         let relative = |meta: &object_store::ObjectMeta| {
             let parts: Vec<_> =
                 meta.location.prefix_match(&self.prefix)?.map(|p| p.as_ref().to_owned()).collect();
-            Some((parts.join("/"), meta.size))
+            let modified_ms = meta.last_modified.timestamp_millis();
+            Some(Listed { name: parts.join("/"), size: meta.size, modified_ms })
         };
         let mut names: Vec<_> = found.iter().filter_map(relative).collect();
-        names.sort_unstable();
+        names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(names)
     }
 

@@ -40,6 +40,8 @@ impl Root {
             other => return Err(unusable(&format!("scheme {other:?}, allowed file, s3, gs, az, memory"))),
         };
         let prefix = Path::parse(prefix).map_err(|_| unusable("prefix with empty or relative segments"))?;
+        #[cfg(debug_assertions)]
+        let store = super::crash::with_crash_points(store);
         Ok(Self::over(store, prefix, settings.operation_deadline))
     }
 }
