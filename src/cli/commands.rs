@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs};
 use crate::demo;
 use crate::error::{Exit, Problem, RunError};
 use crate::evaluate::accuracy;
 use crate::job::{Job, Outcome, Request};
-use crate::run::stop::stop;
+use crate::run::progress::rss_mib;
 use crate::sink::{Finalized, Layout, finalize, nonce, split_run_uri, verify};
 use crate::spec::{Effective, LogFormat, Settings, Sources, Spec};
 use crate::store::Root;
@@ -29,6 +30,9 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Models(command) => super::models::models(command),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
+        Command::Status(args) => super::runs::show_status(args),
+        Command::Tidy(args) => super::runs::tidy_run(args),
+        Command::Reproduce(args) => super::runs::reproduce_run(args),
     }
 }
 
@@ -72,7 +76,12 @@ pub(super) fn on_runtime<T>(
 
 fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
     let spec = load(&args.spec)?;
-    let request = Request { run_id: args.run_id.clone(), run_date: args.run_date.clone(), shard: args.shard };
+    let request = Request {
+        run_id: args.run_id.clone(),
+        run_date: args.run_date.clone(),
+        shard: args.shard,
+        allow_other_numerics: args.allow_other_numerics,
+    };
     run_spec(spec, &request)
 }
 
@@ -82,14 +91,12 @@ fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
         let output_root = spec.pipeline.output.root.clone();
         // Opened before it is printed: a root with credentials in it is refused here.
         let output = Root::open(&output_root, true, &settings.store)?;
-        let job = Job::prepare(spec).await?;
+        let (_following, stop) = follow(settings.drain_deadline);
+        let job = unless_stopped(&stop, Job::prepare(spec)).await?;
         warn(&job);
         let run_id = job.run_id(request)?;
         println!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
-        let (handle, stop) = stop();
-        let signals = tokio::spawn(handle.follow_signals(settings.drain_deadline));
         let outcome = job.run(request, stop).await?;
-        signals.abort();
         report(&outcome, &output, &output_root).await
     })
 }
@@ -118,19 +125,12 @@ fn print_finalized(done: &Finalized, output_root: &str) {
     let root = output_root.trim_end_matches('/');
     println!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
     println!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
-    if let Some(peak) = peak_rss_mib() {
+    if let Some(peak) = rss_mib("VmHWM:") {
         println!("memory  {peak} MiB at its peak");
     }
     println!(
         "look    duckdb -c \"from read_parquet('{root}/tables/predictions/**/*.parquet', hive_partitioning = true) limit 9\""
     );
-}
-
-/// The process's largest resident set, where the system tells.
-fn peak_rss_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 fn exit_of(done: &Finalized) -> Exit {
@@ -213,7 +213,7 @@ fn print_keys(kind: &str, keys: &[Effective]) {
     println!();
 }
 
-fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, String), RunError> {
+pub(super) fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, String), RunError> {
     let sources = Sources { config: args.config.clone(), ..Sources::default() };
     let settings = Settings::defaults(&sources)?;
     start_logging(&settings);

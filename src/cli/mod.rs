@@ -5,9 +5,12 @@ mod corrupt;
 #[cfg(feature = "hub")]
 mod fetch;
 mod models;
+mod runs;
+mod signals;
 mod sweep;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -78,6 +81,18 @@ pub enum Command {
     ///
     /// Example: t3b verify s3://bucket/out/_t3b/runs/night-7
     Verify(RunUriArgs),
+    /// Shows what of a run is committed, missing and quarantined, how fast it goes and how long it will take.
+    ///
+    /// Example: t3b status s3://bucket/out/_t3b/runs/night-7
+    Status(StatusArgs),
+    /// Lists staged objects that no receipt names, which crashes leave behind; deletes them with --delete.
+    ///
+    /// Example: t3b tidy s3://bucket/out/_t3b/runs/night-7 --delete --older-than 7d
+    Tidy(TidyArgs),
+    /// Scores random batches of a published run again and compares every row, bit for bit.
+    ///
+    /// Example: t3b reproduce pipelines/bccd.toml --run-id night-7 --slots 10
+    Reproduce(ReproduceArgs),
 }
 
 /// Which settings.
@@ -137,6 +152,9 @@ pub struct RunArgs {
     /// Works on partitions p with p % n == k; the shard that commits last publishes.
     #[arg(long, value_name = "K/N", env = "T3B_SHARD", value_parser = shard)]
     pub shard: Option<(u32, u32)>,
+    /// Goes on with a run that a machine with other numerics began; each receipt records its own.
+    #[arg(long, env = "T3B_ALLOW_OTHER_NUMERICS")]
+    pub allow_other_numerics: bool,
 }
 
 /// `t3b plan`.
@@ -159,6 +177,45 @@ pub struct RunUriArgs {
     /// How it is carried out.
     #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
     pub config: Option<PathBuf>,
+}
+
+/// `t3b status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: RunUriArgs,
+    /// Prints one JSON object.
+    #[arg(long, env = "T3B_JSON")]
+    pub json: bool,
+}
+
+/// `t3b tidy`.
+#[derive(Debug, Args)]
+pub struct TidyArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: RunUriArgs,
+    /// Deletes what would otherwise only be listed.
+    #[arg(long, env = "T3B_DELETE")]
+    pub delete: bool,
+    /// Keeps what the store says is younger: a number and s, m, h or d.
+    #[arg(long, value_name = "AGE", default_value = "7d", env = "T3B_OLDER_THAN", value_parser = runs::age)]
+    pub older_than: Duration,
+}
+
+/// `t3b reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    /// Which settings: those of the run.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Names the run; by default as `t3b run` does.
+    #[arg(long, value_name = "ID", env = "T3B_RUN_ID")]
+    pub run_id: Option<String>,
+    /// How many batches, each in every cell.
+    #[arg(long, value_name = "K", default_value_t = 10, env = "T3B_SLOTS")]
+    pub slots: usize,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

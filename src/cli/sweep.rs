@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::SpecArgs;
 use super::commands::{on_runtime, start_logging};
+use super::signals::{follow, unless_stopped};
 use crate::error::{Exit, Problem, RunError};
 use crate::evaluate::{AccuracyTable, accuracy};
 use crate::job::{Job, Outcome, Request};
-use crate::run::stop::stop;
 use crate::sink::Finalized;
 use crate::spec::{Spec, Sweep, Variation};
 use crate::store::Root;
@@ -48,11 +48,9 @@ pub(super) fn sweep(args: &SpecArgs) -> Result<Exit, RunError> {
 async fn one(spec: Spec, run_id: String) -> Result<(Finalized, AccuracyTable, Root), RunError> {
     let output = Root::open(&spec.pipeline.output.root, true, &spec.settings.store)?;
     let deadline = spec.settings.drain_deadline;
-    let job = Job::prepare(spec).await?;
-    let (handle, stop) = stop();
-    let signals = tokio::spawn(handle.follow_signals(deadline));
+    let (_following, stop) = follow(deadline);
+    let job = unless_stopped(&stop, Job::prepare(spec)).await?;
     let outcome = job.run(&Request { run_id: Some(run_id), ..Request::default() }, stop).await;
-    signals.abort();
     let (Outcome::AlreadyDone(done) | Outcome::Published(done)) = outcome? else {
         unreachable!("a run without shards ends published")
     };

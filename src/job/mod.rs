@@ -1,30 +1,24 @@
 //! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
 
+mod execute;
 pub(crate) mod models;
 mod recipes;
+mod reproduce;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::corrupt::stage::{CorruptRule, Place};
-use crate::decode::stage::DecodeRule;
 use crate::error::{Exit, Problem, RunError};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
-use crate::run::meter::Meter;
-use crate::run::progress::Progress;
-use crate::run::stop::Stop;
-use crate::run::{Graph, Rules, score_partitions};
-use crate::score::{Lane, LaneRule, Models, numerics_class, pick};
-use crate::sink::{
-    FORMAT_VERSION, Finalized, Layout, Names, Plan, SinkRule, SpecMap, committed, finalize, fingerprint,
-    is_published, read_plan,
-};
-use crate::source::{Manifest, ManifestRule, Partition, SourceRule, partitions};
+use crate::score::Models;
+use crate::sink::{FORMAT_VERSION, Finalized, Plan, SpecMap, fingerprint};
+use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::spec::{Effective, Spec};
-use crate::store::{Created, Root};
+use crate::store::Root;
 use recipes::{FirstPass, recipes};
+pub use reproduce::Reproduced;
 
 /// Most bytes of a manifest file.
 const MAX_MANIFEST_BYTES: u64 = 4 << 30;
@@ -58,6 +52,8 @@ pub struct Request {
     pub run_date: Option<String>,
     /// Works on partitions `p` with `p % n == k`.
     pub shard: Option<(u32, u32)>,
+    /// Goes on with a run that another numerics class began; receipts say which partition is whose.
+    pub allow_other_numerics: bool,
 }
 
 /// How a run ended without an error.
@@ -144,6 +140,7 @@ impl Job {
             n_partitions: u32::try_from(self.partitions().len()).unwrap_or(u32::MAX),
             cells: cells.iter().map(|cell| (cell.corruption.to_string(), cell.severity)).collect(),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            canary: String::new(),
         })
     }
 
@@ -154,127 +151,6 @@ impl Job {
         let per_cell: usize = partitions.iter().map(|p| p.rows.len().div_ceil(size)).sum();
         (per_cell * self.spec.pipeline.corrupt.cells.len()) as u64
     }
-
-    /// Scores what is not committed yet, and publishes once everything is.
-    ///
-    /// # Errors
-    /// The first fault of any stage; `P001` (exit 75) when `stop` ended it early; `R001` when the run was
-    /// started with another spec.
-    pub async fn run(self, request: &Request, stop: Stop) -> Result<Outcome, RunError> {
-        let output = Root::open(&self.spec.pipeline.output.root, true, &self.spec.settings.store)?;
-        let plan = freeze(&output, self.plan(request)?).await?;
-        let layout = Layout::new(&plan.run_id);
-        tracing::info!(run_id = %plan.run_id, spec_sha256 = %plan.spec_sha256, "run");
-        let done = committed(&output, &layout).await?;
-        let (run_id, n_partitions) = (plan.run_id.clone(), plan.n_partitions as usize);
-        if done.len() < n_partitions {
-            let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
-            let todo: Vec<Partition> = self
-                .partitions()
-                .into_iter()
-                .filter(|p| mine(p) && done.binary_search(&p.index).is_err())
-                .collect();
-            self.score(plan, todo, output.clone(), stop.clone()).await?;
-            if stop.phase() > crate::run::stop::Phase::Running {
-                let n_done = committed(&output, &layout).await?.len();
-                return Err(preempted(n_done, n_partitions).into());
-            }
-            let n_missing = n_partitions - committed(&output, &layout).await?.len();
-            if n_missing > 0 {
-                return Ok(Outcome::ShardDone { n_missing });
-            }
-        } else if is_published(&output, &plan).await? {
-            return finalize(&output, &run_id).await.map(Outcome::AlreadyDone);
-        }
-        finalize(&output, &run_id).await.map(Outcome::Published)
-    }
-
-    async fn score(self, plan: Plan, todo: Vec<Partition>, output: Root, stop: Stop) -> Result<(), RunError> {
-        let Spec { pipeline, settings, .. } = &self.spec;
-        let device = pick(settings.device)?;
-        let n_batches = self.n_batches(&todo);
-        let cells: Arc<[_]> = pipeline.corrupt.cells.clone().into();
-        let side_px = u32::try_from(self.models.pretrained.config().image_px).unwrap_or(u32::MAX);
-        let rules = Rules {
-            source: SourceRule {
-                concurrency: settings.fetch_concurrency,
-                range_bytes: settings.fetch_range_bytes,
-                max_object_bytes: pipeline.input.max_object_bytes,
-            },
-            decode: DecodeRule {
-                limits: pipeline.limits,
-                resize_to_px: (pipeline.corrupt.place == Place::Model).then_some(side_px),
-            },
-            corrupt: CorruptRule {
-                cells: Arc::clone(&cells),
-                grey: pipeline.corrupt.grey,
-                rng: pipeline.corrupt.rng,
-                seed: pipeline.seed,
-                side_px,
-            },
-            batch: (pipeline.batch_size, pipeline.mixing),
-            sink: SinkRule {
-                plan,
-                names: Names {
-                    classes: pipeline.labels.names.clone().into(),
-                    cells,
-                    batch_size: pipeline.batch_size,
-                    mixing: pipeline.mixing,
-                },
-                primary: pipeline.merge.primary,
-                lambda_range: pipeline.merge.rule.range(),
-                probs: pipeline.output.probs,
-                device: numerics_class(&device).to_owned(),
-            },
-        };
-        let lane = LaneRule {
-            methods: self.recipes,
-            rule: pipeline.merge.rule,
-            guard: pipeline.merge.guard_enabled.then_some(pipeline.merge.guard),
-            temperatures: pipeline.merge.temperatures,
-            tower: pipeline.models.tower,
-            n_threads: settings.threads.score,
-        };
-        let models = self.models;
-        let make_lane = move || Lane::new(models, lane, device);
-        let graph = Graph { input: self.input, output, manifest: self.manifest, todo, rules, make_lane };
-        let meter = Meter::default();
-        let progress = Progress::start(meter.clone(), n_batches, settings.log);
-        let scored = score_partitions(graph, settings, stop, meter.clone()).await;
-        drop(progress);
-        for (stage, counts) in meter.stages() {
-            tracing::debug!(
-                stage,
-                sent = counts.n_sent(),
-                blocked_ms = counts.blocked().as_millis(),
-                "stage"
-            );
-        }
-        Ok(scored?)
-    }
-}
-
-fn preempted(n_done: usize, n_partitions: usize) -> Problem {
-    let what = format!("stopped with {n_done} of {n_partitions} partitions committed");
-    Problem::new("P001", Exit::Preempted, what).hint("run the same command again to go on")
-}
-
-/// Creates the plan, or takes the stored one when it computes the same rows.
-async fn freeze(output: &Root, ours: Plan) -> Result<Plan, RunError> {
-    let layout = Layout::new(&ours.run_id);
-    let stored = match read_plan(output, &layout).await? {
-        Some(stored) => stored,
-        None => {
-            output.probe(&crate::sink::nonce()?).await?;
-            let bytes = serde_json::to_vec_pretty(&ours).expect("a plan has a JSON text");
-            match output.create(&layout.plan(), "plan", bytes.into()).await.map_err(Problem::from)? {
-                Created::Ours => return Ok(ours),
-                Created::Exists(_) => read_plan(output, &layout).await?.unwrap_or_else(|| ours.clone()),
-            }
-        }
-    };
-    stored.check_same(&ours)?;
-    Ok(stored)
 }
 
 async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {

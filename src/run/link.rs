@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_channel::{Receiver, Sender};
 
-use super::meter::StageMeter;
+use super::meter::{Held, StageMeter};
 use crate::flow::Flow;
 
 /// Downstream is gone: stop quietly, somebody else holds the reason.
@@ -29,13 +29,20 @@ pub struct Outlet<T> {
 pub struct Inlet<T> {
     receiver: Receiver<Flow<T>>,
     inside_partition: bool,
+    meter: Arc<StageMeter>,
+    held: Option<Held>,
 }
 
-/// A link that holds at most `capacity` messages; `meter` counts what its sender delivers and waits.
+/// A link that holds at most `capacity` messages; the meters are of the stage that sends and of the one that receives.
 #[must_use]
-pub fn link<T>(capacity: NonZeroUsize, meter: Arc<StageMeter>) -> (Outlet<T>, Inlet<T>) {
+pub fn link<T>(
+    capacity: NonZeroUsize,
+    from: &Arc<StageMeter>,
+    to: &Arc<StageMeter>,
+) -> (Outlet<T>, Inlet<T>) {
     let (sender, receiver) = async_channel::bounded(capacity.get());
-    (Outlet { sender, meter }, Inlet { receiver, inside_partition: false })
+    let inlet = Inlet { receiver, inside_partition: false, meter: Arc::clone(to), held: None };
+    (Outlet { sender, meter: Arc::clone(from) }, inlet)
 }
 
 impl<T> Outlet<T> {
@@ -68,6 +75,7 @@ impl<T> Inlet<T> {
     /// # Errors
     /// [`Torn`] when upstream ended inside a partition.
     pub async fn next(&mut self) -> Result<Option<Flow<T>>, Torn> {
+        self.held = None;
         let message = self.receiver.recv().await.ok();
         self.account(message)
     }
@@ -77,11 +85,18 @@ impl<T> Inlet<T> {
     /// # Errors
     /// [`Torn`] when upstream ended inside a partition.
     pub fn next_blocking(&mut self) -> Result<Option<Flow<T>>, Torn> {
+        self.held = None;
         let message = self.receiver.recv_blocking().ok();
         self.account(message)
     }
 
+    /// The receiving stage's meter, for a stage that works on several messages at once.
+    pub(super) fn meter(&self) -> Arc<StageMeter> {
+        Arc::clone(&self.meter)
+    }
+
     fn account(&mut self, message: Option<Flow<T>>) -> Result<Option<Flow<T>>, Torn> {
+        self.held = message.is_some().then(|| self.meter.hold());
         match &message {
             Some(Flow::Seal(_)) => self.inside_partition = false,
             Some(_) => self.inside_partition = true,
@@ -101,7 +116,8 @@ mod tests {
 
     #[test]
     fn an_end_after_a_seal_is_clean_and_inside_a_partition_is_torn() {
-        let (mut outlet, mut inlet) = link::<u8>(NonZeroUsize::new(4).unwrap(), Arc::default());
+        let (mut outlet, mut inlet) =
+            link::<u8>(NonZeroUsize::new(4).unwrap(), &Arc::default(), &Arc::default());
         outlet.send_blocking(Flow::Item(1)).unwrap();
         outlet.send_blocking(Flow::Seal(Seal { partition: 0, n_samples: 1 })).unwrap();
         assert!(matches!(inlet.next_blocking(), Ok(Some(Flow::Item(1)))));
@@ -114,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_dropped_inlet_hangs_up() {
-        let (mut outlet, inlet) = link::<u8>(ONE, Arc::default());
+        let (mut outlet, inlet) = link::<u8>(ONE, &Arc::default(), &Arc::default());
         drop(inlet);
         assert_eq!(outlet.send_blocking(Flow::Item(1)), Err(Hangup));
     }

@@ -9,6 +9,17 @@ use std::time::Duration;
 pub struct StageMeter {
     sent: AtomicU64,
     blocked_us: AtomicU64,
+    held: AtomicU64,
+}
+
+/// A message that a stage has received and not yet dealt with.
+#[derive(Debug)]
+pub struct Held(Arc<StageMeter>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Relaxed);
+    }
 }
 
 impl StageMeter {
@@ -22,6 +33,13 @@ impl StageMeter {
     #[must_use]
     pub fn n_sent(&self) -> u64 {
         self.sent.load(Relaxed)
+    }
+
+    /// Counts a message as held by this stage until the guard is dropped.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Held {
+        self.held.fetch_add(1, Relaxed);
+        Held(Arc::clone(self))
     }
 
     /// Total time blocked on send.
@@ -44,6 +62,8 @@ pub struct Meter {
     pub batch: Arc<StageMeter>,
     /// Batches scored.
     pub score: Arc<StageMeter>,
+    /// Sends nothing; holds what it is writing.
+    pub sink: Arc<StageMeter>,
     /// Partitions committed.
     pub committed: Arc<AtomicU64>,
 }
@@ -59,5 +79,20 @@ impl Meter {
             ("batch", &self.batch),
             ("score", &self.score),
         ]
+    }
+
+    /// Everything that ever moved: equal twice means that nothing did in between.
+    #[must_use]
+    pub fn n_moves(&self) -> u64 {
+        let sent = self.stages().map(|(_, stage)| stage.n_sent()).iter().sum::<u64>();
+        sent + self.committed.load(Relaxed)
+    }
+
+    /// The stage furthest down the flow that holds a message, or the source.
+    #[must_use]
+    pub fn holding(&self) -> &'static str {
+        let is_holding = |stage: &StageMeter| stage.held.load(Relaxed) > 0;
+        let before_sink = self.stages().into_iter().rev().find(|(_, stage)| is_holding(stage));
+        if is_holding(&self.sink) { "sink" } else { before_sink.map_or("source", |(name, _)| name) }
     }
 }

@@ -4,19 +4,19 @@
 //! [`stop::Stop`]. The first fault names the run ([`verdict::verdict`]).
 
 pub mod budget;
+pub mod lane;
 pub mod link;
 pub mod meter;
 pub mod ordered;
 pub mod progress;
 pub mod stop;
 pub mod verdict;
+pub mod watchdog;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::thread;
 
 use futures::FutureExt;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::batch::{Batcher, Mixing, batch};
@@ -24,20 +24,20 @@ use crate::corrupt::stage::{self as corrupt, CorruptRule};
 use crate::decode::stage::{self as decode, DecodeRule};
 use crate::error::Problem;
 use crate::flow::Stage;
-use crate::score::{Lane, score};
 use crate::sink::{SinkRule, sink};
 use crate::source::{Manifest, Partition, SourceRule, source};
 use crate::spec::Settings;
 use crate::store::Root;
 use budget::ByteBudget;
+use lane::ReadyLane;
 use link::link;
 use meter::Meter;
-use stop::{Phase, Stop};
+use stop::Stop;
 use verdict::{StageEnd, verdict};
 
 /// Everything the stages need, by value.
 #[derive(Debug)]
-pub struct Graph<L> {
+pub struct Graph {
     /// Where objects are read.
     pub input: Root,
     /// Where tables are written.
@@ -48,8 +48,8 @@ pub struct Graph<L> {
     pub todo: Vec<Partition>,
     /// Rules of the stages, in flow order.
     pub rules: Rules,
-    /// Makes the lane, on the thread that will own it.
-    pub make_lane: L,
+    /// The lane, on the thread that owns it.
+    pub lane: ReadyLane,
 }
 
 /// Rules of the stages, in flow order.
@@ -69,40 +69,37 @@ pub struct Rules {
 
 type End = (Stage, Result<(), StageEnd>);
 
-/// Scores and commits `graph.todo`. Returns when every stage has ended, or when `stop` aborts.
+/// Scores and commits `graph.todo`. Returns when every stage has ended, or when nothing moves any more.
 ///
 /// # Errors
-/// The first fault of any stage.
-pub async fn score_partitions<L>(
-    graph: Graph<L>,
+/// The first fault of any stage; `P002` when the run is stalled.
+pub async fn score_partitions(
+    graph: Graph,
     settings: &Settings,
-    mut stop: Stop,
+    stop: Stop,
     meter: Meter,
-) -> Result<(), Problem>
-where
-    L: FnOnce() -> Result<Lane, Problem> + Send + 'static,
-{
+) -> Result<(), Problem> {
     let (queues, n_cpu) = (settings.queues, settings.threads.cpu);
     let (compressed, decoded) = ByteBudget::split(settings.budget_bytes);
-    let (to_decode, from_source) = link(queues.fetched, Arc::clone(&meter.source));
-    let (to_corrupt, from_decode) = link(queues.decoded, Arc::clone(&meter.decode));
-    let (to_batch, from_corrupt) = link(queues.corrupted, Arc::clone(&meter.corrupt));
-    let (to_score, from_batch) = link(queues.batches, Arc::clone(&meter.batch));
-    let (to_sink, from_score) = link(queues.scored, Arc::clone(&meter.score));
-    let Graph { input, output, manifest, todo, rules, make_lane } = graph;
+    let (to_decode, from_source) = link(queues.fetched, &meter.source, &meter.decode);
+    let (to_corrupt, from_decode) = link(queues.decoded, &meter.decode, &meter.corrupt);
+    let (to_batch, from_corrupt) = link(queues.corrupted, &meter.corrupt, &meter.batch);
+    let (to_score, from_batch) = link(queues.batches, &meter.batch, &meter.score);
+    let (to_sink, from_score) = link(queues.scored, &meter.score, &meter.sink);
+    let Graph { input, output, manifest, todo, rules, lane } = graph;
     let batcher = Batcher::new(rules.batch.0, rules.batch.1, rules.corrupt.cells.len());
 
     let mut stages = JoinSet::new();
-    let read = source(rules.source, input, manifest, todo, compressed, stop.clone(), to_decode);
+    let read = source(rules.source, input, manifest, todo, compressed, stop, to_decode);
     spawn(&mut stages, Stage::Source, read);
     spawn(&mut stages, Stage::Decode, decode::run(rules.decode, n_cpu, decoded, from_source, to_corrupt));
     spawn(&mut stages, Stage::Corrupt, corrupt::run(rules.corrupt, n_cpu, from_decode, to_batch));
     spawn(&mut stages, Stage::Batch, batch(batcher, from_corrupt, to_score));
-    let lane = own_thread("lane-0", move || score(&mut make_lane()?, from_batch, to_sink));
-    spawn(&mut stages, Stage::Score, lane);
-    spawn(&mut stages, Stage::Sink, sink(rules.sink, output, from_score, meter));
+    spawn(&mut stages, Stage::Score, lane.run(from_batch, to_sink));
+    spawn(&mut stages, Stage::Sink, sink(rules.sink, output, from_score, meter.clone()));
 
     let mut ends: Vec<End> = Vec::new();
+    let mut stalled = std::pin::pin!(watchdog::stalled(&meter, settings.stall_deadline));
     loop {
         tokio::select! {
             ended = stages.join_next() => match ended {
@@ -110,10 +107,8 @@ where
                 Some(Err(_)) => {}
                 None => return verdict(&ends).map_or(Ok(()), Err),
             },
-            () = stop.reached(Phase::Aborting) => {
-                stages.abort_all();
-                return Ok(());
-            }
+            // Dropping the stages gives their work up; the lane's thread ends with its links or the process.
+            problem = &mut stalled => return Err(problem),
         }
     }
 }
@@ -126,23 +121,4 @@ where
         let end = AssertUnwindSafe(work).catch_unwind().await;
         (stage, end.unwrap_or_else(|payload| Err(StageEnd::from_panic(payload.as_ref()))))
     });
-}
-
-/// Runs `work` on an OS thread of its own and waits for its end without blocking the runtime.
-async fn own_thread<F>(name: &str, work: F) -> Result<(), StageEnd>
-where
-    F: FnOnce() -> Result<(), StageEnd> + Send + 'static,
-{
-    let (sender, receiver) = oneshot::channel();
-    let body = move || {
-        let end = std::panic::catch_unwind(AssertUnwindSafe(work));
-        let end = end.unwrap_or_else(|payload| Err(StageEnd::from_panic(payload.as_ref())));
-        // Nobody listens after an abort; then the end does not matter.
-        drop(sender.send(end));
-    };
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
-    if thread.is_err() {
-        return Err(StageEnd::Panicked("the system starts no more threads".to_owned()));
-    }
-    receiver.await.unwrap_or(Err(StageEnd::Torn))
 }

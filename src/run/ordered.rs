@@ -30,7 +30,7 @@ where
     W: Fn(&T) -> u64 + Send,
     J: Fn(T, Option<OwnedSemaphorePermit>) -> Vec<Flow<U>> + Send + Sync + 'static,
 {
-    let job = Arc::new(job);
+    let (job, meter) = (Arc::new(job), inlet.meter());
     let arriving = stream::unfold(inlet, |mut inlet| async move {
         match inlet.next().await {
             Ok(message) => message.map(|message| (Ok(message), inlet)),
@@ -48,22 +48,23 @@ where
         }
     });
     let running = admitted.map(|(message, permit)| {
-        let job = Arc::clone(&job);
+        let (job, held) = (Arc::clone(&job), meter.hold());
         async move {
-            let message = message?;
-            match message {
+            let flows = match message? {
                 Flow::Item(item) => {
                     let work = move || job(item, permit);
-                    tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)
+                    tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)?
                 }
-                Flow::Reject(reject) => Ok(vec![Flow::Reject(reject)]),
-                Flow::Seal(seal) => Ok(vec![Flow::Seal(seal)]),
-            }
+                Flow::Reject(reject) => vec![Flow::Reject(reject)],
+                Flow::Seal(seal) => vec![Flow::Seal(seal)],
+            };
+            Ok::<_, StageEnd>((flows, held))
         }
     });
     let mut finished = std::pin::pin!(running.buffered(n_jobs));
-    while let Some(flows) = finished.next().await {
-        for flow in flows? {
+    while let Some(done) = finished.next().await {
+        let (flows, _held_until_sent) = done?;
+        for flow in flows {
             outlet.send(flow).await?;
         }
     }

@@ -55,13 +55,23 @@ async fn show(meter: Meter, n_batches: u64, every: Duration, bar: Option<Progres
         let (scored, committed) = (meter.score.n_sent(), meter.committed.load(Relaxed));
         let slow = slowest(&meter);
         if let Some(bar) = &bar {
+            let rss = rss_mib("VmRSS:").unwrap_or_default();
             bar.set_position(scored.min(n_batches));
-            bar.set_message(format!("{committed} partitions committed, waiting on {slow}"));
+            bar.set_message(format!("{committed} partitions committed, waiting on {slow}, {rss} MiB"));
         } else {
             let elapsed_s = started.elapsed().as_secs();
-            tracing::info!(scored, n_batches, committed, elapsed_s, waiting_on = slow, "progress");
+            let rss_mib = rss_mib("VmRSS:");
+            tracing::info!(scored, n_batches, committed, elapsed_s, rss_mib, waiting_on = slow, "progress");
         }
     }
+}
+
+/// A resident-set figure of this process, `VmRSS:` now or `VmHWM:` at its peak, where the system tells.
+#[must_use]
+pub fn rss_mib(which: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(which))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 /// The stage that holds up the others: the last one that the stage before it waits for about as long as any.

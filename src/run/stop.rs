@@ -1,4 +1,7 @@
-//! How a run is asked to end: `Running -> Draining -> Aborting`. Only the source listens.
+//! How a run is asked to end: `Running -> Draining`. Only the source listens.
+//!
+//! There is no third phase: whoever cannot wait for the drain leaves the process, which the commit allows at any
+//! moment.
 
 use std::time::Duration;
 
@@ -11,8 +14,6 @@ pub enum Phase {
     Running,
     /// Finish the open partition and admit no more.
     Draining,
-    /// Give the open partition up.
-    Aborting,
 }
 
 /// The listening end; clones hear the same.
@@ -44,7 +45,8 @@ impl StopHandle {
         });
     }
 
-    /// Follows the process's signals: the first drains, and after `deadline` or a second signal aborts.
+    /// Follows the process's signals: the first drains; returns `deadline` later or at a second signal, when
+    /// nobody should wait any longer.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
@@ -60,8 +62,6 @@ impl StopHandle {
             _ = interrupt.recv() => {}
             () = tokio::time::sleep(deadline) => {}
         }
-        tracing::warn!("stopping now: the open partition is given up and will be scored again");
-        self.ask(Phase::Aborting);
         Ok(())
     }
 }
@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn a_stop_never_goes_back() {
         let (handle, stop) = stop();
-        handle.ask(Phase::Aborting);
         handle.ask(Phase::Draining);
-        assert_eq!(stop.phase(), Phase::Aborting);
+        handle.ask(Phase::Running);
+        assert_eq!(stop.phase(), Phase::Draining);
     }
 }

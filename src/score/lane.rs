@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use sha2::{Digest, Sha256};
 
 use super::inputs::Models;
 use super::models::ModelSet;
@@ -75,6 +76,31 @@ impl Lane {
         let recipes: Vec<&Recipe> = rule.methods.iter().map(|(_, recipe)| recipe).collect();
         let models = ModelSet::new(models, device.clone(), rule.tower, &recipes)?;
         Ok(Self { rule, device, threads: Arc::new(threads), normalizer: Normalizer::new(), models })
+    }
+
+    /// Hash of both parents' logits of two fixed images: equal on two machines means that their numerics are.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn canary(&mut self) -> Result<String, Problem> {
+        let threads = Arc::clone(&self.threads);
+        Ok(threads.install(|| self.canary_here())?)
+    }
+
+    fn canary_here(&mut self) -> Result<String, ModelError> {
+        let side_px = self.models.config.image_px;
+        // Any pixels will do, as long as they are never changed: all 256 values, in no simple order.
+        let pixels: Vec<u8> = (0..2 * side_px * side_px * 3)
+            .map(|n| (n.wrapping_mul(0x9e37_79b1) >> 13).to_le_bytes()[0])
+            .collect();
+        let images = self.models.images(self.normalizer.batch(&pixels, side_px, &self.device)?)?;
+        let mut hash = Sha256::new();
+        for model in [&self.models.pretrained, &self.models.expert] {
+            for logit in self.models.logits(model, &images)?.flatten_all()?.to_vec1::<f32>()? {
+                hash.update(logit.to_le_bytes());
+            }
+        }
+        Ok(hex::encode(hash.finalize()))
     }
 
     /// Scores one batch: softmax, divergence, sigmoid, guard, batch mean, merge, in this order (method.md 3).

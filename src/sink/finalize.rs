@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::diagnostics::Diagnostics;
 use super::layout::Layout;
 use super::plan::Plan;
-use super::receipt::{FileEntry, Receipt, committed};
+use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt, committed, entry};
 use super::runs::{Totals, encode, is_over, read_plan};
 use super::schema::Table;
 use crate::error::{Exit, Problem, RunError};
@@ -63,6 +63,11 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
     let layout = Layout::new(run_id);
     let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
     let receipts = read_receipts(root, &layout, &plan).await?;
+    // Shards stay below the limit one by one and may be over it together.
+    super::check_nonfinite(
+        receipts.iter().map(|r| r.n_nonfinite).sum(),
+        plan.n_samples * plan.cells.len() as u64,
+    )?;
     let mut n_written = 0;
     let mut published = Vec::new();
     for receipt in &receipts {
@@ -185,6 +190,25 @@ fn differs(key: &str) -> Problem {
         .hint("another program version published this run; use a new run id")
 }
 
+/// When a run was completed and what its row is, frozen once so that the row is the same bytes for every finalizer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Completion {
+    completed_at_us: i64,
+    pub(super) row: FileEntry,
+}
+
+/// Reads the completion record; `None` when nobody has come that far.
+pub(super) async fn read_completion(root: &Root, layout: &Layout) -> Result<Option<Completion>, RunError> {
+    let found = root.read(&layout.completion(), "completion record", MAX_JSON_BYTES).await;
+    found.map_err(Problem::from)?.map(|bytes| parse_completion(&bytes)).transpose()
+}
+
+fn parse_completion(bytes: &Bytes) -> Result<Completion, RunError> {
+    let unreadable = |_| Problem::new("R007", Exit::BadData, "the completion record is unreadable").into();
+    serde_json::from_slice(bytes).map_err(unreadable)
+}
+
 /// Creates the `runs` row; the first finalizer's completion time stays.
 async fn make_visible(
     root: &Root,
@@ -196,9 +220,23 @@ async fn make_visible(
     if is_published(root, plan).await? {
         return Ok(false);
     }
-    let completed_at_us = chrono::Utc::now().timestamp_micros();
-    let bytes = encode(plan, &Totals { receipts, files, completed_at_us })?;
     let key = layout.runs_row(&plan.run_date);
-    let created = root.create(&key, "runs row", bytes.into()).await.map_err(Problem::from)?;
-    Ok(created == Created::Ours)
+    let row_at = |completed_at_us| encode(plan, &Totals { receipts, files, completed_at_us });
+    let completion = match read_completion(root, layout).await? {
+        Some(theirs) => theirs,
+        None => {
+            let completed_at_us = chrono::Utc::now().timestamp_micros();
+            let row = entry("runs", key.clone(), &row_at(completed_at_us)?, 1);
+            let ours = Completion { completed_at_us, row };
+            let bytes = serde_json::to_vec_pretty(&ours).expect("a completion has a JSON text");
+            let created = root.create(&layout.completion(), "completion record", bytes.into()).await;
+            match created.map_err(Problem::from)? {
+                Created::Ours => ours,
+                Created::Exists(theirs) => parse_completion(&theirs)?,
+            }
+        }
+    };
+    let bytes = Bytes::from(row_at(completion.completed_at_us)?);
+    check_bytes(&completion.row, &bytes).map_err(|_| differs(&key))?;
+    create_same(root, &key, "runs row", bytes).await
 }

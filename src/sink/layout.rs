@@ -27,6 +27,12 @@ impl Layout {
         format!("{}/plan.json", self.run())
     }
 
+    /// When the run was completed, and what its row is.
+    #[must_use]
+    pub fn completion(&self) -> String {
+        format!("{}/completed.json", self.run())
+    }
+
     /// Folder of the receipts.
     #[must_use]
     pub fn receipts(&self) -> String {
@@ -39,10 +45,16 @@ impl Layout {
         format!("{}/{partition:05}.json", self.receipts())
     }
 
+    /// Folder of what attempts have staged.
+    #[must_use]
+    pub fn stage(&self) -> String {
+        format!("{}/stage", self.run())
+    }
+
     /// A staged table of one attempt at a partition; `nonce` makes the name unique.
     #[must_use]
     pub fn staged(&self, partition: u32, nonce: &str, table: Table) -> String {
-        format!("{}/stage/{partition:05}.{nonce}.{}.parquet", self.run(), table.name())
+        format!("{}/{partition:05}.{nonce}.{}.parquet", self.stage(), table.name())
     }
 
     /// Folder of a published table's parts.

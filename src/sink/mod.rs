@@ -4,6 +4,7 @@
 //! receipt is created after them and names exactly the objects that count. Publishing copies them under
 //! `tables/`, create-only; the `runs` row comes last and makes the run visible.
 
+mod attempts;
 mod diagnostics;
 mod finalize;
 mod layout;
@@ -13,11 +14,14 @@ mod rows;
 mod runs;
 mod schema;
 mod staged;
+mod status;
+mod tidy;
 mod verify;
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
+pub use attempts::{Attempt, record};
 pub use diagnostics::{Diagnostics, Joint};
 pub use finalize::{Finalized, finalize, is_published};
 pub use layout::{Layout, split_run_uri};
@@ -26,6 +30,8 @@ pub use receipt::{FileEntry, Receipt, committed, nonce};
 pub use rows::Names;
 pub use runs::read_plan;
 pub use schema::{CHUNK_ROWS, Table};
+pub use status::{Status, status};
+pub use tidy::{Tidied, tidy};
 pub use verify::{Verified, verify};
 
 use crate::error::{Exit, Problem, RunError};
@@ -53,6 +59,8 @@ pub struct SinkRule {
     pub probs: bool,
     /// Numerics class of the lane.
     pub device: String,
+    /// Its canary.
+    pub canary: String,
 }
 
 /// Commits partition after partition, each on its seal and only when every sample is accounted for.
@@ -66,9 +74,13 @@ pub async fn sink(
     meter: Meter,
 ) -> Result<(), StageEnd> {
     let mut open: Option<OpenPartition> = None;
+    let n_pairs = rule.plan.n_samples * rule.names.cells.len() as u64;
+    let mut n_nonfinite = 0;
     while let Some(message) = inlet.next().await? {
         if let Flow::Seal(seal) = message {
             let finished = open.take().map_or_else(|| OpenPartition::new(&rule), Ok)?;
+            n_nonfinite += finished.n_nonfinite();
+            check_nonfinite(n_nonfinite, n_pairs)?;
             finished.commit(&rule, &root, seal).await.map_err(first)?;
             meter.committed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             continue;
@@ -84,6 +96,28 @@ pub async fn sink(
         }
     }
     Ok(())
+}
+
+/// Reason of a pair that a model gave no finite number for.
+const NONFINITE: &str = "model_nonfinite";
+
+/// A thousandth: below it a freak image, above it broken weights or a broken device.
+const ALLOWED_NONFINITE: f64 = 0.001;
+
+/// Refuses a run whose models answer with NaN or infinity too often.
+///
+/// # Errors
+/// `N001` when more than a thousandth of all pairs are not finite.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn check_nonfinite(n_nonfinite: u64, n_pairs: u64) -> Result<(), Problem> {
+    if n_nonfinite as f64 <= ALLOWED_NONFINITE * n_pairs as f64 {
+        return Ok(());
+    }
+    let what = format!(
+        "{n_nonfinite} of {n_pairs} (sample, cell) pairs have logits that are not finite, allowed 0.1 %"
+    );
+    Err(Problem::new("N001", Exit::BadData, what)
+        .hint("the weights or the device are broken; nothing is published"))
 }
 
 fn first(error: RunError) -> Problem {
@@ -147,6 +181,10 @@ impl OpenPartition {
         Ok(())
     }
 
+    fn n_nonfinite(&self) -> u64 {
+        self.rejects.iter().filter(|reject| reject.reason == NONFINITE).count() as u64
+    }
+
     /// Counts every (sample, cell) pair once: scored, or rejected in the cell, or rejected before it.
     fn check_conservation(&self, seal: Seal) -> Result<u64, Problem> {
         let before_cells = self.rejects.iter().filter(|reject| reject.cell.is_none()).count() as u64;
@@ -167,7 +205,7 @@ impl OpenPartition {
     }
 
     async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<(), RunError> {
-        let n_quarantined = self.check_conservation(seal)?;
+        let (n_quarantined, n_nonfinite) = (self.check_conservation(seal)?, self.n_nonfinite());
         self.rejects.sort_by_key(|reject| (reject.sample.row, reject.cell));
         for reject in &self.rejects {
             self.quarantine.rows.push(reject, &rule.names);
@@ -200,6 +238,8 @@ impl OpenPartition {
             lambda_sum: self.lambda_sum,
             diagnostics: self.diagnostics,
             device: rule.device.clone(),
+            canary: rule.canary.clone(),
+            n_nonfinite,
             files,
         };
         if !receipt.commit(root, &layout).await? {

@@ -38,6 +38,8 @@ pub struct Plan {
     pub cells: Vec<(String, u8)>,
     /// Version of the program that planned.
     pub code_version: String,
+    /// Numerics of the machine that planned: hash of two fixed images' logits.
+    pub canary: String,
 }
 
 /// Lower-case hex SHA-256 of the canonical JSON of `spec`.
@@ -73,6 +75,27 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Checks that this machine computes the same bits as the one that planned.
+    ///
+    /// # Errors
+    /// `R004` when it does not.
+    pub fn check_numerics(&self, canary: &str) -> Result<(), Problem> {
+        if self.canary == canary {
+            return Ok(());
+        }
+        let start = |text: &str| text.chars().take(12).collect::<String>();
+        let what = format!(
+            "numerics canary is {}..., run {} was started with {}...: other rows would differ in their last bits",
+            start(canary),
+            self.run_id,
+            start(&self.canary)
+        );
+        Err(Problem::new("R004", Exit::Config, what)
+            .hint("go on on the same kind of machine, or pass --allow-other-numerics; receipts record it"))
+    }
+}
+
 fn differences(old: &SpecMap, new: &SpecMap) -> Vec<(String, String)> {
     let keys: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let shown = |value: Option<&Value>| {
@@ -101,6 +124,7 @@ mod tests {
             n_partitions: 1,
             cells: vec![],
             code_version: String::new(),
+            canary: String::new(),
         }
     }
 

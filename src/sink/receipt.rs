@@ -56,6 +56,10 @@ pub struct Receipt {
     pub diagnostics: Diagnostics,
     /// Numerics class of the lane, such as `cpu`.
     pub device: String,
+    /// Numerics of the lane: hash of two fixed images' logits.
+    pub canary: String,
+    /// Pairs among the quarantined that a model gave no finite number for.
+    pub n_nonfinite: u64,
     /// The staged objects, in [`Table::ALL`] order.
     pub files: Vec<FileEntry>,
 }

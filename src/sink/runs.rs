@@ -129,6 +129,7 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
         row.number(column, number);
     }
     row.text("device", totals.receipts.first().map(|receipt| receipt.device.clone()));
+    row.text("numerics_canary", Some(plan.canary.clone()));
     row.text("code_version", Some(plan.code_version.clone()));
     for table in Table::ALL {
         row.text(&format!("{}_sha256", table.name()), Some(totals.digest(table)));
@@ -138,12 +139,12 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
         chrono::DateTime::parse_from_rfc3339(&plan.planned_at).ok().map(|t| t.timestamp_micros()),
     );
     row.time("completed_at", Some(totals.completed_at_us));
-    row.encode(plan)
+    row.encode("runs", plan)
 }
 
 /// One row, column by column.
 #[derive(Default)]
-struct Row {
+pub(super) struct Row {
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
 }
@@ -154,15 +155,15 @@ impl Row {
         self.columns.push(Arc::new(column));
     }
 
-    fn text(&mut self, name: &str, value: Option<String>) {
+    pub(super) fn text(&mut self, name: &str, value: Option<String>) {
         self.add(name, StringArray::from(vec![value]));
     }
 
-    fn whole32(&mut self, name: &str, value: i64) {
+    pub(super) fn whole32(&mut self, name: &str, value: i64) {
         self.add(name, Int32Array::from(vec![i32::try_from(value).unwrap_or(i32::MAX)]));
     }
 
-    fn whole64(&mut self, name: &str, value: i64) {
+    pub(super) fn whole64(&mut self, name: &str, value: i64) {
         self.add(name, Int64Array::from(vec![value]));
     }
 
@@ -170,7 +171,7 @@ impl Row {
         self.add(name, Float64Array::from(vec![value]));
     }
 
-    fn time(&mut self, name: &str, value: Option<i64>) {
+    pub(super) fn time(&mut self, name: &str, value: Option<i64>) {
         self.add(name, TimestampMicrosecondArray::from(vec![value]).with_timezone("UTC"));
     }
 
@@ -181,11 +182,11 @@ impl Row {
         self.add(name, ListArray::new(field, offsets, Arc::new(StringArray::from(items)), None));
     }
 
-    fn encode(self, plan: &Plan) -> Result<Vec<u8>, Problem> {
+    pub(super) fn encode(self, table: &str, plan: &Plan) -> Result<Vec<u8>, Problem> {
         let schema = Arc::new(Schema::new(self.fields));
         let batch = RecordBatch::try_new(Arc::clone(&schema), self.columns)
-            .map_err(|_| Problem::new("B005", Exit::Bug, "the runs row does not fit its schema"))?;
-        let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties("runs", plan)))?;
+            .map_err(|_| Problem::new("B005", Exit::Bug, "a row does not fit its schema"))?;
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties(table, plan)))?;
         writer.write(&batch)?;
         Ok(writer.into_inner()?)
     }

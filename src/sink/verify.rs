@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finalize::{MAX_TABLE_BYTES, Success, check_bytes, no_such_run, read_receipts};
+use super::finalize::{MAX_TABLE_BYTES, Success, check_bytes, no_such_run, read_completion, read_receipts};
 use super::layout::Layout;
 use super::runs::read_plan;
 use super::schema::Table;
@@ -56,13 +56,15 @@ pub async fn verify(root: &Root, run_id: &str) -> Result<Verified, RunError> {
         problems.extend(extra(root, &layout.published(table.name(), &plan.run_date), &expected).await?);
     }
     let row = BTreeSet::from([layout.runs_row(&plan.run_date)]);
-    if root
-        .read(&layout.runs_row(&plan.run_date), "runs row", MAX_TABLE_BYTES)
-        .await
-        .map_err(Problem::from)?
-        .is_none()
-    {
-        problems.push(damaged("V001", "the runs row is missing".into()));
+    let key = layout.runs_row(&plan.run_date);
+    let found = root.read(&key, "runs row", MAX_TABLE_BYTES).await.map_err(Problem::from)?;
+    match (found, read_completion(root, &layout).await?) {
+        (None, _) => problems.push(damaged("V001", format!("{key} is missing"))),
+        (Some(_), None) => problems.push(damaged("V001", format!("{} is missing", layout.completion()))),
+        (Some(bytes), Some(completion)) if check_bytes(&completion.row, &bytes).is_err() => {
+            problems.push(damaged("V002", format!("{key} has changed")));
+        }
+        _ => {}
     }
     problems.extend(extra(root, &layout.published("runs", &plan.run_date), &row).await?);
     if problems.is_empty() {

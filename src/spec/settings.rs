@@ -24,6 +24,8 @@ pub struct Settings {
     pub device: DeviceKind,
     /// How long a drain may take after the first signal.
     pub drain_deadline: Duration,
+    /// How long nothing may move before the run is given up.
+    pub stall_deadline: Duration,
     /// How progress and logs are shown.
     pub log: LogSettings,
 }
@@ -138,6 +140,7 @@ impl Settings {
                 _ => DeviceKind::Auto,
             },
             drain_deadline: seconds(reader, "stop.drain_deadline_s"),
+            stall_deadline: seconds(reader, "stop.stall_deadline_s"),
             log: LogSettings {
                 format: match reader.choice("log.format", &["auto", "bar", "plain", "json"]).as_str() {
                     "bar" => LogFormat::Bar,

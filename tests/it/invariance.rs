@@ -26,6 +26,7 @@ const VARIATIONS: &[(&str, &str)] = &[
     ("store.fsync", "false"),
     ("device.kind", "cpu"),
     ("stop.drain_deadline_s", "1"),
+    ("stop.stall_deadline_s", "60"),
     ("log.format", "json"),
     ("log.every_s", "1"),
 ];

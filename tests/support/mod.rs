@@ -95,7 +95,7 @@ impl Fixture {
         let root = self.path(out).to_string_lossy().into_owned();
         set.push(("output.root", &root));
         let spec = self.spec(&set)?;
-        let request = Request { run_id: Some("r".into()), run_date: Some("2026-01-02".into()), shard: None };
+        let request = request();
         runtime().block_on(async { Job::prepare(spec).await?.run(&request, stop).await })
     }
 
@@ -117,15 +117,44 @@ impl Fixture {
         command
     }
 
+    /// Bytes of every file below a folder, by path.
+    pub fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
+        let (root, mut files) = (self.path(folder), BTreeMap::new());
+        collect(&root, &root, &mut files);
+        files
+    }
+
+    /// Sets every value of one tensor of a checkpoint, which no check of one file can find wrong.
+    pub fn overwrite_weights(&self, checkpoint: &str, tensor: &str, value: f32) {
+        let path = self.path(checkpoint).join("model.safetensors");
+        let mut bytes = fs::read(&path).expect("weights");
+        let header_len =
+            usize::try_from(u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"))).expect("small");
+        let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header_len]).expect("a header");
+        let place = |n: usize| {
+            let offset = header[tensor]["data_offsets"][n].as_u64().expect("an offset");
+            8 + header_len + usize::try_from(offset).expect("small")
+        };
+        for number in bytes[place(0)..place(1)].chunks_exact_mut(4) {
+            number.copy_from_slice(&value.to_le_bytes());
+        }
+        fs::write(path, bytes).expect("weights");
+    }
+
     /// Bytes of every published object of the promised tables, by path.
     pub fn published(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         let root = self.path(out).join("tables");
         collect(&root, &root, &mut files);
-        files.retain(|name, _| !name.starts_with("runs/"));
+        files.retain(|name, _| !name.starts_with("runs/") && !name.starts_with("attempts/"));
         assert!(!files.is_empty(), "something is published");
         files
     }
+}
+
+/// The run that every test speaks of.
+pub fn request() -> Request {
+    Request { run_id: Some("r".into()), run_date: Some("2026-01-02".into()), ..Request::default() }
 }
 
 /// A runtime like the binary's.

@@ -1,0 +1,118 @@
+//! Commands about runs that exist: where one stands, what it left behind, whether it can be repeated.
+
+use std::time::Duration;
+
+use super::commands::{load, on_runtime, open_run};
+use super::{ReproduceArgs, StatusArgs, TidyArgs};
+use crate::error::{Exit, Problem, RunError};
+use crate::job::{Job, Request};
+use crate::sink::{Status, status, tidy};
+use crate::store::Root;
+
+/// Where a run stands.
+pub(super) fn show_status(args: &StatusArgs) -> Result<Exit, RunError> {
+    let (settings, output, _, run_id) = open_run(&args.run)?;
+    on_runtime(&settings, async {
+        let found = status(&output, &run_id).await?;
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&found).expect("numbers have a JSON text"));
+        } else {
+            print_status(&found);
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn print_status(found: &Status) {
+    println!("run          {}", found.run_id);
+    println!("committed    {} of {} partitions", found.n_committed, found.n_partitions);
+    if !found.missing.is_empty() {
+        let shown: Vec<String> = found.missing.iter().take(10).map(u32::to_string).collect();
+        let more = if found.missing.len() > shown.len() { ", ..." } else { "" };
+        println!("missing      {}{more}", shown.join(", "));
+    }
+    println!("scored       {} (sample, cell) pairs", found.n_scored);
+    println!("quarantined  {} pairs", found.n_quarantined);
+    if found.n_canaries > 1 {
+        println!("numerics     {} classes worked on this run", found.n_canaries);
+    }
+    if let Some(rate) = found.rate_per_min {
+        println!("rate         {rate:.2} partitions a minute");
+    }
+    if let Some(eta_s) = found.eta_s.filter(|_| !found.missing.is_empty()) {
+        println!("eta          {eta_s:.0} s at that rate");
+    }
+    println!("published    {}", if found.is_published { "yes" } else { "no" });
+}
+
+/// Lists, and with `--delete` deletes, staged objects that no receipt names.
+pub(super) fn tidy_run(args: &TidyArgs) -> Result<Exit, RunError> {
+    let (settings, output, _, run_id) = open_run(&args.run)?;
+    on_runtime(&settings, async {
+        let found = tidy(&output, &run_id, args.delete, args.older_than).await?;
+        for (name, size) in &found.orphans {
+            println!("{size:>12} {name}");
+        }
+        let n_bytes: u64 = found.orphans.iter().map(|(_, size)| size).sum();
+        let done = if args.delete { "deleted" } else { "would delete, with --delete:" };
+        println!("{done} {} objects, {n_bytes} bytes", found.orphans.len());
+        println!(
+            "kept {} younger objects and {} of partitions without a receipt",
+            found.n_young, found.n_undecided
+        );
+        Ok(Exit::Done)
+    })
+}
+
+/// Scores random slots again and compares bits.
+pub(super) fn reproduce_run(args: &ReproduceArgs) -> Result<Exit, RunError> {
+    let spec = load(&args.spec)?;
+    let settings = spec.settings.clone();
+    let request = Request { run_id: args.run_id.clone(), ..Request::default() };
+    on_runtime(&settings, async {
+        let output = Root::open(&spec.pipeline.output.root, false, &settings.store)?;
+        let found = Job::prepare(spec).await?.reproduce(&output, &request, args.slots).await?;
+        if !found.same_canary {
+            eprintln!("warning[R004] this machine's numerics are not those of the run; last bits may differ");
+        }
+        let slots: Vec<String> = found.slots.iter().map(u64::to_string).collect();
+        println!("slots {}", slots.join(", "));
+        let differing: std::collections::BTreeSet<u64> =
+            found.differing.iter().map(|&(slot, _)| slot).collect();
+        println!("{} of {} slots are equal in every bit", slots.len() - differing.len(), slots.len());
+        let problems = found.differing.iter().map(|(slot, table)| {
+            Problem::new("V004", Exit::BadData, format!("slot {slot} of {table} is not reproduced"))
+                .hint("t3b verify tells damage at rest from other numerics")
+        });
+        let problems: Vec<Problem> = problems.collect();
+        if problems.is_empty() { Ok(Exit::Done) } else { Err(RunError::all(problems)) }
+    })
+}
+
+/// `90s`, `12h`, `7d`.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a number and s, m, h or d, for example 7d".to_owned();
+    let split = text.len().saturating_sub(1);
+    let (number, unit) = (text.get(..split).ok_or_else(expected)?, text.get(split..).ok_or_else(expected)?);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(expected()),
+    };
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_a_unit() {
+        assert_eq!(age("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(age("0s"), Ok(Duration::ZERO));
+        assert!(age("7").is_err() && age("d").is_err() && age("").is_err() && age("é").is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! Signals to the end of the process: the first drains, the second or the deadline leaves at once.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::error::{Exit, Problem, RunError};
+use crate::run::stop::{Phase, Stop, StopHandle, stop};
+
+/// Follows signals until dropped; call it before anything that takes time.
+pub(super) struct Signals {
+    task: JoinHandle<()>,
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts following. The drain may take `deadline`.
+pub(super) fn follow(deadline: Duration) -> (Signals, Stop) {
+    let (handle, stop) = stop();
+    (Signals { task: tokio::spawn(obey(handle, deadline)) }, stop)
+}
+
+async fn obey(handle: StopHandle, deadline: Duration) {
+    if handle.follow_signals(deadline).await.is_err() {
+        tracing::warn!("signals cannot be followed: a signal ends this process at once");
+        return;
+    }
+    let what = "stopped now: the open partition is given up and will be scored again";
+    eprintln!("{}", preempted(what));
+    // The graph may wait for a store that never answers, or a thread may be deep in a model. Nothing has to be
+    // tidied up: a partition without a receipt does not exist.
+    std::process::exit(i32::from(Exit::Preempted.code()));
+}
+
+/// The outcome of `work`, unless a signal comes first: for work that commits nothing.
+pub(super) async fn unless_stopped<T>(
+    stop: &Stop,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        done = work => done,
+        () = stop.reached(Phase::Draining) => Err(preempted("stopped before the first partition").into()),
+    }
+}
+
+fn preempted(what: &str) -> Problem {
+    Problem::new("P001", Exit::Preempted, what).hint("run the same command again to go on")
+}

@@ -1,0 +1,207 @@
+//! The steps of a run around the graph: what is left, the lane, the plan, the graph, publishing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Job, Outcome, Request};
+use crate::corrupt::stage::{CorruptRule, Place};
+use crate::decode::stage::DecodeRule;
+use crate::error::{Exit, Problem, RunError};
+use crate::run::lane::ReadyLane;
+use crate::run::meter::Meter;
+use crate::run::progress::Progress;
+use crate::run::stop::{Phase, Stop};
+use crate::run::{Graph, Rules, score_partitions};
+use crate::score::{Lane, LaneRule, numerics_class, pick};
+use crate::sink::{
+    Attempt, Layout, Names, Plan, SinkRule, committed, finalize, is_published, nonce, read_plan, record,
+};
+use crate::source::{Manifest, Partition, SourceRule};
+use crate::spec::{Settings, Spec};
+use crate::store::{Created, Root};
+
+/// A job whose lane stands ready; what is left to know is the plan and where tables go.
+pub(super) struct Ready {
+    pub(super) lane: ReadyLane,
+    pub(super) rules: Rules,
+    pub(super) input: Root,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) settings: Settings,
+}
+
+impl Job {
+    /// Scores what is not committed yet, and publishes once everything is.
+    ///
+    /// # Errors
+    /// The first fault of any stage; `P001` (exit 75) when `stop` ended it early; `R001` when the run was
+    /// started with another spec.
+    pub async fn run(self, request: &Request, stop: Stop) -> Result<Outcome, RunError> {
+        let output = Root::open(&self.spec.pipeline.output.root, true, &self.spec.settings.store)?;
+        self.run_on(output, request, stop).await
+    }
+
+    /// [`Job::run`] into a store the caller opened.
+    ///
+    /// # Errors
+    /// See [`Job::run`].
+    pub async fn run_on(self, output: Root, request: &Request, stop: Stop) -> Result<Outcome, RunError> {
+        let ours = self.plan(request)?;
+        let (layout, n_partitions) = (Layout::new(&ours.run_id), ours.n_partitions as usize);
+        tracing::info!(run_id = %ours.run_id, spec_sha256 = %ours.spec_sha256, "run");
+        let stored = read_plan(&output, &layout).await?;
+        if let Some(stored) = &stored {
+            stored.check_same(&ours)?;
+        }
+        let done = committed(&output, &layout).await?;
+        if let Some(plan) = stored.filter(|_| done.len() == n_partitions) {
+            let was_published = is_published(&output, &plan).await?;
+            let published = finalize(&output, &plan.run_id).await?;
+            let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
+            return Ok(outcome(published));
+        }
+        let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
+        let is_left = |p: &Partition| mine(p) && done.binary_search(&p.index).is_err();
+        let todo: Vec<Partition> = self.partitions().into_iter().filter(is_left).collect();
+        let run_id = ours.run_id.clone();
+        self.score(ours, request, todo, output.clone(), stop.clone()).await?;
+        let n_done = committed(&output, &layout).await?.len();
+        if stop.phase() > Phase::Running {
+            return Err(preempted(n_done, n_partitions).into());
+        }
+        if n_done < n_partitions {
+            return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
+        }
+        finalize(&output, &run_id).await.map(Outcome::Published)
+    }
+
+    async fn score(
+        self,
+        ours: Plan,
+        request: &Request,
+        todo: Vec<Partition>,
+        output: Root,
+        stop: Stop,
+    ) -> Result<(), RunError> {
+        let n_batches = self.n_batches(&todo);
+        let mut ready = self.ready(ours).await?;
+        let plan = freeze(&output, ready.rules.sink.plan, request.allow_other_numerics).await?;
+        ready.rules.sink.plan = plan.clone();
+        let meter = Meter::default();
+        let mut attempt = Attempt::open(nonce()?, &ready.rules.sink);
+        let progress = Progress::start(meter.clone(), n_batches, ready.settings.log);
+        let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
+        drop(progress);
+        for (stage, counts) in meter.stages() {
+            let (sent, blocked_ms) = (counts.n_sent(), counts.blocked().as_millis());
+            tracing::debug!(stage, sent, blocked_ms, "stage");
+        }
+        attempt.n_batches = meter.score.n_sent();
+        attempt.n_partitions = meter.committed.load(Relaxed);
+        record(&output, &plan, attempt.close(scored.as_ref().err())).await;
+        Ok(scored?)
+    }
+
+    /// Builds the lane and the rules of every stage; `ours` gets the lane's canary.
+    pub(super) async fn ready(self, mut ours: Plan) -> Result<Ready, Problem> {
+        let device = pick(self.spec.settings.device)?;
+        let mut rules = self.rules(ours.clone(), numerics_class(&device));
+        let Spec { pipeline, settings, .. } = self.spec;
+        let rule = LaneRule {
+            methods: self.recipes,
+            rule: pipeline.merge.rule,
+            guard: pipeline.merge.guard_enabled.then_some(pipeline.merge.guard),
+            temperatures: pipeline.merge.temperatures,
+            tower: pipeline.models.tower,
+            n_threads: settings.threads.score,
+        };
+        let models = self.models;
+        let lane = ReadyLane::start("lane-0", move || Lane::new(models, rule, device)).await?;
+        ours.canary.clone_from(&lane.canary);
+        rules.sink.canary.clone_from(&lane.canary);
+        rules.sink.plan = ours;
+        Ok(Ready { lane, rules, input: self.input, manifest: self.manifest, settings })
+    }
+
+    fn rules(&self, plan: Plan, device: &str) -> Rules {
+        let Spec { pipeline, settings, .. } = &self.spec;
+        let cells: Arc<[_]> = pipeline.corrupt.cells.clone().into();
+        let side_px = u32::try_from(self.models.pretrained.config().image_px).unwrap_or(u32::MAX);
+        Rules {
+            source: SourceRule {
+                concurrency: settings.fetch_concurrency,
+                range_bytes: settings.fetch_range_bytes,
+                max_object_bytes: pipeline.input.max_object_bytes,
+            },
+            decode: DecodeRule {
+                limits: pipeline.limits,
+                resize_to_px: (pipeline.corrupt.place == Place::Model).then_some(side_px),
+            },
+            corrupt: CorruptRule {
+                cells: Arc::clone(&cells),
+                grey: pipeline.corrupt.grey,
+                rng: pipeline.corrupt.rng,
+                seed: pipeline.seed,
+                side_px,
+            },
+            batch: (pipeline.batch_size, pipeline.mixing),
+            sink: SinkRule {
+                plan,
+                names: Names {
+                    classes: pipeline.labels.names.clone().into(),
+                    cells,
+                    batch_size: pipeline.batch_size,
+                    mixing: pipeline.mixing,
+                },
+                primary: pipeline.merge.primary,
+                lambda_range: pipeline.merge.rule.range(),
+                probs: pipeline.output.probs,
+                device: device.to_owned(),
+                canary: String::new(),
+            },
+        }
+    }
+}
+
+impl Ready {
+    /// Runs the graph over `todo`.
+    pub(super) async fn go(
+        self,
+        todo: Vec<Partition>,
+        output: Root,
+        stop: Stop,
+        meter: Meter,
+    ) -> Result<(), Problem> {
+        let Self { lane, rules, input, manifest, settings } = self;
+        let graph = Graph { input, output, manifest, todo, rules, lane };
+        score_partitions(graph, &settings, stop, meter).await
+    }
+}
+
+fn preempted(n_done: usize, n_partitions: usize) -> Problem {
+    let what = format!("stopped with {n_done} of {n_partitions} partitions committed");
+    Problem::new("P001", Exit::Preempted, what).hint("run the same command again to go on")
+}
+
+/// Creates the plan, or takes the stored one when it computes the same rows with the same numerics.
+async fn freeze(output: &Root, ours: Plan, allow_other_numerics: bool) -> Result<Plan, RunError> {
+    let layout = Layout::new(&ours.run_id);
+    let stored = match read_plan(output, &layout).await? {
+        Some(stored) => stored,
+        None => {
+            output.probe(&nonce()?).await?;
+            let bytes = serde_json::to_vec_pretty(&ours).expect("a plan has a JSON text");
+            match output.create(&layout.plan(), "plan", bytes.into()).await.map_err(Problem::from)? {
+                Created::Ours => return Ok(ours),
+                Created::Exists(_) => read_plan(output, &layout).await?.unwrap_or_else(|| ours.clone()),
+            }
+        }
+    };
+    stored.check_same(&ours)?;
+    if let Err(problem) = stored.check_numerics(&ours.canary) {
+        if !allow_other_numerics {
+            return Err(problem.into());
+        }
+        tracing::warn!("going on with other numerics; each receipt records its own");
+    }
+    Ok(stored)
+}

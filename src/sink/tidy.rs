@@ -1,0 +1,66 @@
+//! Staged objects that no receipt names: what crashes and lost races leave behind.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::finalize::no_such_run;
+use super::layout::Layout;
+use super::receipt::{Receipt, committed};
+use super::runs::read_plan;
+use crate::error::{Problem, RunError};
+use crate::store::Root;
+
+/// What was found, and what was done about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Names and sizes of objects that can go.
+    pub orphans: Vec<(String, u64)>,
+    /// Objects of partitions without a receipt: a worker may be about to name them, however old they are.
+    pub n_undecided: usize,
+    /// Objects younger than the bound.
+    pub n_young: usize,
+    /// Objects deleted.
+    pub n_deleted: usize,
+}
+
+/// Finds, and with `delete` deletes, staged objects that no receipt names and that are older than `older_than`.
+///
+/// Only of partitions that have a receipt: receipts are create-only, so no other attempt at such a partition can
+/// ever be named. That makes it safe beside live, paused and late workers, with any clock; the age is caution.
+///
+/// # Errors
+/// `R009` no such run, store failures, unreadable receipts.
+pub async fn tidy(root: &Root, run_id: &str, delete: bool, older_than: Duration) -> Result<Tidied, RunError> {
+    let layout = Layout::new(run_id);
+    read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    // Listed before the receipts are read: what is staged later is not in the list.
+    let staged = root.list_dated(&layout.stage(), "staged objects").await.map_err(Problem::from)?;
+    let decided = committed(root, &layout).await?;
+    let mut named = BTreeSet::new();
+    for &partition in &decided {
+        let receipt = Receipt::read(root, &layout, partition).await?;
+        named.extend(receipt.into_iter().flat_map(|receipt| receipt.files).map(|file| file.path));
+    }
+    let bound_ms =
+        chrono::Utc::now().timestamp_millis() - i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
+    let mut found = Tidied::default();
+    for object in staged.into_iter().filter(|object| !named.contains(&object.name)) {
+        let is_decided = partition_of(&object.name).is_some_and(|p| decided.binary_search(&p).is_ok());
+        if !is_decided {
+            found.n_undecided += 1;
+        } else if object.modified_ms > bound_ms {
+            found.n_young += 1;
+        } else {
+            if delete {
+                root.delete(&object.name, "staged object").await.map_err(Problem::from)?;
+                found.n_deleted += 1;
+            }
+            found.orphans.push((object.name, object.size));
+        }
+    }
+    Ok(found)
+}
+
+fn partition_of(name: &str) -> Option<u32> {
+    name.rsplit('/').next()?.split('.').next()?.parse().ok()
+}
