@@ -4,6 +4,12 @@
 
 #[path = "../support/bad_checkpoints.rs"]
 mod bad_checkpoints;
+#[path = "../support/faults.rs"]
+mod faults;
+#[path = "../support/process.rs"]
+mod process;
+#[path = "../support/signals.rs"]
+mod signal;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/tables.rs"]
@@ -11,8 +17,14 @@ mod tables;
 
 /// The shipped pair on real cells, read back by another engine.
 mod bccd;
+/// What a run says of itself and what keeps it honest: status, tidy, reproduce, numerics, stalls, verify.
+mod care;
 /// Every sample is in exactly one of predictions and quarantine, once per cell and method.
 mod conservation;
+/// Several workers, racing creates, and the controls that must be noticed.
+mod contest;
+/// Death and lies at every store operation, once and twice: resumed to the same bytes.
+mod crash;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
@@ -31,6 +43,8 @@ mod resume;
 mod s3;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
+/// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.
+mod signals;
 
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;
