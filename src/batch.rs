@@ -118,7 +118,15 @@ mod tests {
 
     fn sample(row: u64) -> Arc<Sample> {
         let key = Path::from("k");
-        Arc::new(Sample { row, id: "s".into(), key, label_idx: None, sha256: None, size_bytes: None })
+        Arc::new(Sample {
+            row,
+            id: "s".into(),
+            key,
+            label_idx: None,
+            sha256: None,
+            size_bytes: None,
+            offset: None,
+        })
     }
 
     #[test]

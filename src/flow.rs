@@ -26,8 +26,10 @@ pub struct Sample {
     pub label_idx: Option<u32>,
     /// Content hash the bytes must have.
     pub sha256: Option<[u8; 32]>,
-    /// Size the object must have.
+    /// Size the object must have; with an `offset`, of the entry.
     pub size_bytes: Option<u64>,
+    /// Where the image begins in the object, when that is a shard of many; then `size_bytes` is there too.
+    pub offset: Option<u64>,
 }
 
 impl fmt::Debug for Sample {

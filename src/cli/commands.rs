@@ -27,6 +27,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Check(args) => check(args),
         Command::Sweep(args) => super::sweep::sweep(args),
         Command::Corrupt(args) => super::corrupt::corrupt(args),
+        Command::Manifest(command) => super::manifest::manifest(command),
         Command::Models(command) => super::models::models(command),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
@@ -58,16 +59,21 @@ pub(super) fn start_logging(settings: &Settings) {
     };
 }
 
-pub(super) fn on_runtime<T>(
-    settings: &Settings,
-    work: impl Future<Output = Result<T, RunError>>,
-) -> Result<T, RunError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// The I/O threads.
+pub(super) fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Problem> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads.io)
         .thread_name("io")
         .enable_all()
         .build()
-        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))?;
+        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))
+}
+
+pub(super) fn on_runtime<T>(
+    settings: &Settings,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    let runtime = runtime(settings)?;
     let done = runtime.block_on(work);
     // A stalled read must not hold the process after the verdict.
     runtime.shutdown_background();

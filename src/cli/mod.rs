@@ -4,6 +4,7 @@ mod commands;
 mod corrupt;
 #[cfg(feature = "hub")]
 mod fetch;
+mod manifest;
 mod models;
 mod runs;
 mod signals;
@@ -18,6 +19,7 @@ pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
+pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
 
 use crate::spec::Sources;
@@ -68,6 +70,11 @@ pub enum Command {
     ///
     /// Example: t3b corrupt cell.png --suite bloodmnist --corruption motion_blur --severity 3 -o blurred.png
     Corrupt(CorruptArgs),
+    /// Builds a manifest of the images and tar shards below a root.
+    ///
+    /// Example: t3b manifest build s3://archive/2026 -o manifest.parquet --sha256
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Inspects, compares and converts checkpoints.
     ///
     /// Example: t3b models compare models/generalist models/expert

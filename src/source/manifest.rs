@@ -39,6 +39,8 @@ const LABEL: usize = 3;
 const SPLIT: usize = 4;
 const SHA256: usize = 5;
 const BYTES: usize = 6;
+const ENTRY: usize = 7;
+const OFFSET: usize = 8;
 
 fn bad(code: &'static str, what: impl Into<String>) -> Problem {
     Problem::new(code, Exit::BadData, what)
@@ -107,7 +109,7 @@ fn check_row(
                 format!("row {n}: sample_id has characters outside [A-Za-z0-9_-] or is longer than 64");
             return Err(bad("M004", what));
         }
-        None => ids.pseudonym(uri).into(),
+        None => ids.pseudonym(&place_of(uri, row)).into(),
     };
     Ok(Sample {
         row: index,
@@ -116,7 +118,25 @@ fn check_row(
         label_idx: check_label(n, row, labels)?,
         sha256: row[SHA256].as_deref().map(|text| check_sha256(n, text)).transpose()?,
         size_bytes: row[BYTES].as_deref().map(|text| check_size(n, text)).transpose()?,
+        offset: check_offset(n, row)?,
     })
+}
+
+/// What no other row has: the uri, and for an entry of a shard its name, or its offset where it has none.
+fn place_of(uri: &str, row: &Row) -> String {
+    let within = row[ENTRY].as_deref().or(row[OFFSET].as_deref());
+    within.map_or_else(|| uri.to_owned(), |within| format!("{uri}\0{within}"))
+}
+
+fn check_offset(n: usize, row: &Row) -> Result<Option<u64>, Problem> {
+    match (row[OFFSET].as_deref(), row[BYTES].is_some(), row[ENTRY].is_some()) {
+        (Some(text), true, _) => check_size(n, text).map(Some),
+        (None, _, false) => Ok(None),
+        _ => {
+            let what = format!("row {n}: an entry of a shard needs its offset and bytes");
+            Err(bad("M020", what).hint("t3b manifest build writes them"))
+        }
+    }
 }
 
 fn is_sample_id(text: &str) -> bool {
@@ -245,6 +265,8 @@ mod tests {
             ("uri,bytes\nDOE,-1", "M015"),
             ("uri,sha256\nDOE,abc", "M016"),
             ("uri,label\nDOE", "M018"),
+            ("uri,entry\na,DOE", "M020"),
+            ("uri,offset\na,512", "M020"),
         ];
         for (text, code) in cases {
             let problem = parse(text).unwrap_err();

@@ -1,7 +1,9 @@
 //! Manifest to bytes: objects are read side by side and leave in manifest order, partition by partition.
 
+pub mod catalog;
 mod manifest;
 mod rows;
+mod shard;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -158,6 +160,9 @@ impl Reader {
     }
 
     async fn fetch(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {
+        if let (Some(offset), Some(size)) = (sample.offset, sample.size_bytes) {
+            return self.fetch_entry(sample, offset, size).await;
+        }
         let (max_bytes, range_bytes) = (self.rule.max_object_bytes, self.rule.range_bytes);
         let found = self.root.read_object(&sample.key, &object(sample), max_bytes, range_bytes).await?;
         Ok(match found {
@@ -174,6 +179,29 @@ impl Reader {
                     }
                 }
             }
+        })
+    }
+}
+
+impl Reader {
+    /// An entry of a shard, which the manifest places.
+    async fn fetch_entry(
+        &self,
+        sample: &Sample,
+        offset: u64,
+        size: u64,
+    ) -> Result<Result<Bytes, Refusal>, StoreError> {
+        let (object, range) = (object(sample), offset..offset.saturating_add(size));
+        let found = self.root.read_part(&sample.key, &object, range, self.rule.range_bytes).await?;
+        Ok(match found {
+            Some(bytes) => Ok(bytes),
+            None => match self.root.size(&sample.key, &object).await? {
+                None => Err(("missing_object", "no object of that name".to_owned(), None)),
+                Some(end) => {
+                    let detail = format!("found a shard of {end} bytes, the entry ends behind it");
+                    Err(("size_mismatch", detail, Some(size)))
+                }
+            },
         })
     }
 }

@@ -10,7 +10,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::error::{Exit, Problem};
 
 /// Columns a manifest may have; others are never read.
-pub(super) const COLUMNS: [&str; 7] = ["uri", "sample_id", "label_idx", "label", "split", "sha256", "bytes"];
+pub(super) const COLUMNS: [&str; 9] =
+    ["uri", "sample_id", "label_idx", "label", "split", "sha256", "bytes", "entry", "offset"];
 
 /// The fields of one row, in the order of [`COLUMNS`]; empty text counts as missing.
 pub(super) type Row = [Option<String>; COLUMNS.len()];

@@ -8,6 +8,7 @@ mod crash;
 mod open;
 mod probe;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,6 +199,31 @@ impl Root {
             whole.extend_from_slice(&self.timed("read", object, part).await?);
         }
         Self::whole(whole.into(), size, object).map(Object::Bytes)
+    }
+
+    /// Reads `range` of an object, in pieces of at most `range_bytes`; `None` when there is no such object or it ends before
+    /// the range does.
+    ///
+    /// # Errors
+    /// Everything that is not a lasting fact about the object.
+    pub async fn read_part(
+        &self,
+        key: &Path,
+        object: &str,
+        range: Range<u64>,
+        range_bytes: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
+        match self.size(key, object).await? {
+            Some(size) if range.end <= size => {}
+            _ => return Ok(None),
+        }
+        let path = self.at(key);
+        let mut part = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or_default());
+        for start in range.clone().step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
+            let piece = self.store.get_range(&path, start..range.end.min(start + range_bytes));
+            part.extend_from_slice(&self.timed("read", object, piece).await?);
+        }
+        Self::whole(part.into(), range.end - range.start, object).map(Some)
     }
 
     /// A body that ends early is the network's fault, and must not pass for a fact about the object.

@@ -71,6 +71,7 @@ fn batch() -> Batch {
         label_idx: None,
         sha256: None,
         size_bytes: None,
+        offset: None,
     };
     let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
     let mut state = 12345_u32;

@@ -52,6 +52,8 @@ mod corruptions;
 mod decode;
 /// Corrupted data sets as files, against the reference's; the contact sheet.
 mod regenerate;
+/// Tar shards: indexed once, read by range, the same predictions.
+mod shards;
 /// Suites in a pipeline: user-defined ones, where corruption happens, grey rules.
 mod suites;
 /// Rules about the source text itself.
