@@ -1,6 +1,5 @@
 //! The decode stage: verified bytes to pixels, side by side and in order.
 
-use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::decode::resize::Resizer;
@@ -20,7 +19,7 @@ pub struct DecodeRule {
     pub resize_to_px: Option<u32>,
 }
 
-/// Order per image: content hash, header limits, decode, then where asked bicubic resize of the short side and
+/// Order per image: header limits, decode, then where asked bicubic resize of the short side and
 /// centre crop. An image that keeps its size keeps its share of the budget.
 ///
 /// # Errors
@@ -57,13 +56,6 @@ fn decode_one(rule: &DecodeRule, resizer: &mut Resizer, fetched: &Fetched) -> Re
         format,
         declared_px,
     };
-    if let Some(expected) = fetched.sample.sha256 {
-        let found: [u8; 32] = Sha256::digest(&fetched.bytes).into();
-        if found != expected {
-            let detail = "content differs from the manifest's sha256".to_owned();
-            return Err(reject("checksum_mismatch", detail, None, None));
-        }
-    }
     let image = decode(&fetched.bytes, &rule.limits).map_err(|error| {
         reject(error.reason.code(), error.detail, Some(error.format.name()), error.declared_px)
     })?;

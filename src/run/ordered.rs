@@ -71,6 +71,18 @@ where
     Ok(())
 }
 
+/// Runs short CPU work off the I/O threads.
+pub async fn off_io<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(end) => match end.try_into_panic() {
+            Ok(payload) => std::panic::resume_unwind(payload),
+            // Cancelled with the runtime: nobody waits any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 /// Scratch values reused between jobs; as many as jobs ran at once.
 #[derive(Debug, Default)]
 pub struct ScratchPool<S> {

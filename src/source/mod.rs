@@ -17,6 +17,7 @@ pub use manifest::{Manifest, ManifestRule};
 use crate::flow::{Fetched, Flow, Reject, Sample, Seal, Stage};
 use crate::run::budget::ByteBudget;
 use crate::run::link::Outlet;
+use crate::run::ordered::off_io;
 use crate::run::stop::{Phase, Stop};
 use crate::run::verdict::StageEnd;
 use crate::store::{Object, Root, StoreError};
@@ -172,7 +173,7 @@ impl Reader {
             Object::Bytes(bytes) => {
                 let size = bytes.len() as u64;
                 match sample.size_bytes.filter(|&declared| declared != size) {
-                    None => Ok(bytes),
+                    None => self.verified(sample, bytes).await?,
                     Some(declared) => {
                         let detail = format!("found {size} bytes, the manifest says {declared}");
                         Err(("size_mismatch", detail, Some(size)))
@@ -181,6 +182,29 @@ impl Reader {
             }
         })
     }
+
+    /// Compares the content with the manifest's hash. Bytes that differ are read once more: damage on the way is
+    /// gone then, damage at rest is not, and only that is a fact about the sample.
+    async fn verified(&self, sample: &Sample, bytes: Bytes) -> Result<Result<Bytes, Refusal>, StoreError> {
+        let Some(expected) = sample.sha256 else { return Ok(Ok(bytes)) };
+        if sha256(bytes.clone()).await == expected {
+            return Ok(Ok(bytes));
+        }
+        let (max_bytes, range_bytes) = (self.rule.max_object_bytes, self.rule.range_bytes);
+        let again = self.root.read_object(&sample.key, &object(sample), max_bytes, range_bytes).await?;
+        match again {
+            Object::Bytes(again) if sha256(again.clone()).await == expected => Ok(Ok(again)),
+            _ => {
+                let detail = "content differs from the manifest's sha256".to_owned();
+                Ok(Err(("checksum_mismatch", detail, Some(bytes.len() as u64))))
+            }
+        }
+    }
+}
+
+/// Hashed off the I/O threads.
+async fn sha256(bytes: Bytes) -> [u8; 32] {
+    off_io(move || Sha256::digest(&bytes).into()).await
 }
 
 impl Reader {

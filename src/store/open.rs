@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, Checksum};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
@@ -97,6 +97,8 @@ fn open_memory(name: &str) -> Arc<dyn ObjectStore> {
 fn open_s3(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
+        // The server refuses a body that was damaged on its way.
+        .with_checksum_algorithm(Checksum::SHA256)
         .with_client_options(client(settings))
         .with_retry(retry(settings));
     if let Some(endpoint) = &settings.endpoint {
