@@ -171,7 +171,9 @@ fn a_stalled_run_ends_and_names_the_stage() {
                     );
                 }
             }
-            other => panic!("operation {operation}: {other:?}"),
+            // Creates are asked again, and an attempts row is not worth waiting for.
+            End::Done(_) => {}
+            End::Died => unreachable!("nothing here dies"),
         }
     }
     assert_eq!(named.into_iter().collect::<Vec<_>>(), ["sink", "source"]);

@@ -6,8 +6,12 @@
 mod bad_checkpoints;
 #[path = "../support/faults.rs"]
 mod faults;
+#[path = "../support/moto.rs"]
+mod moto;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/signals.rs"]
 mod signal;
 #[path = "../support/mod.rs"]
@@ -35,8 +39,12 @@ mod hostile;
 mod invariance;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.
 mod method;
+/// A network that delays, cuts, resets and lies, and a server the process is killed against.
+mod network;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
+/// A full disk; memory over a long run.
+mod resources;
 /// A run that died anywhere is resumed to the same bytes; a finished one is left alone.
 mod resume;
 /// The same tables from an S3-compatible server.

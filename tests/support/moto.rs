@@ -1,0 +1,118 @@
+//! A moto server (S3 in memory) on a free loopback port, ended with the test.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use futures::TryStreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::support::{Fixture, python, runtime};
+
+/// The server.
+pub struct Moto {
+    child: Child,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Moto {
+    /// Starts it, or `None` where the Python peers are not set up.
+    pub fn start() -> Option<Self> {
+        let python = python()?;
+        let args = ["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"];
+        let child =
+            Command::new(python).args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
+        let mut moto = Self { child, port: 0 };
+        let mut lines = BufReader::new(moto.child.stderr.take()?).lines();
+        let line = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.contains("Running on http://127.0.0.1:"))?;
+        moto.port = line.rsplit(':').next()?.trim().parse().ok()?;
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(moto)
+    }
+
+    /// Puts an object, or makes a bucket when `body` is empty; the server checks no signature.
+    pub fn put(&self, path: &str, body: &[u8]) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let head = format!(
+            "PUT /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    /// Buckets `archive` with the fixture's archive below `blood/`, and `tables`.
+    pub fn stock(&self, fixture: &Fixture) {
+        self.put("archive", b"");
+        self.put("tables", b"");
+        let manifest = std::fs::read(fixture.path("archive/manifest.csv")).unwrap();
+        for line in String::from_utf8_lossy(&manifest).lines().skip(1) {
+            let uri = line.split(',').next().unwrap();
+            let image = std::fs::read(fixture.path("archive").join(uri)).unwrap();
+            self.put(&format!("archive/blood/{uri}"), &image);
+        }
+        self.put("archive/blood/manifest.csv", &manifest);
+    }
+
+    /// The binary reading `archive` and writing `s3://tables/<prefix>`, through the server at `port`.
+    pub fn command(fixture: &Fixture, port: u16, prefix: &str, more: &[&str]) -> Command {
+        let (endpoint, output) =
+            (format!("store.endpoint=http://127.0.0.1:{port}"), format!("s3://tables/{prefix}"));
+        let args = ["run", "pipeline.toml", "--run-id", "r", "--run-date", "2026-01-02", "--set", &endpoint];
+        let places = ["--set", "store.allow_http=true", "--set", "input.root=s3://archive/blood", "--output"];
+        let mut command = fixture.command(&[&args[..], &places[..], &[&output], more].concat());
+        command
+            .env("AWS_ACCESS_KEY_ID", "k")
+            .env("AWS_SECRET_ACCESS_KEY", "s")
+            .env("AWS_REGION", "us-east-1");
+        command
+    }
+
+    /// Marks a prefix of `tables` as probed, so that the probe's 360 requests are not part of every case.
+    pub fn mark_probed(&self, prefix: &str) {
+        self.put(&format!("tables/{prefix}/_t3b/probe/passed.json"), b"{}");
+    }
+
+    /// Bytes of every promised object below `s3://tables/<prefix>`, by path below `tables/`.
+    pub fn published(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        let store = AmazonS3Builder::new()
+            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
+            .with_allow_http(true)
+            .with_bucket_name("tables")
+            .with_region("us-east-1")
+            .with_access_key_id("k")
+            .with_secret_access_key("s")
+            .build()
+            .unwrap();
+        let root = format!("{prefix}/tables");
+        runtime().block_on(async {
+            let listed: Vec<_> = store.list(Some(&Path::from(root.as_str()))).try_collect().await.unwrap();
+            let mut found = BTreeMap::new();
+            for meta in listed {
+                let name = meta.location.as_ref()[root.len() + 1..].to_owned();
+                if !name.starts_with("runs/") && !name.starts_with("attempts/") {
+                    let bytes = store.get(&meta.location).await.unwrap().bytes().await.unwrap();
+                    found.insert(name, bytes.to_vec());
+                }
+            }
+            found
+        })
+    }
+}
