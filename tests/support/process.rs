@@ -23,7 +23,7 @@ pub const PATIENT: Duration = Duration::from_secs(120);
 /// How an imagined process ended.
 #[derive(Debug)]
 pub enum End {
-    Done(Outcome),
+    Done(Box<Outcome>),
     Failed(RunError),
     Died,
 }
@@ -63,7 +63,7 @@ pub fn live_with(
     let end = runtime.block_on(async {
         let run = run_over(fixture, output.clone(), faults, deadline, set);
         let end = tokio::select! {
-            ended = run => ended.map_or_else(End::Failed, End::Done),
+            ended = run => ended.map_or_else(End::Failed, |outcome| End::Done(Box::new(outcome))),
             () = faults.died() => End::Died,
         };
         faults.settle().await;
@@ -133,7 +133,7 @@ pub fn resume_and_check(
     assert!(!visible || &promised(store) == reference, "{case}: visible before it was whole");
     let end = live(fixture, store, &Faults::at(&[]), PATIENT);
     let End::Done(outcome) = end else { panic!("{case}: resume ended with {end:?}") };
-    assert!(!matches!(outcome, Outcome::ShardDone { .. }), "{case}: {outcome:?}");
+    assert!(!matches!(*outcome, Outcome::ShardDone { .. }), "{case}: {outcome:?}");
     assert!(&promised(store) == reference, "{case}: other bytes");
     let after = receipts(store);
     assert_eq!(after.len(), 3, "{case}");
