@@ -5,6 +5,7 @@
 
 #[cfg(debug_assertions)]
 mod crash;
+mod direct;
 mod open;
 mod probe;
 

@@ -13,6 +13,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use std::time::Duration;
 
 use super::Root;
+use super::direct::{Direct, POOL_IDLE};
 use crate::error::{Exit, Problem};
 use crate::spec::StoreSettings;
 
@@ -100,6 +101,7 @@ fn open_s3(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore
         // The server refuses a body that was damaged on its way.
         .with_checksum_algorithm(Checksum::SHA256)
         .with_client_options(client(settings))
+        .with_http_connector(Direct::new(settings))
         .with_retry(retry(settings));
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint);
@@ -114,6 +116,7 @@ fn open_gs(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore
     let builder = GoogleCloudStorageBuilder::from_env()
         .with_bucket_name(bucket)
         .with_client_options(client(settings))
+        .with_http_connector(Direct::new(settings))
         .with_retry(retry(settings));
     Ok(Arc::new(builder.build().map_err(|_| unusable("GCS settings are incomplete"))?))
 }
@@ -122,6 +125,7 @@ fn open_az(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectSt
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_container_name(container)
         .with_client_options(client(settings))
+        .with_http_connector(Direct::new(settings))
         .with_retry(retry(settings));
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
@@ -135,7 +139,7 @@ fn client(settings: &StoreSettings) -> ClientOptions {
         .with_connect_timeout(settings.connect_timeout)
         .with_read_timeout(settings.read_timeout)
         .with_timeout(settings.request_timeout)
-        .with_pool_idle_timeout(Duration::from_secs(15))
+        .with_pool_idle_timeout(POOL_IDLE)
 }
 
 fn retry(settings: &StoreSettings) -> RetryConfig {

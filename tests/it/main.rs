@@ -43,6 +43,8 @@ mod method;
 mod network;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
+/// A store that points elsewhere.
+mod redirects;
 /// A full disk; memory over a long run.
 mod resources;
 /// A run that died anywhere is resumed to the same bytes; a finished one is left alone.

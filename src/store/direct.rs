@@ -1,0 +1,50 @@
+//! HTTP that goes where it was sent: a redirect is an answer, not an instruction.
+//!
+//! object_store's own client follows redirects of reads to any host and takes what is there for the object. A wrong or hostile
+//! endpoint could so make the job fetch internal addresses.
+
+use std::time::Duration;
+
+use object_store::client::{HttpClient, HttpConnector};
+use object_store::{ClientConfigKey, ClientOptions};
+use reqwest::redirect::Policy;
+
+use crate::spec::StoreSettings;
+
+/// Idle connections are closed before common load balancers do it silently.
+pub(super) const POOL_IDLE: Duration = Duration::from_secs(15);
+
+/// Makes clients that follow no redirect.
+#[derive(Debug)]
+pub(super) struct Direct {
+    connect: Duration,
+    read: Duration,
+    request: Duration,
+}
+
+impl Direct {
+    pub(super) fn new(settings: &StoreSettings) -> Self {
+        let StoreSettings { connect_timeout, read_timeout, request_timeout, .. } = settings;
+        Self { connect: *connect_timeout, read: *read_timeout, request: *request_timeout }
+    }
+}
+
+impl HttpConnector for Direct {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        // Credential services on the machine itself are asked in plain HTTP, which their options say.
+        let plain =
+            options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|value| value == "true");
+        let client = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .https_only(!plain)
+            .http1_only()
+            .user_agent(concat!("t3b/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.connect)
+            .read_timeout(self.read)
+            .timeout(self.request)
+            .pool_idle_timeout(POOL_IDLE)
+            .build();
+        let failed = |source| object_store::Error::Generic { store: "http", source: Box::new(source) };
+        client.map(HttpClient::new).map_err(failed)
+    }
+}
