@@ -1,5 +1,6 @@
 //! Commands about runs that exist: where one stands, what it left behind, whether it can be repeated.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::commands::{load, on_runtime, open_run};
@@ -7,7 +8,7 @@ use super::{ReproduceArgs, StatusArgs, TidyArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Request};
 use crate::sink::{Status, status, tidy};
-use crate::store::Root;
+use crate::store::{Root, leftovers};
 
 /// Where a run stands.
 pub(super) fn show_status(args: &StatusArgs) -> Result<Exit, RunError> {
@@ -47,7 +48,8 @@ fn print_status(found: &Status) {
 
 /// Lists, and with `--delete` deletes, staged objects that no receipt names.
 pub(super) fn tidy_run(args: &TidyArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(&args.run)?;
+    let (settings, output, root, run_id) = open_run(&args.run)?;
+    tidy_half_written(&root, args)?;
     on_runtime(&settings, async {
         let found = tidy(&output, &run_id, args.delete, args.older_than).await?;
         for (name, size) in &found.orphans {
@@ -62,6 +64,24 @@ pub(super) fn tidy_run(args: &TidyArgs) -> Result<Exit, RunError> {
         );
         Ok(Exit::Done)
     })
+}
+
+/// On a local root: files that a kill left half-written.
+fn tidy_half_written(root: &str, args: &TidyArgs) -> Result<(), RunError> {
+    let root = super::from_here(root);
+    let local = root.strip_prefix("file://").unwrap_or(&root);
+    if local.contains("://") {
+        return Ok(());
+    }
+    let ours = ["_t3b", "tables"].map(|folder| Path::new(local).join(folder));
+    for leftover in ours.iter().flat_map(|folder| leftovers(folder, args.older_than)) {
+        println!("{:>12} {}", leftover.bytes, leftover.path.display());
+        if args.delete {
+            let failed = |_| Problem::new("S007", Exit::StoreIo, "a half-written file could not be deleted");
+            std::fs::remove_file(&leftover.path).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Scores random slots again and compares bits.

@@ -6,6 +6,7 @@
 #[cfg(debug_assertions)]
 mod crash;
 mod direct;
+mod leftovers;
 mod open;
 mod probe;
 
@@ -19,6 +20,8 @@ use object_store::path::Path;
 use object_store::{
     GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
+
+pub use leftovers::{Leftover, leftovers};
 
 use crate::error::{Exit, Problem};
 
@@ -265,13 +268,19 @@ impl Root {
         }
     }
 
-    /// Writes an object under a name nobody else uses.
+    /// Writes an object under a name nobody else uses, and reads it back: what a receipt will name for ever must
+    /// not have been damaged on its way.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, or holds other bytes than it was given.
     pub async fn write(&self, key: &str, object: &str, bytes: Bytes) -> Result<(), StoreError> {
         let path = self.at(&Path::from(key));
-        self.timed("write", object, self.store.put(&path, PutPayload::from(bytes))).await.map(drop)
+        self.timed("write", object, self.store.put(&path, PutPayload::from(bytes.clone()))).await?;
+        if self.read(key, object, u64::MAX).await?.as_ref() == Some(&bytes) {
+            return Ok(());
+        }
+        let cause = Cause::Other("other bytes came back than were written".into());
+        Err(StoreError { operation: "write", object: object.to_owned(), cause })
     }
 
     /// Creates an object that must not exist, and finds out whose it is when the answer is unclear.

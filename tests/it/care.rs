@@ -69,6 +69,25 @@ fn tidy_deletes_exactly_what_no_receipt_names_and_never_of_an_open_partition() {
 }
 
 #[test]
+fn tidy_finds_what_a_kill_left_half_written_on_a_local_disk() {
+    let fixture = Fixture::new();
+    fixture.run("out", &[]).unwrap();
+    let whole = fixture.files("out");
+    let half = "out/_t3b/runs/r/stage/00001.ab.signals.parquet#1";
+    fs::write(fixture.path(half), b"half").unwrap();
+    let tidy = |more: &[&str]| {
+        let said = fixture.t3b(&[&["tidy", "out/_t3b/runs/r"], more].concat());
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    };
+    assert!(!tidy(&[]).contains("#1"), "younger than a week");
+    assert!(tidy(&["--older-than", "0s"]).contains("#1"));
+    assert!(fixture.path(half).exists(), "a dry run");
+    tidy(&["--older-than", "0s", "--delete"]);
+    assert!(fixture.files("out") == whole);
+}
+
+#[test]
 fn random_slots_are_reproduced_and_a_changed_row_is_named() {
     let fixture = Fixture::new();
     fixture.run("out", &[]).unwrap();
