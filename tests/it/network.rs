@@ -57,13 +57,21 @@ fn a_spoiled_network_ends_in_the_same_tables_or_in_74() {
             match said.status.code() {
                 Some(0) => n_equal += 1,
                 Some(74) => {}
-                // A manifest or plan that is spoiled on its way is refused as what it then is; nothing is scored.
-                Some(65 | 78) if toxic == Toxic::FlipByte => {}
+                // A manifest, a plan or a receipt that is spoiled on its way is refused as what it then is.
+                Some(65 | 76 | 78) if toxic == Toxic::FlipByte => {}
                 other => panic!("{case}: {other:?} {text}"),
             }
             n_hits += proxy.n_hits();
-            resume(&moto, &fixture, &prefix, &case);
             n_cases += 1;
+            if toxic == Toxic::FlipByte && writes {
+                // moto takes damaged uploads. What was staged is read back; what was created is refused later, by name.
+                let said = Moto::command(&fixture, moto.port, &prefix, &[]).output().unwrap();
+                let is_equal = || moto.published(&prefix) == fixture.published("reference");
+                let is_refused = matches!(said.status.code(), Some(65 | 76 | 78));
+                assert!(is_refused || is_equal(), "{case}: {}", String::from_utf8_lossy(&said.stdout));
+                continue;
+            }
+            resume(&moto, &fixture, &prefix, &case);
         }
     }
     assert!(n_hits > 0);
