@@ -1,0 +1,96 @@
+//! Why store calls fail, in the classes that lead to different advice.
+
+use std::time::Duration;
+
+use crate::error::{Exit, Problem};
+
+/// Why a store call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} {object}: {}", cause.text())]
+pub struct StoreError {
+    /// `read`, `write`, `create`, `list`.
+    pub operation: &'static str,
+    /// The class of object, such as `receipt of partition 3`.
+    pub object: String,
+    /// What went wrong.
+    pub cause: Cause,
+}
+
+/// The classes of store failure that lead to different advice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// Credentials are missing, expired or not enough.
+    Denied,
+    /// The disk or quota is full.
+    Full,
+    /// No object of that name.
+    Missing,
+    /// Larger than the caller allows.
+    TooLarge,
+    /// Our deadline passed.
+    Deadline(Duration),
+    /// Anything else, by the store's own name.
+    Other(String),
+}
+
+impl Cause {
+    fn text(&self) -> String {
+        match self {
+            Self::Denied => "access denied".into(),
+            Self::Full => "no space left".into(),
+            Self::Missing => "not found".into(),
+            Self::TooLarge => "larger than allowed".into(),
+            Self::Deadline(after) => format!("no answer within {} s", after.as_secs()),
+            Self::Other(kind) => kind.clone(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let (code, exit, hint) = match &error.cause {
+            Cause::Denied => (
+                "S006",
+                Exit::Permission,
+                "check the credentials and the role's rights; then run the same command again",
+            ),
+            Cause::Full => (
+                "S005",
+                Exit::StoreIo,
+                "free space and run the same command again; committed partitions are kept",
+            ),
+            Cause::Missing => ("S004", Exit::StoreIo, "check the root and the bucket's name"),
+            _ => ("S007", Exit::StoreIo, "run the same command again; committed partitions are kept"),
+        };
+        Self::new(code, exit, error.to_string()).hint(hint)
+    }
+}
+
+/// The class of a client's error.
+pub(super) fn classify(error: &object_store::Error) -> Cause {
+    use object_store::Error as E;
+    match error {
+        E::NotFound { .. } => Cause::Missing,
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Cause::Denied,
+        E::AlreadyExists { .. } => Cause::Other("already exists".into()),
+        E::Precondition { .. } => Cause::Other("changed while it was read, or already exists".into()),
+        other => io_kind(other).unwrap_or_else(|| Cause::Other("the store failed".into())),
+    }
+}
+
+/// The operating system's reason, when one is in the chain.
+fn io_kind(error: &object_store::Error) -> Option<Cause> {
+    use std::io::{Error, ErrorKind};
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<Error>() {
+            return Some(match io.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Cause::Denied,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Cause::Full,
+                kind => Cause::Other(kind.to_string()),
+            });
+        }
+        next = error.source();
+    }
+    None
+}
