@@ -126,6 +126,7 @@ mod tests {
             sha256: None,
             size_bytes: None,
             offset: None,
+            frame: None,
         })
     }
 

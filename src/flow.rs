@@ -30,6 +30,8 @@ pub struct Sample {
     pub size_bytes: Option<u64>,
     /// Where the image begins in the object, when that is a shard of many; then `size_bytes` is there too.
     pub offset: Option<u64>,
+    /// Which picture of a multi-frame DICOM or multi-page TIFF, from 0; `None` where there is one.
+    pub frame: Option<u32>,
 }
 
 impl fmt::Debug for Sample {

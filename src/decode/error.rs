@@ -28,11 +28,39 @@ pub enum Reason {
     AspectExceedsLimit,
     /// A decoder panicked: a bug, caught at the edge of this module.
     DecoderPanic,
+    /// The frame that was asked for does not exist.
+    FrameOutOfRange,
+    /// A DICOM data set without its preamble.
+    NotDicom,
+    /// The DICOM file meta group is missing, contradicts itself or names no transfer syntax.
+    DicomMetaInvalid,
+    /// A DICOM element, item or fragment declares more bytes than the object has: hostile, or cut.
+    DicomLengthExceedsFile,
+    /// DICOM sequences inside sequences beyond the limit.
+    DicomNestingExceedsLimit,
+    /// More DICOM elements than the limit.
+    DicomElementCountExceedsLimit,
+    /// DICOM elements do not follow each other as PS3.5 demands: unknown VR, stray delimiter.
+    DicomStructureInvalid,
+    /// A DICOM attribute that the picture needs is absent or empty.
+    DicomMissingAttribute,
+    /// A DICOM attribute has a value that is not allowed, or contradicts another.
+    DicomInvalidAttribute,
+    /// The DICOM pixel data are not as long as the attributes say.
+    DicomPixelLengthMismatch,
+    /// A DICOM transfer syntax that is not decoded.
+    DicomUnsupportedTransferSyntax,
+    /// A DICOM object without a picture: a report, a waveform, a directory.
+    DicomNoPixelData,
+    /// A deflated DICOM data set inflates beyond the limit.
+    DicomInflateExceedsLimit,
+    /// The object says that text may be burned into the picture, and the run's policy refuses that.
+    BurnedInAnnotation,
 }
 
 impl Reason {
     /// Every reason, in the order of the list above.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 24] = [
         Self::EmptyObject,
         Self::Truncated,
         Self::Corrupt,
@@ -43,6 +71,20 @@ impl Reason {
         Self::ImageTooSmall,
         Self::AspectExceedsLimit,
         Self::DecoderPanic,
+        Self::FrameOutOfRange,
+        Self::NotDicom,
+        Self::DicomMetaInvalid,
+        Self::DicomLengthExceedsFile,
+        Self::DicomNestingExceedsLimit,
+        Self::DicomElementCountExceedsLimit,
+        Self::DicomStructureInvalid,
+        Self::DicomMissingAttribute,
+        Self::DicomInvalidAttribute,
+        Self::DicomPixelLengthMismatch,
+        Self::DicomUnsupportedTransferSyntax,
+        Self::DicomNoPixelData,
+        Self::DicomInflateExceedsLimit,
+        Self::BurnedInAnnotation,
     ];
 
     /// The code that stands in the quarantine table.
@@ -59,6 +101,20 @@ impl Reason {
             Self::ImageTooSmall => "image_too_small",
             Self::AspectExceedsLimit => "aspect_exceeds_limit",
             Self::DecoderPanic => "decoder_panic",
+            Self::FrameOutOfRange => "frame_out_of_range",
+            Self::NotDicom => "not_dicom",
+            Self::DicomMetaInvalid => "dicom_meta_invalid",
+            Self::DicomLengthExceedsFile => "dicom_length_exceeds_file",
+            Self::DicomNestingExceedsLimit => "dicom_nesting_exceeds_limit",
+            Self::DicomElementCountExceedsLimit => "dicom_element_count_exceeds_limit",
+            Self::DicomStructureInvalid => "dicom_structure_invalid",
+            Self::DicomMissingAttribute => "dicom_missing_attribute",
+            Self::DicomInvalidAttribute => "dicom_invalid_attribute",
+            Self::DicomPixelLengthMismatch => "dicom_pixel_length_mismatch",
+            Self::DicomUnsupportedTransferSyntax => "dicom_unsupported_transfer_syntax",
+            Self::DicomNoPixelData => "dicom_no_pixel_data",
+            Self::DicomInflateExceedsLimit => "dicom_inflate_exceeds_limit",
+            Self::BurnedInAnnotation => "burned_in_annotation",
         }
     }
 }

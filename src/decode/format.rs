@@ -9,7 +9,7 @@ pub enum Format {
     Jpeg,
     /// TIFF, either byte order, classic or big.
     Tiff,
-    /// DICOM part 10, with preamble.
+    /// DICOM: part 10 with its preamble, or a bare data set, which is refused under its own reason.
     Dicom,
     /// GIF.
     Gif,
@@ -42,9 +42,15 @@ impl Format {
         if begins(bytes, JPEG) {
             return Self::Jpeg;
         }
+        // Before the rest: the preamble is free, and scanners write a TIFF header into it.
+        if bytes.get(DICOM_PREAMBLE_LEN..).is_some_and(|tail| tail.starts_with(b"DICM")) {
+            return Self::Dicom;
+        }
         match bytes {
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
-            _ if bytes.get(DICOM_PREAMBLE_LEN..).is_some_and(|tail| tail.starts_with(b"DICM")) => Self::Dicom,
+            // The first element of a file meta group, or of a data set, that lost its preamble.
+            [2, 0, 0..=1, 0, b'U' | b'O', b'L' | b'B', ..] | [8, 0, _, 0, _, _, 0, 0, ..] => Self::Dicom,
+            [8, 0, _, 0, b'A'..=b'Z', b'A'..=b'Z', ..] => Self::Dicom,
             _ if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") => Self::Gif,
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::Webp,
             [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Self::Bmp,
@@ -93,7 +99,8 @@ mod tests {
     fn each_signature_is_told_apart() {
         let mut dicom = vec![0; 128];
         dicom.extend_from_slice(b"DICM");
-        let cases: [(&[u8], Format); 14] = [
+        let dual = [b"II*\0", &dicom[4..]].concat();
+        let cases: [(&[u8], Format); 16] = [
             (b"\x89PNG\r\n\x1a\n...", Format::Png),
             (b"\x89PN", Format::Png),
             (b"\xff\xd8\xff\xe0", Format::Jpeg),
@@ -101,6 +108,8 @@ mod tests {
             (b"II*\0....", Format::Tiff),
             (b"MM\0+....", Format::Tiff),
             (&dicom, Format::Dicom),
+            (&dual, Format::Dicom),
+            (b"\x08\0\x05\0CS\x0a\0", Format::Dicom),
             (b"GIF89a", Format::Gif),
             (b"RIFF....WEBPVP8 ", Format::Webp),
             (b"BM\x10\0\0\0\0\0\0\0", Format::Bmp),

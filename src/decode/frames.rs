@@ -11,6 +11,19 @@ pub(super) fn fault(n_frames: u32) -> Fault {
     Fault::new(Reason::MultiFrame, format!("found {n_frames} frames, want 1"))
 }
 
+/// Which of `n_frames` pictures is meant: the one asked for, or the only one.
+pub(super) fn choose(n_frames: u32, asked: Option<u32>) -> Result<u32, Fault> {
+    match asked {
+        None if n_frames > 1 => Err(fault(n_frames)),
+        None => Ok(0),
+        Some(frame) if frame < n_frames => Ok(frame),
+        Some(frame) => {
+            let detail = format!("frame {frame}, allowed 0..={}", n_frames.saturating_sub(1));
+            Err(Fault::new(Reason::FrameOutOfRange, detail))
+        }
+    }
+}
+
 /// Pictures in a GIF or WebP, or `None` for other formats and for a structure that cannot be followed to its end.
 pub(super) fn count(bytes: &[u8], format: Format) -> Option<u32> {
     match format {

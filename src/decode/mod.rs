@@ -8,19 +8,28 @@
 //! 3. [`Limits`] are checked, so a hostile header costs no memory.
 //! 4. The format's decoder makes 8-bit RGB, or names the damage. A file cut anywhere is never scored.
 //!
-//! To RGB, for every format: grey becomes three equal channels; alpha and transparency keys are dropped, not
-//! composited; palettes are looked up; 16-bit samples keep their high byte; colour profiles, gamma and the EXIF
-//! orientation are ignored. Each rule is what `PIL.Image.open(f).convert("RGB")` does, with one exception: Pillow
-//! clips 16-bit *grey* at 255, which makes nearly every radiograph white; here grey keeps its high byte too.
+//! To RGB, for PNG, JPEG and TIFF: grey becomes three equal channels; alpha and transparency keys are dropped, not
+//! composited; palettes are looked up; 16-bit samples keep their high byte; colour profiles and gamma are ignored; the
+//! orientation tag is ignored in PNG and JPEG and applied in TIFF. Each rule is what
+//! `PIL.Image.open(f).convert("RGB")` does, with one exception: Pillow clips 16-bit *grey* at 255, which makes nearly
+//! every radiograph white; here grey keeps its high byte too.
+//!
+//! DICOM grey goes through the modality and VOI transformations of its file, or the window of [`Rendering`]; colour
+//! keeps its 8 high bits. The reference is pydicom; see `dicom/grey.rs` for the order of the steps.
 
+mod dicom;
 mod error;
 mod format;
 mod frames;
 mod jpeg;
+mod jpeg_ls;
 mod limits;
+mod packbits;
 mod png;
+mod rendering;
 pub mod resize;
 pub mod stage;
+mod tiff;
 
 use std::panic::{UnwindSafe, catch_unwind};
 
@@ -30,6 +39,7 @@ use error::Fault;
 pub use error::{DecodeError, Reason};
 pub use format::Format;
 pub use limits::Limits;
+pub use rendering::{BurnedIn, Rendering, Window};
 
 /// What a header declares, read without decoding.
 #[derive(Debug, Clone, Copy)]
@@ -47,51 +57,82 @@ struct Header {
 /// compared with any limit here, and nothing is allocated for it.
 #[must_use]
 pub fn decoded_bytes(bytes: &[u8]) -> Option<u64> {
-    let format = Format::sniff(bytes);
-    guarded(format, || read_header(bytes, format)).ok().map(|header| header.peak_bytes)
+    decoded_bytes_with(bytes, &Rendering::default())
 }
 
-/// Decodes one object into 8-bit RGB.
+/// [`decoded_bytes`] for what [`decode_with`] will hold.
+///
+/// A deflated DICOM data set is inflated here too, to at most 144 MiB, because its attributes lie inside.
+#[must_use]
+pub fn decoded_bytes_with(bytes: &[u8], rendering: &Rendering) -> Option<u64> {
+    let format = Format::sniff(bytes);
+    guarded(format, || read_header(bytes, format, rendering)).ok().map(|header| header.peak_bytes)
+}
+
+/// Decodes the only picture of an object into 8-bit RGB, as its file says it is to be shown.
 ///
 /// Shapes: `[height, width, 3]` as declared by the header, both sides inside `limits`.
+///
+/// # Errors
+/// Those of [`decode_with`].
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, DecodeError> {
+    decode_with(bytes, limits, &Rendering::default())
+}
+
+/// Decodes one picture of an object into 8-bit RGB.
+///
+/// Shapes: `[height, width, 3]` as declared by the header, both sides inside `limits`; a TIFF's orientation tag may
+/// swap them.
 ///
 /// # Errors
 /// [`DecodeError`] with the reason for quarantine. A decoder's panic is caught and becomes
 /// [`Reason::DecoderPanic`]; the process-wide panic hook still sees it.
 ///
-/// Reference: `PIL.Image.open(f).convert("RGB")`, but with damage refused instead of patched.
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, DecodeError> {
+/// Reference: `PIL.Image.open(f).convert("RGB")` and pydicom, but with damage refused instead of patched.
+pub fn decode_with(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> Result<Rgb8, DecodeError> {
     let format = Format::sniff(bytes);
-    let header = guarded(format, || read_header(bytes, format))
+    let header = guarded(format, || read_header(bytes, format, rendering))
         .map_err(|fault| DecodeError::new(fault, format, None))?;
     let declared_px = (header.width_px, header.height_px);
     limits
         .check(header.width_px, header.height_px)
-        .and_then(|()| guarded(format, || decode_as(bytes, format)))
+        .and_then(|()| guarded(format, || decode_as(bytes, format, rendering)))
         .map_err(|fault| DecodeError::new(fault, format, Some(declared_px)))
 }
 
-fn read_header(bytes: &[u8], format: Format) -> Result<Header, Fault> {
+fn read_header(bytes: &[u8], format: Format, rendering: &Rendering) -> Result<Header, Fault> {
     match format {
-        Format::Png => png::read_header(bytes),
-        Format::Jpeg => jpeg::read_header(bytes),
+        Format::Png => single(rendering).and_then(|()| png::read_header(bytes)),
+        Format::Jpeg => single(rendering).and_then(|()| jpeg::read_header(bytes)),
+        Format::Tiff => tiff::read_header(bytes, rendering.frame),
+        Format::Dicom => dicom::read_header(bytes, rendering),
         _ => Err(refusal(bytes, format)),
     }
 }
 
-fn decode_as(bytes: &[u8], format: Format) -> Result<Rgb8, Fault> {
+fn decode_as(bytes: &[u8], format: Format, rendering: &Rendering) -> Result<Rgb8, Fault> {
     match format {
         Format::Png => png::decode(bytes),
         Format::Jpeg => jpeg::decode(bytes),
+        Format::Tiff => tiff::decode(bytes, rendering.frame),
+        Format::Dicom => dicom::decode(bytes, rendering),
         _ => Err(refusal(bytes, format)),
     }
+}
+
+/// Formats of one picture have frame 0 and no other.
+fn single(rendering: &Rendering) -> Result<(), Fault> {
+    frames::choose(1, rendering.frame).map(|_| ())
 }
 
 fn refusal(bytes: &[u8], format: Format) -> Fault {
     match frames::count(bytes, format) {
         _ if bytes.is_empty() => Fault::new(Reason::EmptyObject, "0 bytes"),
         Some(n_frames) if n_frames > 1 => frames::fault(n_frames),
-        _ => Fault::new(Reason::UnsupportedFormat, format!("found {}, allowed png, jpeg", format.name())),
+        _ => {
+            let detail = format!("found {}, allowed png, jpeg, tiff, dicom", format.name());
+            Fault::new(Reason::UnsupportedFormat, detail)
+        }
     }
 }
 

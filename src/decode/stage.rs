@@ -3,7 +3,7 @@
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::decode::resize::Resizer;
-use crate::decode::{Limits, decode, decoded_bytes};
+use crate::decode::{Limits, Rendering, decode_with, decoded_bytes_with};
 use crate::flow::{Decoded, Fetched, Flow, Reject, Stage};
 use crate::run::budget::ByteBudget;
 use crate::run::link::{Inlet, Outlet};
@@ -15,8 +15,16 @@ use crate::run::verdict::StageEnd;
 pub struct DecodeRule {
     /// Checked on the header before any memory is taken.
     pub limits: Limits,
+    /// How values become 8 bits; the frame is the sample's own.
+    pub rendering: Rendering,
     /// Side of the model's square input, or `None` to keep the image's own size.
     pub resize_to_px: Option<u32>,
+}
+
+impl DecodeRule {
+    fn rendering_of(&self, fetched: &Fetched) -> Rendering {
+        Rendering { frame: fetched.sample.frame, ..self.rendering }
+    }
 }
 
 /// Order per image: header limits, decode, then where asked bicubic resize of the short side and
@@ -32,7 +40,8 @@ pub async fn run(
     outlet: Outlet<Decoded>,
 ) -> Result<(), StageEnd> {
     let resizers = ScratchPool::<Resizer>::default();
-    let weigh = |fetched: &Fetched| decoded_bytes(&fetched.bytes).unwrap_or(0);
+    let weigh =
+        move |fetched: &Fetched| decoded_bytes_with(&fetched.bytes, &rule.rendering_of(fetched)).unwrap_or(0);
     let job = move |fetched: Fetched, permit: Option<OwnedSemaphorePermit>| {
         let decoded = resizers.with(|resizer| decode_one(&rule, resizer, &fetched));
         vec![match decoded {
@@ -56,7 +65,7 @@ fn decode_one(rule: &DecodeRule, resizer: &mut Resizer, fetched: &Fetched) -> Re
         format,
         declared_px,
     };
-    let image = decode(&fetched.bytes, &rule.limits).map_err(|error| {
+    let image = decode_with(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched)).map_err(|error| {
         reject(error.reason.code(), error.detail, Some(error.format.name()), error.declared_px)
     })?;
     let pixels = match rule.resize_to_px {

@@ -134,6 +134,7 @@ impl Job {
             },
             decode: DecodeRule {
                 limits: pipeline.limits,
+                rendering: pipeline.rendering,
                 resize_to_px: (pipeline.corrupt.place == Place::Model).then_some(side_px),
             },
             corrupt: CorruptRule {

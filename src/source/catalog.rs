@@ -16,7 +16,7 @@ use crate::error::{Exit, Problem};
 use crate::store::Root;
 
 /// Endings of names that are listed; what they hold is found out by content when they are scored.
-const IMAGES: [&str; 3] = ["png", "jpg", "jpeg"];
+const IMAGES: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "dicom"];
 const SHARD: &str = "tar";
 /// Bytes of one ranged read while hashing.
 const RANGE_BYTES: u64 = 8 << 20;

@@ -41,6 +41,7 @@ const SHA256: usize = 5;
 const BYTES: usize = 6;
 const ENTRY: usize = 7;
 const OFFSET: usize = 8;
+const FRAME: usize = 9;
 
 fn bad(code: &'static str, what: impl Into<String>) -> Problem {
     Problem::new(code, Exit::BadData, what)
@@ -119,13 +120,19 @@ fn check_row(
         sha256: row[SHA256].as_deref().map(|text| check_sha256(n, text)).transpose()?,
         size_bytes: row[BYTES].as_deref().map(|text| check_size(n, text)).transpose()?,
         offset: check_offset(n, row)?,
+        frame: row[FRAME].as_deref().map(|text| check_frame(n, text)).transpose()?,
     })
 }
 
-/// What no other row has: the uri, and for an entry of a shard its name, or its offset where it has none.
+/// What no other row has: the uri, for an entry of a shard its name, or its offset where it has none, and the frame.
 fn place_of(uri: &str, row: &Row) -> String {
-    let within = row[ENTRY].as_deref().or(row[OFFSET].as_deref());
-    within.map_or_else(|| uri.to_owned(), |within| format!("{uri}\0{within}"))
+    let within = [row[ENTRY].as_deref().or(row[OFFSET].as_deref()), row[FRAME].as_deref()];
+    within.into_iter().flatten().fold(uri.to_owned(), |place, within| format!("{place}\0{within}"))
+}
+
+fn check_frame(n: usize, text: &str) -> Result<u32, Problem> {
+    let frame = text.parse::<u32>().ok();
+    frame.ok_or_else(|| bad("M023", format!("row {n}: frame {}, allowed a whole number from 0", short(text))))
 }
 
 fn check_offset(n: usize, row: &Row) -> Result<Option<u64>, Problem> {

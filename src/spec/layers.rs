@@ -91,7 +91,13 @@ impl Reader {
         ));
     }
 
-    fn typed<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&Value) -> Option<T>) -> Option<T> {
+    /// An optional value of any other kind; `allowed` is what the problem says when `parse` takes nothing.
+    pub(super) fn typed<T>(
+        &mut self,
+        key: &str,
+        allowed: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Option<T> {
         let (value, origin) = self.take(key)?;
         let parsed = parse(&value);
         if parsed.is_none() {

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use toml::Value;
+
 use super::corrupt::Corrupt;
 use super::layers::Reader;
 use super::merge::Merge;
 use crate::batch::Mixing;
-use crate::decode::Limits;
+use crate::decode::{BurnedIn, Limits, Rendering, Window};
 use crate::error::{Exit, Problem};
 
 /// A checked pipeline. Locations are as written, made absolute where they were relative paths.
@@ -28,6 +30,8 @@ pub struct Pipeline {
     pub input: Input,
     /// What a decoder may be asked to hold.
     pub limits: Limits,
+    /// How medical formats become 8 bits; the frame is each sample's own.
+    pub rendering: Rendering,
     /// Classes and prompts.
     pub labels: Labels,
     /// The two checkpoints.
@@ -126,6 +130,7 @@ impl Pipeline {
             max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
             input: Input::read(reader, dir),
             limits: read_limits(reader),
+            rendering: read_rendering(reader),
             labels: Labels::read(reader),
             models: Models::read(reader, dir),
             corrupt: Corrupt::read(reader, dir),
@@ -236,6 +241,29 @@ fn read_limits(reader: &mut Reader) -> Limits {
         max_pixels: reader.whole("decode.max_pixels", 1..=1 << 34),
         max_aspect: narrow(reader.whole("decode.max_aspect", 1..=100_000)),
     }
+}
+
+fn read_rendering(reader: &mut Reader) -> Rendering {
+    let allowed = r#""file", "minmax", "percentile" or [center, width] with a width of at least 1"#;
+    let window = reader.typed("decode.window", allowed, |value| {
+        match (value.as_str(), value.as_array().map(Vec::as_slice)) {
+            (Some("file"), _) => Some(Window::File),
+            (Some("minmax"), _) => Some(Window::MinMax),
+            (Some("percentile"), _) => Some(Window::Percentile),
+            (None, Some([center, width])) => {
+                let number = |value: &Value| value.as_float().or(value.as_integer().map(|n| n as f64));
+                let (center, width) = (number(center)?, number(width)?);
+                let usable = center.is_finite() && width.is_finite() && width >= 1.0;
+                usable.then_some(Window::Fixed { center, width })
+            }
+            _ => None,
+        }
+    });
+    let burned_in = match reader.choice("decode.burned_in", &["score", "quarantine"]).as_str() {
+        "quarantine" => BurnedIn::Quarantine,
+        _ => BurnedIn::Score,
+    };
+    Rendering { frame: None, window: window.unwrap_or_default(), burned_in }
 }
 
 fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {

@@ -72,6 +72,7 @@ fn batch() -> Batch {
         sha256: None,
         size_bytes: None,
         offset: None,
+        frame: None,
     };
     let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
     let mut state = 12345_u32;

@@ -1,7 +1,13 @@
 /// Cut, flipped, spliced and hostile files.
 mod damage;
+/// DICOM: rules on files made here, and real files against pydicom.
+mod dicom;
 /// What holds for every image and every byte string.
 mod laws;
+/// Random damage to DICOM and TIFF.
+mod prescan;
+/// TIFF against Pillow, and its damage.
+mod tiff;
 
 use std::fs;
 use std::path::{Path, PathBuf};

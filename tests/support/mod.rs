@@ -1,5 +1,7 @@
 //! A small archive, a tiny random pair and a pipeline over them, in a folder that goes away.
 
+pub mod dicom;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

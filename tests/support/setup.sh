@@ -10,3 +10,4 @@ fi
 if [ ! -e .cache/assets/rowmand.jhf ]; then
     sh tests/support/fetch_assets.sh
 fi
+sh tests/support/fetch_dicom.sh

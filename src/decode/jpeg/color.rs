@@ -38,8 +38,9 @@ pub(super) fn ycbcr_row(planes: [&[u8]; 3], rgb: &mut [u8]) {
     }
 }
 
+/// Converts one pixel.
 #[inline(always)]
-fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+pub(in crate::decode) fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     let clip = |value: i32| value.clamp(0, 255) as u8;
     [

@@ -9,8 +9,9 @@
 //! restart markers must come in order, no entropy-coded byte may be left over, and a progressive image must have
 //! received every coefficient down to its last bit.
 //!
-//! Refused by reason: four components (CMYK, YCCK) and 12 bits as `unsupported_color_type`; lossless, hierarchical and
-//! arithmetic coding, and sampling ratios that are not whole, as `unsupported_format`.
+//! Refused by reason: four components (CMYK, YCCK) and 12 bits as `unsupported_color_type`; lossless (which [`lossless`]
+//! decodes inside DICOM), hierarchical and arithmetic coding, and sampling ratios that are not whole, as
+//! `unsupported_format`.
 //!
 //! Order: [`structure`] walks the markers, [`sequential`] or [`progressive`] fills [`planes`] through [`idct`], then
 //! row by row [`upsample`] and [`color`].
@@ -21,6 +22,7 @@ mod color;
 mod frame;
 mod huffman;
 mod idct;
+pub(super) mod lossless;
 mod planes;
 mod progressive;
 mod scan;
@@ -33,6 +35,7 @@ use super::error::Fault;
 use crate::pixels::Rgb8;
 use crate::simd;
 use blocks::Blocks;
+pub(super) use color::ycbcr;
 use frame::{ColorModel, Component, Frame};
 use planes::Plane;
 use structure::Structure;
@@ -61,17 +64,67 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
 
 /// Decodes a JPEG whose header passed the limits.
 pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
+    rgb(&Structure::read(bytes)?)
+}
+
+/// What a container says about the colours of a JPEG inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ColorRule {
+    /// The components are RGB, not YCbCr.
+    pub(super) is_rgb: bool,
+    /// An Adobe marker knows better than the container.
+    pub(super) adobe_wins: bool,
+}
+
+/// Decodes a JPEG of three components inside a container, which must declare the same size.
+pub(super) fn decode_as(bytes: &[u8], size_px: (u32, u32), rule: ColorRule) -> Result<Rgb8, Fault> {
+    let mut structure = Structure::read(bytes)?;
+    check_frame(&structure.frame, size_px, 3)?;
+    if !(rule.adobe_wins && structure.has_adobe) {
+        structure.frame.color_model = if rule.is_rgb { ColorModel::Rgb } else { ColorModel::YCbCr };
+    }
+    rgb(&structure)
+}
+
+/// Decodes a JPEG of one component inside a container, which must declare the same size. Shape: `[height, width]`.
+pub(super) fn decode_grey(bytes: &[u8], size_px: (u32, u32)) -> Result<Vec<u8>, Fault> {
     let structure = Structure::read(bytes)?;
+    check_frame(&structure.frame, size_px, 1)?;
+    let planes = planes(&structure)?;
+    let rows = 0..structure.frame.height_px as usize;
+    Ok(rows.flat_map(|y| &planes[0].row(y)[..structure.frame.width_px as usize]).copied().collect())
+}
+
+fn check_frame(frame: &Frame, (width_px, height_px): (u32, u32), n_components: usize) -> Result<(), Fault> {
+    let found = (frame.width_px, frame.height_px, frame.components.len());
+    if found == (width_px, height_px, n_components) {
+        return Ok(());
+    }
+    let wanted = format!("{width_px}x{height_px} px of {n_components}");
+    let detail = format!(
+        "a JPEG of {}x{} px of {} components where the container says {wanted}",
+        found.0, found.1, found.2
+    );
+    Err(Fault::corrupt(detail))
+}
+
+fn planes(structure: &Structure<'_>) -> Result<Vec<Plane>, Fault> {
     let frame = &structure.frame;
     if frame.components.iter().any(|component| component.quant.is_none()) {
         return Err(Fault::corrupt("quantization table missing"));
     }
     let mut planes: Vec<Plane> = frame.components.iter().map(Plane::new).collect();
     if frame.is_progressive {
-        progressive::decode(&structure, &mut planes)?;
+        progressive::decode(structure, &mut planes)?;
     } else {
-        sequential::decode(&structure, &mut planes)?;
+        sequential::decode(structure, &mut planes)?;
     }
+    Ok(planes)
+}
+
+fn rgb(structure: &Structure<'_>) -> Result<Rgb8, Fault> {
+    let frame = &structure.frame;
+    let planes = planes(structure)?;
     let mut rgb = vec![0; frame.width_px as usize * frame.height_px as usize * Rgb8::CHANNELS];
     simd::widest(
         #[inline(always)]

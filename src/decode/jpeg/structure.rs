@@ -17,6 +17,8 @@ const SOS: u8 = 0xda;
 pub(super) struct Structure<'a> {
     pub(super) frame: Frame,
     pub(super) scans: Vec<Scan<'a>>,
+    /// An Adobe marker has named the colour model.
+    pub(super) has_adobe: bool,
 }
 
 /// One scan with the tables in force where it starts.
@@ -85,7 +87,7 @@ impl<'a> Walk<'a> {
             return Err(Fault::truncated("no scan before the end-of-image marker"));
         }
         frame.color_model = frame.choose_color_model(self.has_jfif, self.adobe_transform);
-        Ok(Structure { frame, scans: self.scans })
+        Ok(Structure { frame, scans: self.scans, has_adobe: self.adobe_transform.is_some() })
     }
 
     fn segment(&mut self, code: u8, segment: &'a [u8]) -> Result<(), Fault> {
@@ -198,7 +200,7 @@ impl Frame {
 }
 
 /// Reads the marker at `at`, with its fill bytes.
-fn marker(bytes: &[u8], at: &mut usize) -> Result<u8, Fault> {
+pub(super) fn marker(bytes: &[u8], at: &mut usize) -> Result<u8, Fault> {
     let byte = |at: usize| bytes.get(at).copied().ok_or_else(|| cut(bytes));
     if byte(*at)? != 0xff {
         return Err(Fault::corrupt(format!("no marker at byte {at}")));
@@ -215,7 +217,7 @@ fn marker(bytes: &[u8], at: &mut usize) -> Result<u8, Fault> {
     }
 }
 
-fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Fault> {
+pub(super) fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Fault> {
     let len = usize::from(be_u16(bytes, *at).map_err(|_| cut(bytes))?);
     if len < 2 {
         return Err(Fault::corrupt(format!("segment length {len}, at least 2")));
@@ -226,7 +228,7 @@ fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Fault> {
 }
 
 /// The bytes up to the next marker that is neither a stuffed 0xff nor a restart.
-fn entropy_data(bytes: &[u8], start: usize) -> Result<&[u8], Fault> {
+pub(super) fn entropy_data(bytes: &[u8], start: usize) -> Result<&[u8], Fault> {
     let mut at = start;
     loop {
         at += bytes[at..].iter().position(|&byte| byte == 0xff).ok_or_else(|| cut(bytes))?;
@@ -237,11 +239,11 @@ fn entropy_data(bytes: &[u8], start: usize) -> Result<&[u8], Fault> {
     }
 }
 
-fn be_u16(bytes: &[u8], at: usize) -> Result<u16, Fault> {
+pub(super) fn be_u16(bytes: &[u8], at: usize) -> Result<u16, Fault> {
     let pair = bytes.get(at..at + 2).ok_or_else(|| Fault::corrupt("segment too short"))?;
     Ok(u16::from_be_bytes([pair[0], pair[1]]))
 }
 
-fn cut(bytes: &[u8]) -> Fault {
+pub(super) fn cut(bytes: &[u8]) -> Fault {
     Fault::truncated(format!("{} bytes, no end-of-image marker", bytes.len()))
 }
