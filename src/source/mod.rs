@@ -20,7 +20,10 @@ use crate::run::link::Outlet;
 use crate::run::ordered::off_io;
 use crate::run::stop::{Phase, Stop};
 use crate::run::verdict::StageEnd;
-use crate::store::{Object, Root, StoreError};
+use crate::store::{Cause, Object, Root, StoreError};
+
+/// Reads of an object whose bytes are not the manifest's, until two agree.
+const REREADS: u32 = 5;
 
 /// A contiguous slice of the manifest: the unit of work, of commit and of distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,22 +186,29 @@ impl Reader {
         })
     }
 
-    /// Compares the content with the manifest's hash. Bytes that differ are read once more: damage on the way is
-    /// gone then, damage at rest is not, and only that is a fact about the sample.
+    /// Compares the content with the manifest's hash. Bytes that differ are read again: damage on the way is gone or
+    /// different then, damage at rest is the same twice, and only that is a fact about the sample.
     async fn verified(&self, sample: &Sample, bytes: Bytes) -> Result<Result<Bytes, Refusal>, StoreError> {
         let Some(expected) = sample.sha256 else { return Ok(Ok(bytes)) };
-        if sha256(bytes.clone()).await == expected {
+        let mut found = sha256(bytes.clone()).await;
+        if found == expected {
             return Ok(Ok(bytes));
         }
         let (max_bytes, range_bytes) = (self.rule.max_object_bytes, self.rule.range_bytes);
-        let again = self.root.read_object(&sample.key, &object(sample), max_bytes, range_bytes).await?;
-        match again {
-            Object::Bytes(again) if sha256(again.clone()).await == expected => Ok(Ok(again)),
-            _ => {
+        for _ in 0..REREADS {
+            let again = self.root.read_object(&sample.key, &object(sample), max_bytes, range_bytes).await?;
+            let Object::Bytes(again) = again else { break };
+            let before = std::mem::replace(&mut found, sha256(again.clone()).await);
+            if found == expected {
+                return Ok(Ok(again));
+            }
+            if found == before {
                 let detail = "content differs from the manifest's sha256".to_owned();
-                Ok(Err(("checksum_mismatch", detail, Some(bytes.len() as u64))))
+                return Ok(Err(("checksum_mismatch", detail, Some(bytes.len() as u64))));
             }
         }
+        let cause = Cause::Other("other bytes came each time".to_owned());
+        Err(StoreError { operation: "read", object: object(sample), cause })
     }
 }
 

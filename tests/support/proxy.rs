@@ -159,12 +159,12 @@ fn exchange(
         Toxic::ConflictUnapplied => client.write_all(&error("409 Conflict")),
         Toxic::FlipByte if is_write => {
             let mut server = TcpStream::connect(("127.0.0.1", upstream))?;
-            server.write_all(&closing(&flipped(request)))?;
+            server.write_all(&closing(&flipped(request, dice)))?;
             let mut answer = Vec::new();
             server.read_to_end(&mut answer)?;
             client.write_all(&closing(&answer))
         }
-        Toxic::FlipByte => client.write_all(&flipped(forward()?)),
+        Toxic::FlipByte => client.write_all(&flipped(forward()?, dice)),
     }
 }
 
@@ -189,10 +189,11 @@ fn read_message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
 }
 
 /// The message with one bit of its body flipped.
-fn flipped(mut message: Vec<u8>) -> Vec<u8> {
+fn flipped(mut message: Vec<u8>, dice: &Mutex<Dice>) -> Vec<u8> {
     let (body, len) = (head_len(&message).unwrap_or(0), message.len());
     if body < len {
-        message[body + (len - body) / 2] ^= 1;
+        let place = dice.lock().unwrap().below((len - body) as u64);
+        message[body + usize::try_from(place).unwrap()] ^= 1;
     }
     message
 }
