@@ -66,6 +66,8 @@ mod regenerate;
 mod shards;
 /// Suites in a pipeline: user-defined ones, where corruption happens, grey rules.
 mod suites;
+/// Where crates come from and under which licences.
+mod supply;
 /// Rules about the source text itself.
 mod tidy;
 
