@@ -13,7 +13,7 @@
 //! decodes inside DICOM), hierarchical and arithmetic coding, and sampling ratios that are not whole, as
 //! `unsupported_format`.
 //!
-//! Order: [`structure`] walks the markers, [`sequential`] or [`progressive`] fills [`planes`] through [`idct`], then
+//! Order: [`structure`] walks the markers, [`sequential`] or [`progressive`] fills [`mod@planes`] through [`idct`], then
 //! row by row [`upsample`] and [`color`].
 
 mod bits;
