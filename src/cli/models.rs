@@ -12,7 +12,7 @@ use super::SpecArgs;
 use super::commands::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError};
 use crate::model::checkpoint::{CheckpointSpec, Source};
-use crate::model::config::{Activation, TowerConfig};
+use crate::model::config::TowerConfig;
 use crate::model::files::Files;
 use crate::model::pair::PairReport;
 use crate::model::{Checkpoint, ModelError, Role, bank_file, convert, task_vector};
@@ -184,12 +184,8 @@ fn holds(source: Source) -> String {
 }
 
 fn tower(tower: &TowerConfig) -> String {
-    let activation = match tower.activation {
-        Activation::QuickGelu => "quick_gelu",
-        Activation::Gelu => "gelu",
-    };
-    let TowerConfig { width, mlp_width, layers, heads, .. } = tower;
-    format!("{layers} blocks of {width}/{mlp_width}, {heads} heads, {activation}")
+    let TowerConfig { width, mlp_width, layers, heads, activation } = tower;
+    format!("{layers} blocks of {width}/{mlp_width}, {heads} heads, {}", activation.name())
 }
 
 fn compare(args: &CompareArgs) -> Result<(), ModelError> {

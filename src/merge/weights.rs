@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, bail};
 
 use super::lerp::lerp_into;
 use crate::model::fast::Plan;
-use crate::model::layout::{self, Part};
-use crate::model::packed::{PACKED, on_a_line, pack, with_values};
+use crate::model::layout::{self, Part, is_vision};
+use crate::model::packed::{PACKED, on_a_line, pack, values, with_values};
 use crate::model::{Checkpoint, ModelError};
 
 /// Tensors of one model, by Hugging Face name.
@@ -65,13 +65,10 @@ impl Parents {
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
     pub fn packed(&self, plan: &Plan) -> Result<Self, ModelError> {
-        let is_vision = |name: &str| name.starts_with("vis");
         let of = |tensors: &Tensors| {
-            let vision = tensors.iter().filter(|(name, _)| is_vision(name));
-            let packed = pack(plan, &vision.map(|(name, t)| (name.clone(), t.clone())).collect())?;
             let mut rest = tensors.clone();
             rest.retain(|name, _| !is_vision(name));
-            rest.insert(PACKED.to_owned(), packed);
+            rest.insert(PACKED.to_owned(), pack(plan, tensors)?);
             Ok::<_, ModelError>(rest)
         };
         let mut differing: Vec<String> =
@@ -180,13 +177,6 @@ impl Parents {
 
 /// Both parents' values, tensor by tensor; can be walked again.
 pub type Pairs<'a> = std::iter::Copied<std::slice::Iter<'a, (&'a [f32], &'a [f32])>>;
-
-fn values<'a>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => Ok(&values[start..end]),
-        _ => bail!("merge: tensors must be contiguous f32 on the CPU"),
-    }
-}
 
 /// From a tensor's name and both parents' values to the merged values.
 pub type MergeRule<'a> = dyn Fn(&str, &[f32], &[f32], &mut [f32]) + 'a;

@@ -54,8 +54,7 @@ pub fn write(path: &Path, class_names: &[String], bank: &TextBank) -> Result<(),
     let metadata = HashMap::from([(CLASSES.to_owned(), classes)]);
     let bytes =
         safetensors::serialize([(NAME, view)], Some(metadata)).map_err(|_| refused("no safetensors form"))?;
-    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    std::fs::write(path, bytes).map_err(|source| Fault::Unreadable { file, source }.into())
+    std::fs::write(path, bytes).map_err(|source| files::unreadable(&files::file_name(path), source).into())
 }
 
 fn refused(what: &str) -> ModelError {

@@ -26,6 +26,17 @@ pub enum Activation {
     Gelu,
 }
 
+impl Activation {
+    /// Its name in a Hugging Face configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QuickGelu => "quick_gelu",
+            Self::Gelu => "gelu",
+        }
+    }
+}
+
 /// Sizes of one transformer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TowerConfig {

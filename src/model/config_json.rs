@@ -98,16 +98,12 @@ impl ClipConfig {
 
 impl TowerConfig {
     fn to_hf(&self) -> Map<String, Value> {
-        let activation = match self.activation {
-            Activation::QuickGelu => "quick_gelu",
-            Activation::Gelu => "gelu",
-        };
         Map::from_iter([
             ("hidden_size".to_owned(), json!(self.width)),
             ("intermediate_size".to_owned(), json!(self.mlp_width)),
             ("num_hidden_layers".to_owned(), json!(self.layers)),
             ("num_attention_heads".to_owned(), json!(self.heads)),
-            ("hidden_act".to_owned(), json!(activation)),
+            ("hidden_act".to_owned(), json!(self.activation.name())),
             ("layer_norm_eps".to_owned(), json!(LAYER_NORM_EPS)),
         ])
     }

@@ -12,7 +12,7 @@ use zip::ZipArchive;
 use super::{
     checkpoint::{Checkpoint, CheckpointSpec},
     error::{Fault, ModelError},
-    files::Files,
+    files::{self, Files},
 };
 
 /// Wrappers of a state dictionary, as trainers save it, and of its names.
@@ -113,6 +113,5 @@ fn serialized(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, ModelError>
 }
 
 fn unreadable(path: &Path, source: io::Error) -> ModelError {
-    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Fault::Unreadable { file, source }.into()
+    files::unreadable(&files::file_name(path), source).into()
 }

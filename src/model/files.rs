@@ -161,11 +161,13 @@ fn check_size(name: &str, bytes: u64, allowed: u64) -> Result<(), ModelError> {
     }
 }
 
-fn unreadable(name: &str, source: io::Error) -> Fault {
+/// The fault of a file that cannot be read or written; only its name is told.
+pub(super) fn unreadable(name: &str, source: io::Error) -> Fault {
     Fault::Unreadable { file: name.to_owned(), source }
 }
 
-fn file_name(path: &Path) -> String {
+/// The last segment of a path.
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 

@@ -68,6 +68,11 @@ pub fn tensors(config: &ClipConfig) -> Vec<TensorSpec> {
     list.0
 }
 
+/// Whether a tensor of an architecture belongs to the image half, by its name.
+pub(crate) fn is_vision(name: &str) -> bool {
+    name.starts_with("vision_model.") || name.starts_with("visual_projection.")
+}
+
 #[derive(Default)]
 struct Listing(Vec<TensorSpec>);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     checkpoint::Checkpoint,
     error::ModelError,
-    layout::{self, LOGIT_SCALE},
+    layout::{self, LOGIT_SCALE, is_vision},
 };
 
 /// How far a layer of the expert is from the generalist's.
@@ -53,7 +53,7 @@ fn layer_of(name: &str) -> ((usize, usize), String) {
     if name == LOGIT_SCALE {
         return ((2, 0), name.to_owned());
     }
-    let (tower, first) = if name.starts_with("vis") { ("vision", 0) } else { ("text", 1) };
+    let (tower, first) = if is_vision(name) { ("vision", 0) } else { ("text", 1) };
     let block = name
         .split_once(".encoder.layers.")
         .and_then(|(_, rest)| rest.split('.').next()?.parse::<usize>().ok());

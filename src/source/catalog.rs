@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::shard;
 use crate::error::{Exit, Problem};
-use crate::store::Root;
+use crate::store::{Object, Root};
 
 /// Endings of names that are listed; what they hold is found out by content when they are scored.
 const IMAGES: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "dicom"];
@@ -97,13 +97,19 @@ fn of_shard(root: &Root, runtime: &Handle, uri: &str, size: u64) -> Result<Vec<L
 }
 
 fn sha256(root: &Root, runtime: &Handle, n: usize, row: &Listed) -> Result<String, Problem> {
-    let start = row.offset.unwrap_or(0);
     let (key, object) = (Path::from(row.uri.as_str()), format!("image of row {n}"));
-    let read = root.read_part(&key, &object, start..start + row.bytes, RANGE_BYTES);
-    let bytes = runtime.block_on(read)?.ok_or_else(|| {
-        Problem::new("S004", Exit::StoreIo, format!("the object of row {n} went away while it was listed"))
-    })?;
-    Ok(hex::encode(Sha256::digest(&bytes)))
+    let start = row.offset.unwrap_or(0);
+    let (mut hash, end) = (Sha256::new(), start + row.bytes);
+    // Piece by piece: an entry may claim to be as large as its shard.
+    for at in (start..end).step_by(RANGE_BYTES as usize) {
+        let read = root.read_part(&key, &object, at..end.min(at + RANGE_BYTES), RANGE_BYTES);
+        let Object::Bytes(piece) = runtime.block_on(read)? else {
+            let what = format!("the object of row {n} went away while it was listed");
+            return Err(Problem::new("S004", Exit::StoreIo, what));
+        };
+        hash.update(&piece);
+    }
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// The rows as a manifest file: Parquet, or CSV when `name` ends so. Columns that no row has are left out.

@@ -163,16 +163,27 @@ impl Reader {
         }
     }
 
-    async fn fetch(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {
-        if let (Some(offset), Some(size)) = (sample.offset, sample.size_bytes) {
-            return self.fetch_entry(sample, offset, size).await;
+    /// The object, or the entry of a shard that the manifest places.
+    async fn read(&self, sample: &Sample) -> Result<Object, StoreError> {
+        let (key, object, range_bytes) = (&sample.key, object(sample), self.rule.range_bytes);
+        match (sample.offset, sample.size_bytes) {
+            (Some(offset), Some(size)) => {
+                self.root.read_part(key, &object, offset..offset.saturating_add(size), range_bytes).await
+            }
+            _ => self.root.read_object(key, &object, self.rule.max_object_bytes, range_bytes).await,
         }
-        let (max_bytes, range_bytes) = (self.rule.max_object_bytes, self.rule.range_bytes);
-        let found = self.root.read_object(&sample.key, &object(sample), max_bytes, range_bytes).await?;
-        Ok(match found {
+    }
+
+    async fn fetch(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {
+        let max_bytes = self.rule.max_object_bytes;
+        Ok(match self.read(sample).await? {
             Object::Missing => Err(("missing_object", "no object of that name".to_owned(), None)),
             Object::Empty => Err(("empty_object", "0 bytes".to_owned(), Some(0))),
             Object::TooLarge(size) => Err(("object_too_large", too_large(size, max_bytes), Some(size))),
+            Object::Short(end) => {
+                let detail = format!("found a shard of {end} bytes, the entry ends behind it");
+                Err(("size_mismatch", detail, sample.size_bytes))
+            }
             Object::Bytes(bytes) => {
                 let size = bytes.len() as u64;
                 match sample.size_bytes.filter(|&declared| declared != size) {
@@ -194,10 +205,8 @@ impl Reader {
         if found == expected {
             return Ok(Ok(bytes));
         }
-        let (max_bytes, range_bytes) = (self.rule.max_object_bytes, self.rule.range_bytes);
         for _ in 0..REREADS {
-            let again = self.root.read_object(&sample.key, &object(sample), max_bytes, range_bytes).await?;
-            let Object::Bytes(again) = again else { break };
+            let Object::Bytes(again) = self.read(sample).await? else { break };
             let before = std::mem::replace(&mut found, sha256(again.clone()).await);
             if found == expected {
                 return Ok(Ok(again));
@@ -215,29 +224,6 @@ impl Reader {
 /// Hashed off the I/O threads.
 async fn sha256(bytes: Bytes) -> [u8; 32] {
     off_io(move || Sha256::digest(&bytes).into()).await
-}
-
-impl Reader {
-    /// An entry of a shard, which the manifest places.
-    async fn fetch_entry(
-        &self,
-        sample: &Sample,
-        offset: u64,
-        size: u64,
-    ) -> Result<Result<Bytes, Refusal>, StoreError> {
-        let (object, range) = (object(sample), offset..offset.saturating_add(size));
-        let found = self.root.read_part(&sample.key, &object, range, self.rule.range_bytes).await?;
-        Ok(match found {
-            Some(bytes) => Ok(bytes),
-            None => match self.root.size(&sample.key, &object).await? {
-                None => Err(("missing_object", "no object of that name".to_owned(), None)),
-                Some(end) => {
-                    let detail = format!("found a shard of {end} bytes, the entry ends behind it");
-                    Err(("size_mismatch", detail, Some(size)))
-                }
-            },
-        })
-    }
 }
 
 fn reject(sample: Arc<Sample>, reason: &'static str, detail: String, size_bytes: Option<u64>) -> Reject {

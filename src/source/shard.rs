@@ -7,7 +7,7 @@ use object_store::path::Path;
 use tokio::runtime::Handle;
 
 use crate::error::{Exit, Problem};
-use crate::store::Root;
+use crate::store::{Object, Root};
 
 /// Bytes of one ranged read: some hundred headers of small entries.
 const BLOCK_BYTES: u64 = 64 << 10;
@@ -102,8 +102,9 @@ impl Ranged<'_> {
         }
         let range = self.at..self.size.min(self.at + BLOCK_BYTES);
         let read = self.root.read_part(&self.key, "shard", range, BLOCK_BYTES);
-        let bytes =
-            self.runtime.block_on(read).map_err(io::Error::other)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let Object::Bytes(bytes) = self.runtime.block_on(read).map_err(io::Error::other)? else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
         self.block = Some((self.at, bytes.clone()));
         Ok((self.at, bytes))
     }

@@ -68,6 +68,8 @@ pub enum Object {
     Empty,
     /// It has this many bytes, over the limit.
     TooLarge(u64),
+    /// It has this many bytes, and the part that was asked for ends behind them.
+    Short(u64),
 }
 
 impl Root {
@@ -133,19 +135,11 @@ impl Root {
         }
         let version = first.meta.e_tag.clone();
         drop(first);
-        let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        for start in (0..size).step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
-            let range = GetRange::Bounded(start..size.min(start + range_bytes));
-            let options =
-                GetOptions { range: Some(range), if_match: version.clone(), ..GetOptions::default() };
-            let part = async { self.store.get_opts(&path, options).await?.bytes().await };
-            whole.extend_from_slice(&self.timed("read", object, part).await?);
-        }
-        Self::whole(whole.into(), size, object).map(Object::Bytes)
+        self.pieces(key, object, 0..size, range_bytes, version).await.map(Object::Bytes)
     }
 
-    /// Reads `range` of an object, in pieces of at most `range_bytes`; `None` when there is no such object or it ends before
-    /// the range does.
+    /// Reads `range` of an object, in pieces of at most `range_bytes`: its bytes, [`Object::Missing`], or [`Object::Short`]
+    /// when the object ends before the range does.
     ///
     /// # Errors
     /// Everything that is not a lasting fact about the object.
@@ -155,18 +149,38 @@ impl Root {
         object: &str,
         range: Range<u64>,
         range_bytes: u64,
-    ) -> Result<Option<Bytes>, StoreError> {
-        match self.size(key, object).await? {
-            Some(size) if range.end <= size => {}
-            _ => return Ok(None),
+    ) -> Result<Object, StoreError> {
+        let end = range.end;
+        match self.pieces(key, object, range, range_bytes, None).await {
+            Ok(part) => Ok(Object::Bytes(part)),
+            // Asked only now: a part that is there costs no second request.
+            Err(error) => match self.size(key, object).await? {
+                None => Ok(Object::Missing),
+                Some(size) if size < end => Ok(Object::Short(size)),
+                Some(_) => Err(error),
+            },
         }
-        let path = self.at(key);
-        let mut part = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or_default());
+    }
+
+    /// `range` in pieces, all of one version where that is named.
+    async fn pieces(
+        &self,
+        key: &Path,
+        object: &str,
+        range: Range<u64>,
+        range_bytes: u64,
+        version: Option<String>,
+    ) -> Result<Bytes, StoreError> {
+        let (path, size) = (self.at(key), range.end - range.start);
+        let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         for start in range.clone().step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
-            let piece = self.store.get_range(&path, start..range.end.min(start + range_bytes));
-            part.extend_from_slice(&self.timed("read", object, piece).await?);
+            let piece = GetRange::Bounded(start..range.end.min(start + range_bytes));
+            let options =
+                GetOptions { range: Some(piece), if_match: version.clone(), ..GetOptions::default() };
+            let part = async { self.store.get_opts(&path, options).await?.bytes().await };
+            whole.extend_from_slice(&self.timed("read", object, part).await?);
         }
-        Self::whole(part.into(), range.end - range.start, object).map(Some)
+        Self::whole(whole.into(), size, object)
     }
 
     /// A body that ends early is the network's fault, and must not pass for a fact about the object.
@@ -201,7 +215,7 @@ impl Root {
             Object::Bytes(bytes) => Ok(Some(bytes)),
             Object::Empty => Ok(Some(Bytes::new())),
             Object::Missing => Ok(None),
-            Object::TooLarge(_) => {
+            Object::TooLarge(_) | Object::Short(_) => {
                 Err(StoreError { operation: "read", object: object.to_owned(), cause: Cause::TooLarge })
             }
         }

@@ -9,6 +9,12 @@ use crate::process::{End, PATIENT, is_full, live, live_with, objects, probed_sto
 use crate::support::{Fixture, runtime};
 use crate::tables::table;
 
+/// Runs a part of the fixture's run `r` with the binary.
+fn run_shard(fixture: &Fixture, shard: &str) {
+    let run = ["run", "pipeline.toml", "--output", "out", "--run-id", "r", "--run-date", "2026-01-02"];
+    fixture.t3b(&[&run[..], &["--shard", shard]].concat());
+}
+
 #[test]
 fn status_counts_what_is_committed_missing_and_quarantined() {
     let fixture = Fixture::new();
@@ -112,18 +118,7 @@ fn random_slots_are_reproduced_and_a_changed_row_is_named() {
 #[test]
 fn other_numerics_are_refused_unless_allowed_and_then_recorded() {
     let fixture = Fixture::new();
-    fixture.t3b(&[
-        "run",
-        "pipeline.toml",
-        "--output",
-        "out",
-        "--run-id",
-        "r",
-        "--run-date",
-        "2026-01-02",
-        "--shard",
-        "0/3",
-    ]);
+    run_shard(&fixture, "0/3");
     let plan = fixture.path("out/_t3b/runs/r/plan.json");
     let text = fs::read_to_string(&plan).unwrap();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -201,18 +196,7 @@ fn a_stalled_run_ends_and_names_the_stage() {
 #[test]
 fn every_attempt_has_a_row_outside_the_promise() {
     let fixture = Fixture::new();
-    fixture.t3b(&[
-        "run",
-        "pipeline.toml",
-        "--output",
-        "out",
-        "--run-id",
-        "r",
-        "--run-date",
-        "2026-01-02",
-        "--shard",
-        "0/2",
-    ]);
+    run_shard(&fixture, "0/2");
     fixture.run("out", &[]).unwrap();
     fixture.run("out", &[]).unwrap();
     let attempts = table(&fixture.path("out"), "attempts");

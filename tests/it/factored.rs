@@ -155,17 +155,21 @@ fn a_pass_equals_one_merged_model_per_sample_in_f64() {
     }
 }
 
-#[test]
-fn a_pass_equals_candles_tower_with_merged_weights_in_f32() {
-    let pair = Pair::new(small(), DType::F32);
-    let pixels = pair.pixels(MIXED.len());
-    let wanted = pair.candle(&pixels, &MIXED);
-    let by_outputs = pair.factored(&pair.names()).features(&pixels, &MIXED).unwrap();
-    for (name, found) in [("by outputs", by_outputs), ("fast", pair.fast(&pixels, &MIXED))] {
+fn both_ways_equal_candle(pair: &Pair, pixels: &Tensor, lambda: &[f64]) {
+    let wanted = pair.candle(pixels, lambda);
+    let by_outputs = pair.factored(&pair.names()).features(pixels, lambda).unwrap();
+    for (name, found) in [("by outputs", by_outputs), ("fast", pair.fast(pixels, lambda))] {
         let off = difference(&found, &wanted);
         println!("{name}: {off:.1e}");
         assert!(off < F32_RELATIVE, "{name}: {off:e}");
     }
+}
+
+#[test]
+fn a_pass_equals_candles_tower_with_merged_weights_in_f32() {
+    let pair = Pair::new(small(), DType::F32);
+    let pixels = pair.pixels(MIXED.len());
+    both_ways_equal_candle(&pair, &pixels, &MIXED);
 }
 
 /// The shapes of production.
@@ -178,13 +182,7 @@ fn a_pass_equals_candles_tower_at_the_size_of_vit_b_32() {
     };
     let pair = Pair::new(config, DType::F32);
     let (pixels, lambda) = (pair.pixels(4), [0.52, 0.58, 0.9, 0.05]);
-    let wanted = pair.candle(&pixels, &lambda);
-    let by_outputs = pair.factored(&pair.names()).features(&pixels, &lambda).unwrap();
-    for (name, found) in [("by outputs", by_outputs), ("fast", pair.fast(&pixels, &lambda))] {
-        let off = difference(&found, &wanted);
-        println!("{name}: {off:.1e}");
-        assert!(off < F32_RELATIVE, "{name}: {off:e}");
-    }
+    both_ways_equal_candle(&pair, &pixels, &lambda);
 }
 
 /// Where one kind of tensor differs and nothing else, a coefficient forgotten there cannot hide.

@@ -96,6 +96,27 @@ fn folders_and_class_files_are_labels() {
     assert_eq!(labels, wanted);
 }
 
+/// The hash of an entry is looked at as that of a loose object is.
+#[test]
+fn an_entry_whose_bytes_changed_is_not_scored() {
+    let fixture = Fixture::new();
+    let images = images(&fixture.path("archive"));
+    fs::create_dir(fixture.path("shards")).unwrap();
+    let shard = fixture.path("shards/a.tar");
+    write_shard(&shard, &images);
+    assert!(build(&fixture, "shards", "m.csv", &["--sha256"]).status.success());
+    let mut bytes = fs::read(&shard).unwrap();
+    let inside_the_first = 512 + images[0].1.len() / 2;
+    bytes[inside_the_first] ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    scored(&fixture, "out", "shards", "m.csv");
+    let quarantine = table(&fixture.path("out"), "quarantine");
+    let reasons = quarantine.text("reason_code");
+    assert!(!reasons.is_empty() && reasons.iter().all(|reason| reason == "checksum_mismatch"), "{reasons:?}");
+    let rows = quarantine.number("manifest_row");
+    assert!(rows.iter().all(|&row| row == 0.0), "{rows:?}");
+}
+
 #[test]
 fn a_shard_that_lies_is_refused_or_costs_its_own_rows() {
     let fixture = Fixture::new();

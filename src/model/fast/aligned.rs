@@ -1,6 +1,6 @@
 //! Buffers whose first value starts a cache line.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 /// Bytes of a cache line, which is also the widest vector.
 const LINE_BYTES: usize = 64;
@@ -26,6 +26,13 @@ impl Aligned {
         let values = vec![0.0; len + LINE_VALUES];
         let start = values.as_ptr().align_offset(LINE_BYTES).min(LINE_VALUES);
         Self { values, start, len }
+    }
+}
+
+impl Aligned {
+    /// The whole vector and the place of the values in it.
+    pub(in crate::model) fn into_parts(self) -> (Vec<f32>, Range<usize>) {
+        (self.values, self.start..self.start + self.len)
     }
 }
 
