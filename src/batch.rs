@@ -125,7 +125,7 @@ mod tests {
             label_idx: None,
             sha256: None,
             size_bytes: None,
-            offset: None,
+            place: crate::flow::Place::Whole,
             frame: None,
         })
     }

@@ -26,12 +26,30 @@ pub struct Sample {
     pub label_idx: Option<u32>,
     /// Content hash the bytes must have.
     pub sha256: Option<[u8; 32]>,
-    /// Size the object must have; with an `offset`, of the entry.
+    /// Size its bytes must have; there whenever the image is not the whole object.
     pub size_bytes: Option<u64>,
-    /// Where the image begins in the object, when that is a shard of many; then `size_bytes` is there too.
-    pub offset: Option<u64>,
+    /// Which part of the object it is.
+    pub place: Place,
     /// Which picture of a multi-frame DICOM or multi-page TIFF, from 0; `None` where there is one.
     pub frame: Option<u32>,
+}
+
+/// Where in its object an image lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The object is the image.
+    Whole,
+    /// A shard holds it from this byte on.
+    Offset(u64),
+    /// A row of an archive: of the npz array or Parquet column `entry`, or of the only one.
+    Row {
+        /// Name of the array or column.
+        entry: Option<Arc<str>>,
+        /// From 0.
+        row: u64,
+    },
+    /// The one who listed the archive found that there is nothing to be scored; the reason code.
+    Refused(&'static str),
 }
 
 impl fmt::Debug for Sample {

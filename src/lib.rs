@@ -30,6 +30,7 @@ pub mod cli;
 pub mod error;
 pub mod flow;
 pub mod job;
+pub mod npz;
 pub mod pixels;
 pub mod run;
 mod simd;

@@ -1,20 +1,21 @@
 //! `t3b manifest`: the frozen list of samples, made of what lies in a store.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::commands::start_logging;
-use crate::error::{Exit, Problem, RunError};
-use crate::source::catalog::{CatalogRule, catalog, encoded};
+use crate::error::{Exit, RunError};
+use crate::source::catalog::{CatalogRule, catalog};
 use crate::spec::{Settings, Sources};
 use crate::store::Root;
 
 /// `t3b manifest`.
 #[derive(Debug, Subcommand)]
 pub enum ManifestCommand {
-    /// Lists the images and tar shards below a root, in the order of their names.
+    /// Lists the images below a root and inside its tar, npz and Parquet archives, folder by folder, by name.
+    ///
+    /// A call that was cut short is taken up again where it stood.
     Build(BuildArgs),
 }
 
@@ -45,12 +46,16 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     let root = Root::open(&super::from_here(&args.root), false, &settings.store)?;
     let rule = CatalogRule { labels_from_folders: args.labels_from_folders, sha256: args.sha256 };
     let runtime = super::commands::runtime(&settings)?;
-    let rows = catalog(&root, runtime.handle(), rule)?;
-    let bytes = encoded(&rows, &args.out.to_string_lossy())?;
-    fs::write(&args.out, bytes).map_err(|error| {
-        let what = format!("{}: cannot be written ({})", args.out.display(), error.kind());
-        Problem::new("C007", Exit::Permission, what).hint("choose another --out")
-    })?;
-    println!("{}  {} samples", args.out.display(), rows.len());
+    let done = runtime.block_on(catalog(&root, rule, &args.out))?;
+    println!("{}  {} samples", args.out.display(), done.n_rows);
+    if done.n_chunks.1 > 0 {
+        println!("{} of {} chunks were left by an earlier listing", done.n_chunks.1, done.n_chunks.0);
+    }
+    for (reason, n) in &done.refused {
+        println!("refused: {reason} {n}");
+    }
+    if done.n_others > 0 {
+        println!("left out: {} objects that are no images or archives by their names", done.n_others);
+    }
     Ok(Exit::Done)
 }

@@ -11,6 +11,8 @@ pub enum Format {
     Tiff,
     /// DICOM: part 10 with its preamble, or a bare data set, which is refused under its own reason.
     Dicom,
+    /// One array as numpy stores it.
+    Npy,
     /// GIF.
     Gif,
     /// WebP.
@@ -55,6 +57,7 @@ impl Format {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::Webp,
             [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Self::Bmp,
             [0x1f, 0x8b, 8, ..] => Self::Gzip,
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
             _ if is_markup(bytes) => Self::Html,
             _ => Self::Unknown,
         }
@@ -68,6 +71,7 @@ impl Format {
             Self::Jpeg => "jpeg",
             Self::Tiff => "tiff",
             Self::Dicom => "dicom",
+            Self::Npy => "npy",
             Self::Gif => "gif",
             Self::Webp => "webp",
             Self::Bmp => "bmp",
@@ -100,7 +104,7 @@ mod tests {
         let mut dicom = vec![0; 128];
         dicom.extend_from_slice(b"DICM");
         let dual = [b"II*\0", &dicom[4..]].concat();
-        let cases: [(&[u8], Format); 16] = [
+        let cases: [(&[u8], Format); 17] = [
             (b"\x89PNG\r\n\x1a\n...", Format::Png),
             (b"\x89PN", Format::Png),
             (b"\xff\xd8\xff\xe0", Format::Jpeg),
@@ -116,6 +120,7 @@ mod tests {
             (b"\xef\xbb\xbf \n<!DocType html>", Format::Html),
             (b"<?xml version=\"1.0\"?><Error>", Format::Html),
             (b"\x1f\x8b\x08", Format::Gzip),
+            (b"\x93NUMPY\x01\0", Format::Npy),
             (b"", Format::Unknown),
         ];
         for (bytes, format) in cases {

@@ -8,7 +8,7 @@
 //! 3. [`Limits`] are checked, so a hostile header costs no memory.
 //! 4. The format's decoder makes 8-bit RGB, or names the damage. A file cut anywhere is never scored.
 //!
-//! To RGB, for PNG, JPEG and TIFF: grey becomes three equal channels; alpha and transparency keys are dropped, not
+//! To RGB, for PNG, JPEG, TIFF and NPY: grey becomes three equal channels; alpha and transparency keys are dropped, not
 //! composited; palettes are looked up; 16-bit samples keep their high byte; colour profiles and gamma are ignored; the
 //! orientation tag is ignored in PNG and JPEG and applied in TIFF. Each rule is what
 //! `PIL.Image.open(f).convert("RGB")` does, with one exception: Pillow clips 16-bit *grey* at 255, which makes nearly
@@ -24,6 +24,7 @@ mod frames;
 mod jpeg;
 mod jpeg_ls;
 mod limits;
+mod npy;
 mod packbits;
 mod png;
 mod rendering;
@@ -106,6 +107,7 @@ fn read_header(bytes: &[u8], format: Format, rendering: &Rendering) -> Result<He
         Format::Jpeg => single(rendering).and_then(|()| jpeg::read_header(bytes)),
         Format::Tiff => tiff::read_header(bytes, rendering.frame),
         Format::Dicom => dicom::read_header(bytes, rendering),
+        Format::Npy => single(rendering).and_then(|()| npy::read_header(bytes)),
         _ => Err(refusal(bytes, format)),
     }
 }
@@ -116,6 +118,7 @@ fn decode_as(bytes: &[u8], format: Format, rendering: &Rendering) -> Result<Rgb8
         Format::Jpeg => jpeg::decode(bytes),
         Format::Tiff => tiff::decode(bytes, rendering.frame),
         Format::Dicom => dicom::decode(bytes, rendering),
+        Format::Npy => npy::decode(bytes),
         _ => Err(refusal(bytes, format)),
     }
 }
@@ -130,7 +133,7 @@ fn refusal(bytes: &[u8], format: Format) -> Fault {
         _ if bytes.is_empty() => Fault::new(Reason::EmptyObject, "0 bytes"),
         Some(n_frames) if n_frames > 1 => frames::fault(n_frames),
         _ => {
-            let detail = format!("found {}, allowed png, jpeg, tiff, dicom", format.name());
+            let detail = format!("found {}, allowed png, jpeg, tiff, dicom, npy", format.name());
             Fault::new(Reason::UnsupportedFormat, detail)
         }
     }

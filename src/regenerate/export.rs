@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::npy::NpyHeader;
-use super::npz::{Npz, NpzError, NpzWriter};
 use crate::corrupt::{Assets, Entry, Scratch, Severity, Streams, Suite, apply};
+use crate::npz::{NpyHeader, Npz, NpzError, NpzWriter};
 use crate::pixels::Rgb8;
 
 const IMAGES: &str = "test_images";
@@ -156,7 +155,6 @@ fn five_times(header: &NpyHeader) -> NpyHeader {
 /// The data set's file, checked against the suite.
 struct Source {
     path: PathBuf,
-    npz: Npz,
     shape: Shape,
     images: NpyHeader,
     labels: NpyHeader,
@@ -173,9 +171,10 @@ struct Shape {
 impl Source {
     fn open(path: &Path, suite: &Suite) -> Result<Self, ExportError> {
         let failed = |source| ExportError::Source { path: path.to_owned(), source };
-        let mut npz = Npz::open(path).map_err(failed)?;
-        let images = npz.rows(IMAGES).map_err(failed)?.header().clone();
-        let labels = npz.rows(LABELS).map_err(failed)?.header().clone();
+        let header = |member| {
+            Ok(Npz::open(path).and_then(|npz| npz.into_rows(member)).map_err(failed)?.header().clone())
+        };
+        let (images, labels): (NpyHeader, NpyHeader) = (header(IMAGES)?, header(LABELS)?);
         let allowed = if suite.grey() {
             "|u1 of shape (n, height, width)"
         } else {
@@ -188,7 +187,7 @@ impl Source {
         if labels.n_rows() != images.n_rows() {
             return Err(ExportError::Labels { found: labels.n_rows(), allowed: images.n_rows() });
         }
-        Ok(Self { path: path.to_owned(), npz, shape, images, labels })
+        Ok(Self { path: path.to_owned(), shape, images, labels })
     }
 
     /// Hands every row of an array to `work`, from the first one on.
@@ -198,7 +197,7 @@ impl Source {
         mut work: impl FnMut(&[u8], Shape) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let failed = |source| ExportError::Source { path: self.path.clone(), source };
-        let mut rows = self.npz.rows(member).map_err(failed)?;
+        let mut rows = Npz::open(&self.path).and_then(|npz| npz.into_rows(member)).map_err(failed)?;
         let mut row = Vec::new();
         while rows.next_into(&mut row).map_err(failed)? {
             work(&row, self.shape)?;

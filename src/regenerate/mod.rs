@@ -5,11 +5,7 @@
 
 mod export;
 mod font;
-mod npy;
-mod npz;
 mod sheet;
 
 pub use export::{ExportError, data_set_name, export_medmnist_c};
-pub use npy::NpyHeader;
-pub use npz::{Npz, NpzError, NpzWriter, Rows};
 pub use sheet::{contact_sheet, write_png};

@@ -1,6 +1,6 @@
 //! The frozen, ordered list of samples: every row checked before anything is read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::rows::{self, COLUMNS, Row};
 use crate::error::{Exit, Problem};
-use crate::flow::Sample;
+use crate::flow::{Place, Sample};
 
 /// The manifest after filtering, in file order.
 #[derive(Debug)]
@@ -20,6 +20,19 @@ pub struct Manifest {
     /// Content hash of the manifest file, lower-case hex.
     pub sha256: String,
 }
+
+/// What the column `refused` may hold: why the one who listed an archive found nothing to be scored.
+pub(super) const REFUSALS: [&str; 9] = [
+    "decoder_panic",
+    "archive_entry_missing",
+    "archive_truncated",
+    "archive_corrupt",
+    "archive_unsupported",
+    "archive_encrypted",
+    "archive_exceeds_limit",
+    "archive_entry_refused",
+    "archive_ambiguous",
+];
 
 /// How a manifest is read.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +54,9 @@ const SHA256: usize = 5;
 const BYTES: usize = 6;
 const ENTRY: usize = 7;
 const OFFSET: usize = 8;
-const FRAME: usize = 9;
+const ROW: usize = 9;
+const REFUSED: usize = 10;
+const FRAME: usize = 11;
 
 fn bad(code: &'static str, what: impl Into<String>) -> Problem {
     Problem::new(code, Exit::BadData, what)
@@ -69,13 +84,14 @@ impl Manifest {
             needs(SPLIT)?;
         }
         let ids = Pseudonyms::new(rule.pseudonym_key, bytes);
+        let mut entries = HashSet::new();
         let mut samples = Vec::with_capacity(rows.rows.len());
         let mut seen: HashMap<Box<str>, usize> = HashMap::with_capacity(rows.rows.len());
         for (n, row) in rows.rows.iter().enumerate() {
             if rule.split.is_some() && row[SPLIT].as_deref() != rule.split {
                 continue;
             }
-            let sample = check_row(n + 1, row, samples.len() as u64, rule.labels, &ids)?;
+            let sample = check_row(n + 1, row, samples.len() as u64, rule.labels, &ids, &mut entries)?;
             if let Some(first) = seen.insert(sample.id.clone(), n + 1) {
                 let what = format!("sample_id at rows {first} and {} is the same", n + 1);
                 return Err(bad("M003", what).hint("ids must be unique; without the column, uris must be"));
@@ -100,6 +116,7 @@ fn check_row(
     index: u64,
     labels: &[String],
     ids: &Pseudonyms,
+    entries: &mut HashSet<Arc<str>>,
 ) -> Result<Sample, Problem> {
     let uri = row[URI].as_deref().ok_or_else(|| bad("M002", format!("row {n}: uri is empty")))?;
     let key = check_key(n, uri)?;
@@ -119,14 +136,17 @@ fn check_row(
         label_idx: check_label(n, row, labels)?,
         sha256: row[SHA256].as_deref().map(|text| check_sha256(n, text)).transpose()?,
         size_bytes: row[BYTES].as_deref().map(|text| check_size(n, text)).transpose()?,
-        offset: check_offset(n, row)?,
+        place: check_place(n, row, entries)?,
         frame: row[FRAME].as_deref().map(|text| check_frame(n, text)).transpose()?,
     })
 }
 
-/// What no other row has: the uri, for an entry of a shard its name, or its offset where it has none, and the frame.
+/// What no other row has: the uri, what it names within the object, and the frame.
 fn place_of(uri: &str, row: &Row) -> String {
-    let within = [row[ENTRY].as_deref().or(row[OFFSET].as_deref()), row[FRAME].as_deref()];
+    let entry = row[ENTRY].as_deref();
+    // Of two entries of one name, the listing refuses the second.
+    let refused = row[OFFSET].as_deref().filter(|_| row[REFUSED].is_some());
+    let within = [entry.or(row[OFFSET].as_deref()), row[ROW].as_deref(), row[FRAME].as_deref(), refused];
     within.into_iter().flatten().fold(uri.to_owned(), |place, within| format!("{place}\0{within}"))
 }
 
@@ -135,15 +155,34 @@ fn check_frame(n: usize, text: &str) -> Result<u32, Problem> {
     frame.ok_or_else(|| bad("M023", format!("row {n}: frame {}, allowed a whole number from 0", short(text))))
 }
 
-fn check_offset(n: usize, row: &Row) -> Result<Option<u64>, Problem> {
-    match (row[OFFSET].as_deref(), row[BYTES].is_some(), row[ENTRY].is_some()) {
-        (Some(text), true, _) => check_size(n, text).map(Some),
-        (None, _, false) => Ok(None),
+/// Where in its object an image lies; one copy of each name of an array or column is kept in `entries`.
+fn check_place(n: usize, row: &Row, entries: &mut HashSet<Arc<str>>) -> Result<Place, Problem> {
+    if let Some(code) = row[REFUSED].as_deref() {
+        let known = REFUSALS.into_iter().find(|known| *known == code);
+        let unknown = || bad("M024", format!("row {n}: refused is none of {}", REFUSALS.join(", ")));
+        return known.map(Place::Refused).ok_or_else(unknown);
+    }
+    let number = |column: usize| row[column].as_deref().map(|text| check_size(n, text)).transpose();
+    match (number(OFFSET)?, number(ROW)?, row[BYTES].is_some(), row[ENTRY].as_deref()) {
+        (None, None, _, None) => Ok(Place::Whole),
+        (Some(offset), None, true, _) => Ok(Place::Offset(offset)),
+        (None, Some(row), true, entry) => {
+            Ok(Place::Row { entry: entry.map(|entry| interned(entry, entries)), row })
+        }
         _ => {
-            let what = format!("row {n}: an entry of a shard needs its offset and bytes");
+            let what = format!("row {n}: an image inside an archive needs bytes, and either offset or row");
             Err(bad("M020", what).hint("t3b manifest build writes them"))
         }
     }
+}
+
+fn interned(name: &str, names: &mut HashSet<Arc<str>>) -> Arc<str> {
+    if let Some(known) = names.get(name) {
+        return Arc::clone(known);
+    }
+    let name: Arc<str> = name.into();
+    names.insert(Arc::clone(&name));
+    name
 }
 
 fn is_sample_id(text: &str) -> bool {
@@ -274,6 +313,9 @@ mod tests {
             ("uri,label\nDOE", "M018"),
             ("uri,entry\na,DOE", "M020"),
             ("uri,offset\na,512", "M020"),
+            ("uri,row\na,5", "M020"),
+            ("uri,row,offset,bytes\na,5,6,7", "M020"),
+            ("uri,refused\na,DOE", "M024"),
         ];
         for (text, code) in cases {
             let problem = parse(text).unwrap_err();

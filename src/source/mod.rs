@@ -1,7 +1,9 @@
 //! Manifest to bytes: objects are read side by side and leave in manifest order, partition by partition.
 
+mod archive;
 pub mod catalog;
 mod manifest;
+mod ranged;
 mod rows;
 mod shard;
 
@@ -11,10 +13,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
+use archive::{ArchiveReader, RowOf};
 pub use manifest::{Manifest, ManifestRule};
+use ranged::Ranged;
 
-use crate::flow::{Fetched, Flow, Reject, Sample, Seal, Stage};
+use crate::flow::{Fetched, Flow, Place, Reject, Sample, Seal, Stage};
 use crate::run::budget::ByteBudget;
 use crate::run::link::Outlet;
 use crate::run::ordered::off_io;
@@ -80,7 +85,7 @@ pub async fn source(
     stop: Stop,
     mut outlet: Outlet<Fetched>,
 ) -> Result<(), StageEnd> {
-    let reader = Arc::new(Reader { root, rule });
+    let reader = Arc::new(Reader { root, rule, archives: Arc::default() });
     for partition in todo {
         if stop.phase() >= Phase::Draining {
             break;
@@ -126,7 +131,7 @@ fn read_all(
             let Some(permit) = permit else { return Ok(Flow::Reject(unread(sample, size, max_bytes))) };
             Ok(match reader.fetch(&sample).await? {
                 Ok(bytes) => Flow::Item(Fetched { sample, bytes, permit }),
-                Err((reason, detail, size)) => Flow::Reject(reject(sample, reason, detail, size)),
+                Err(refusal) => Flow::Reject(reject(sample, refusal)),
             })
         }
     });
@@ -135,66 +140,97 @@ fn read_all(
 
 /// Why a sample of this size is not read.
 fn unread(sample: Arc<Sample>, size: Option<u64>, max_bytes: u64) -> Reject {
-    match size {
-        None => reject(sample, "missing_object", "no object of that name".to_owned(), None),
-        Some(0) => reject(sample, "empty_object", "0 bytes".to_owned(), Some(0)),
-        Some(size) => reject(sample, "object_too_large", too_large(size, max_bytes), Some(size)),
+    if let Place::Refused(reason) = sample.place {
+        let size = sample.size_bytes;
+        return reject(sample, (reason, "found when the archive was listed".to_owned(), size));
     }
-}
-
-fn too_large(size: u64, max_bytes: u64) -> String {
-    format!("found {size} bytes, allowed {max_bytes}")
+    let refusal = match size {
+        None => missing(),
+        Some(0) => empty(),
+        Some(size) => too_large(size, max_bytes),
+    };
+    reject(sample, refusal)
 }
 
 /// Reason code, detail and size of a sample that cannot be read for good.
 type Refusal = (&'static str, String, Option<u64>);
 
+fn missing() -> Refusal {
+    ("missing_object", "no object of that name".to_owned(), None)
+}
+
+fn empty() -> Refusal {
+    ("empty_object", "0 bytes".to_owned(), Some(0))
+}
+
+fn too_large(size: u64, max_bytes: u64) -> Refusal {
+    ("object_too_large", format!("found {size} bytes, allowed {max_bytes}"), Some(size))
+}
+
 struct Reader {
     root: Root,
     rule: SourceRule,
+    /// Lent in the order in which rows are asked for, which is the manifest's.
+    archives: Arc<Mutex<ArchiveReader>>,
 }
 
 impl Reader {
     /// The manifest's size, or the store's where the manifest has none, so that the budget is taken in order.
     async fn measure(&self, sample: &Sample) -> Result<Option<u64>, StoreError> {
-        match sample.size_bytes {
-            Some(size) => Ok(Some(size)),
-            None => self.root.size(&sample.key, &object(sample)).await,
+        match (&sample.place, sample.size_bytes) {
+            (Place::Refused(_), _) => Ok(None),
+            (_, Some(size)) => Ok(Some(size)),
+            (_, None) => self.root.size(&sample.key, &object(sample)).await,
         }
     }
 
-    /// The object, or the entry of a shard that the manifest places.
-    async fn read(&self, sample: &Sample) -> Result<Object, StoreError> {
+    /// The object, the entry of a shard that the manifest places, or a row of an archive.
+    async fn read(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {
         let (key, object, range_bytes) = (&sample.key, object(sample), self.rule.range_bytes);
-        match (sample.offset, sample.size_bytes) {
-            (Some(offset), Some(size)) => {
-                self.root.read_part(key, &object, offset..offset.saturating_add(size), range_bytes).await
+        let max_bytes = self.rule.max_object_bytes;
+        let found = match (&sample.place, sample.size_bytes) {
+            (Place::Row { entry, row }, size) => {
+                let of = RowOf { key: key.clone(), entry: entry.clone(), row: *row };
+                let found = self.row(of).await?;
+                return Ok(found.map_err(|(reason, detail)| (reason, detail, size)));
             }
-            _ => self.root.read_object(key, &object, self.rule.max_object_bytes, range_bytes).await,
-        }
+            (Place::Offset(offset), Some(size)) => {
+                self.root.read_part(key, &object, *offset..offset.saturating_add(size), range_bytes).await?
+            }
+            _ => self.root.read_object(key, &object, max_bytes, range_bytes).await?,
+        };
+        Ok(match found {
+            Object::Bytes(bytes) => Ok(bytes),
+            Object::Missing => Err(missing()),
+            Object::Empty => Err(empty()),
+            Object::TooLarge(size) => Err(too_large(size, max_bytes)),
+            Object::Short(end) => {
+                let detail = format!("found a shard of {end} bytes, the entry ends behind it");
+                Err(("archive_truncated", detail, sample.size_bytes))
+            }
+        })
+    }
+
+    async fn row(&self, of: RowOf) -> Result<Result<Bytes, (&'static str, String)>, StoreError> {
+        let mut reader = Arc::clone(&self.archives).lock_owned().await;
+        let (root, range_bytes) = (self.root.clone(), self.rule.range_bytes);
+        let read = move || reader.read(|| Ranged::open(&root, &of.key, range_bytes), &of);
+        Ok(off_io(read).await?.map(|cell| cell.bytes))
     }
 
     async fn fetch(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {
-        let max_bytes = self.rule.max_object_bytes;
-        Ok(match self.read(sample).await? {
-            Object::Missing => Err(("missing_object", "no object of that name".to_owned(), None)),
-            Object::Empty => Err(("empty_object", "0 bytes".to_owned(), Some(0))),
-            Object::TooLarge(size) => Err(("object_too_large", too_large(size, max_bytes), Some(size))),
-            Object::Short(end) => {
-                let detail = format!("found a shard of {end} bytes, the entry ends behind it");
-                Err(("size_mismatch", detail, sample.size_bytes))
+        let bytes = match self.read(sample).await? {
+            Ok(bytes) => bytes,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let size = bytes.len() as u64;
+        match sample.size_bytes.filter(|&declared| declared != size) {
+            None => self.verified(sample, bytes).await,
+            Some(declared) => {
+                let detail = format!("found {size} bytes, the manifest says {declared}");
+                Ok(Err(("size_mismatch", detail, Some(size))))
             }
-            Object::Bytes(bytes) => {
-                let size = bytes.len() as u64;
-                match sample.size_bytes.filter(|&declared| declared != size) {
-                    None => self.verified(sample, bytes).await?,
-                    Some(declared) => {
-                        let detail = format!("found {size} bytes, the manifest says {declared}");
-                        Err(("size_mismatch", detail, Some(size)))
-                    }
-                }
-            }
-        })
+        }
     }
 
     /// Compares the content with the manifest's hash. Bytes that differ are read again: damage on the way is gone or
@@ -206,7 +242,7 @@ impl Reader {
             return Ok(Ok(bytes));
         }
         for _ in 0..REREADS {
-            let Object::Bytes(again) = self.read(sample).await? else { break };
+            let Ok(again) = self.read(sample).await? else { break };
             let before = std::mem::replace(&mut found, sha256(again.clone()).await);
             if found == expected {
                 return Ok(Ok(again));
@@ -226,7 +262,7 @@ async fn sha256(bytes: Bytes) -> [u8; 32] {
     off_io(move || Sha256::digest(&bytes).into()).await
 }
 
-fn reject(sample: Arc<Sample>, reason: &'static str, detail: String, size_bytes: Option<u64>) -> Reject {
+fn reject(sample: Arc<Sample>, (reason, detail, size_bytes): Refusal) -> Reject {
     Reject {
         sample,
         cell: None,

@@ -10,8 +10,20 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::error::{Exit, Problem};
 
 /// Columns a manifest may have; others are never read.
-pub(super) const COLUMNS: [&str; 10] =
-    ["uri", "sample_id", "label_idx", "label", "split", "sha256", "bytes", "entry", "offset", "frame"];
+pub(super) const COLUMNS: [&str; 12] = [
+    "uri",
+    "sample_id",
+    "label_idx",
+    "label",
+    "split",
+    "sha256",
+    "bytes",
+    "entry",
+    "offset",
+    "row",
+    "refused",
+    "frame",
+];
 
 /// The fields of one row, in the order of [`COLUMNS`]; empty text counts as missing.
 pub(super) type Row = [Option<String>; COLUMNS.len()];

@@ -1,16 +1,14 @@
 //! The entries of a tar shard, found by its headers alone: the images are skipped, not read.
 
+use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use bytes::Bytes;
-use object_store::path::Path;
-use tokio::runtime::Handle;
-
-use crate::error::{Exit, Problem};
-use crate::store::{Object, Root};
+use super::archive::{guarded, settled};
+use super::ranged::{Fault, Ranged};
+use crate::store::StoreError;
 
 /// Bytes of one ranged read: some hundred headers of small entries.
-const BLOCK_BYTES: u64 = 64 << 10;
+pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 /// Zeros that every tar ends in: two blocks.
 const END_BYTES: usize = 1024;
 /// More entries than any shard has; a hostile one could claim them for ever.
@@ -21,117 +19,84 @@ const MAX_CLASS_BYTES: u64 = 32;
 /// One file in a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ShardEntry {
-    /// Path in the shard.
-    pub(super) name: String,
+    /// Path in the shard; `None` for all that could not be listed.
+    pub(super) name: Option<String>,
     /// Where its bytes begin.
     pub(super) offset: u64,
     /// How many they are.
     pub(super) bytes: u64,
     /// Content of a `.cls` file, as WebDataset writes the class index of the image of that name.
     pub(super) class: Option<String>,
+    /// Why it must not be read.
+    pub(super) refused: Option<&'static str>,
+}
+
+impl ShardEntry {
+    fn refused(name: Option<String>, offset: u64, reason: &'static str) -> Self {
+        Self { name, offset, bytes: 0, class: None, refused: Some(reason) }
+    }
 }
 
 /// Lists the files of an uncompressed tar in its order.
 ///
+/// Links, devices, names that leave the shard and second files of a name are refused one by one. What stands behind a cut
+/// or behind an entry with two sizes cannot be listed; one entry without a name stands for it.
+///
 /// # Errors
-/// `M021` when it is no tar, ends early, or has a name that is not UTF-8; store failures.
-pub(super) fn entries(
-    root: &Root,
-    runtime: &Handle,
-    key: &str,
-    size: u64,
-) -> Result<Vec<ShardEntry>, Problem> {
+/// When the store fails.
+pub(super) fn entries(file: impl Fn() -> Ranged) -> Result<Vec<ShardEntry>, StoreError> {
     let mut found = Vec::new();
-    let mut file = Ranged { root, runtime, key: Path::from(key), size, at: 0, block: None };
-    let whole = file.check_end();
-    let mut archive = tar::Archive::new(file);
-    let walked = whole.and_then(|()| archive.entries_with_seek()).and_then(|entries| {
-        for entry in entries.take(MAX_ENTRIES) {
-            let mut entry = entry?;
-            if !entry.header().entry_type().is_file() {
-                continue;
-            }
-            let name = entry.path()?.to_str().map(str::to_owned).ok_or(io::ErrorKind::InvalidData)?;
-            let (offset, bytes) = (entry.raw_file_position(), entry.size());
-            if offset.checked_add(bytes).is_none_or(|end| end > size) {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let mut class = None;
-            if name.ends_with(".cls") && bytes <= MAX_CLASS_BYTES {
-                let mut text = String::new();
-                entry.read_to_string(&mut text)?;
-                class = Some(text.trim().to_owned());
-            }
-            found.push(ShardEntry { name, offset, bytes, class });
-        }
-        Ok(())
-    });
-    walked.map_err(|_| {
-        let what = format!("a shard of {size} bytes is no uncompressed tar, or ends early");
-        Problem::new("M021", Exit::BadData, what).hint("unpack compressed shards; copy damaged ones again")
+    let walked = settled(|| {
+        found.clear();
+        let file = file();
+        guarded(&file.clone(), || walk(file, &mut found))
     })?;
+    if let Err((reason, _)) = walked {
+        let behind = found.last().map_or(0, |last| last.offset + last.bytes);
+        found.push(ShardEntry::refused(None, behind, reason));
+    }
     Ok(found)
 }
 
-/// An object as a file: read in blocks, where they are asked for.
-struct Ranged<'a> {
-    root: &'a Root,
-    runtime: &'a Handle,
-    key: Path,
-    size: u64,
-    at: u64,
-    /// The last block and where it begins.
-    block: Option<(u64, Bytes)>,
-}
-
-impl Ranged<'_> {
-    /// Back at the front, if the file ends as a tar does; the reader itself takes a cut between two entries for the end.
-    fn check_end(&mut self) -> io::Result<()> {
-        let mut end = [1; END_BYTES];
-        self.seek(SeekFrom::End(-(END_BYTES as i64)))?;
-        self.read_exact(&mut end)?;
-        self.seek(SeekFrom::Start(0))?;
-        if end == [0; END_BYTES] { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-    }
-
-    fn block(&mut self) -> io::Result<(u64, Bytes)> {
-        if let Some((start, bytes)) = &self.block
-            && (*start..*start + bytes.len() as u64).contains(&self.at)
-        {
-            return Ok((*start, bytes.clone()));
+fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
+    let broken = |_: io::Error| Fault::bytes("archive_truncated", "cut, or no uncompressed tar");
+    let size = file.size();
+    let mut names = HashSet::new();
+    let mut archive = tar::Archive::new(file.clone());
+    for entry in archive.entries_with_seek().map_err(broken)?.take(MAX_ENTRIES) {
+        let mut entry = entry.map_err(broken)?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_pax_global_extensions() {
+            continue;
         }
-        let range = self.at..self.size.min(self.at + BLOCK_BYTES);
-        let read = self.root.read_part(&self.key, "shard", range, BLOCK_BYTES);
-        let Object::Bytes(bytes) = self.runtime.block_on(read).map_err(io::Error::other)? else {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        };
-        self.block = Some((self.at, bytes.clone()));
-        Ok((self.at, bytes))
-    }
-}
-
-impl Read for Ranged<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.at >= self.size || out.is_empty() {
-            return Ok(0);
+        let name = entry.path().map_err(broken)?.to_string_lossy().into_owned();
+        let (offset, bytes) = (entry.raw_file_position(), entry.size());
+        if !kind.is_file() || leaves(&name) || !names.insert(name.clone()) {
+            found.push(ShardEntry::refused(Some(name), offset, "archive_entry_refused"));
+            continue;
         }
-        let (start, bytes) = self.block()?;
-        let rest = &bytes[usize::try_from(self.at - start).unwrap_or(usize::MAX)..];
-        let n = rest.len().min(out.len());
-        out[..n].copy_from_slice(&rest[..n]);
-        self.at += n as u64;
-        Ok(n)
+        if entry.header().entry_size().ok() != Some(bytes) {
+            return Err(Fault::bytes("archive_ambiguous", "an entry with two sizes"));
+        }
+        if offset.checked_add(bytes).is_none_or(|end| end > size) {
+            return Err(Fault::bytes("archive_truncated", "an entry ends behind the shard"));
+        }
+        let mut class = None;
+        if name.ends_with(".cls") && bytes <= MAX_CLASS_BYTES {
+            let mut text = String::new();
+            entry.read_to_string(&mut text).map_err(broken)?;
+            class = Some(text.trim().to_owned());
+        }
+        found.push(ShardEntry { name: Some(name), offset, bytes, class, refused: None });
     }
+    // The reader takes a cut between two entries for the end.
+    let mut end = [1; END_BYTES];
+    file.seek(SeekFrom::Start(size.saturating_sub(END_BYTES as u64))).map_err(broken)?;
+    file.read_exact(&mut end).map_err(broken)?;
+    if end == [0; END_BYTES] { Ok(()) } else { Err(Fault::bytes("archive_truncated", "no end of a tar")) }
 }
 
-impl Seek for Ranged<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
+/// Whether a name means a place outside the shard.
+fn leaves(name: &str) -> bool {
+    name.starts_with(['/', '\\']) || name.split(['/', '\\']).any(|part| part == "..")
 }

@@ -57,6 +57,24 @@ pub struct Listed {
     pub modified_ms: i64,
 }
 
+/// What stands directly in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A folder, relative to the root.
+    Folder(String),
+    /// An object.
+    Object(Listed),
+}
+
+impl Node {
+    fn name(&self) -> &str {
+        match self {
+            Self::Folder(name) => name,
+            Self::Object(object) => &object.name,
+        }
+    }
+}
+
 /// An object as the source reads it: its bytes, or a lasting fact about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
@@ -282,15 +300,34 @@ impl Root {
         let path = self.at(&Path::from(folder));
         let listing = self.store.list(Some(&path)).try_collect::<Vec<_>>();
         let found = self.timed("list", object, listing).await?;
-        let relative = |meta: &object_store::ObjectMeta| {
-            let parts: Vec<_> =
-                meta.location.prefix_match(&self.prefix)?.map(|p| p.as_ref().to_owned()).collect();
-            let modified_ms = meta.last_modified.timestamp_millis();
-            Some(Listed { name: parts.join("/"), size: meta.size, modified_ms })
-        };
-        let mut names: Vec<_> = found.iter().filter_map(relative).collect();
+        let mut names: Vec<_> = found.iter().filter_map(|meta| self.listed(meta)).collect();
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(names)
+    }
+
+    /// What stands directly in `folder`, sorted by name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
+        let path = self.at(&Path::from(folder));
+        let found = self.timed("list", object, self.store.list_with_delimiter(Some(&path))).await?;
+        let folders = found.common_prefixes.iter().filter_map(|path| self.relative(path)).map(Node::Folder);
+        let objects = found.objects.iter().filter_map(|meta| self.listed(meta)).map(Node::Object);
+        let mut nodes: Vec<Node> = folders.chain(objects).collect();
+        nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        Ok(nodes)
+    }
+
+    fn listed(&self, meta: &object_store::ObjectMeta) -> Option<Listed> {
+        let modified_ms = meta.last_modified.timestamp_millis();
+        Some(Listed { name: self.relative(&meta.location)?, size: meta.size, modified_ms })
+    }
+
+    /// A path below the root, as seen from there.
+    fn relative(&self, path: &Path) -> Option<String> {
+        let parts: Vec<_> = path.prefix_match(&self.prefix)?.map(|part| part.as_ref().to_owned()).collect();
+        Some(parts.join("/"))
     }
 
     /// Deletes one object; a missing one is fine.

@@ -19,10 +19,14 @@ mod support;
 #[path = "../support/tables.rs"]
 mod tables;
 
+/// Images in npz and Parquet archives.
+mod archives;
 /// The shipped pair on real cells, read back by another engine.
 mod bccd;
 /// What a run says of itself and what keeps it honest: status, tidy, reproduce, numerics, stalls, verify.
 mod care;
+/// A listing that was cut short, and a large one.
+mod catalog;
 /// Every sample is in exactly one of predictions and quarantine, once per cell and method.
 mod conservation;
 /// Several workers, racing creates, and the controls that must be noticed.

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use t3b::corrupt::{Assets, Severity, Suite};
+use t3b::npz::{NpyHeader, Npz, NpzError, NpzWriter};
 use t3b::pixels::Rgb8;
-use t3b::regenerate::{
-    ExportError, NpyHeader, Npz, NpzError, NpzWriter, contact_sheet, data_set_name, export_medmnist_c,
-};
+use t3b::regenerate::{ExportError, contact_sheet, data_set_name, export_medmnist_c};
 
 const SIDE: i64 = 224;
 
@@ -78,8 +77,7 @@ fn write_data_set(folder: &Path, name: &str, is_grey: bool) -> PathBuf {
 }
 
 fn read(path: &Path, member: &str) -> (NpyHeader, Vec<u8>) {
-    let mut npz = Npz::open(path).unwrap();
-    let mut rows = npz.rows(member).unwrap();
+    let mut rows = Npz::open(path).unwrap().into_rows(member).unwrap();
     let (mut all, mut row) = (Vec::new(), Vec::new());
     while rows.next_into(&mut row).unwrap() {
         all.extend_from_slice(&row);
@@ -155,7 +153,7 @@ fn damaged_archives_are_named_errors() {
 
     let rows: Vec<u8> = (0..200u32).map(|i| (i * i % 251) as u8).collect();
     write_npz(&path, &[("a", header("|u1", &[2, 100]), rows)]);
-    assert!(matches!(Npz::open(&path).unwrap().rows("b"), Err(NpzError::Missing { .. })));
+    assert!(matches!(Npz::open(&path).unwrap().into_rows("b"), Err(NpzError::Missing { .. })));
     let exported = export_medmnist_c(&path, "bloodmnist", folder.path(), &Assets::default(), 0, |_| {});
     assert!(matches!(exported, Err(ExportError::Source { source: NpzError::Missing { .. }, .. })));
 
@@ -164,8 +162,7 @@ fn damaged_archives_are_named_errors() {
     bytes[120] ^= 1;
     fs::write(&path, bytes).unwrap();
     let read = || -> Result<(), NpzError> {
-        let mut npz = Npz::open(&path)?;
-        let mut rows = npz.rows("a")?;
+        let mut rows = Npz::open(&path)?.into_rows("a")?;
         let mut row = Vec::new();
         while rows.next_into(&mut row)? {}
         Ok(())

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Columns of a table, all parts one after the other.
+#[derive(PartialEq)]
 pub struct Columns {
     columns: BTreeMap<String, Vec<ArrayRef>>,
     /// Number of rows.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::npz::NpzError;
+use super::NpzError;
 
 /// Longest header that is read; numpy's own need about a hundred bytes.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -12,6 +12,9 @@ const MAX_AXES: usize = 8;
 
 /// Longest single row: an RGB image of 64 Mi pixels.
 const MAX_ROW_BYTES: u64 = 192 << 20;
+
+/// What [`NpyHeader::read`] says of a header that is cut.
+pub const CUT: &str = "it ends too early";
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -31,8 +34,11 @@ impl NpyHeader {
         self.shape.first().copied().unwrap_or_default()
     }
 
-    /// Bytes of one row, or why such an array is not handled.
-    pub(super) fn row_bytes(&self) -> Result<usize, &'static str> {
+    /// Bytes of one row.
+    ///
+    /// # Errors
+    /// Why such an array is not handled: its axes, its element type, or a row above 192 MiB.
+    pub fn row_bytes(&self) -> Result<usize, &'static str> {
         if self.shape.is_empty() || self.shape.len() > MAX_AXES {
             return Err("the shape has no axis or more than 8");
         }
@@ -44,11 +50,14 @@ impl NpyHeader {
         usize::try_from(row).map_err(|_| "a row does not fit the memory")
     }
 
-    /// Reads a header; afterwards `from` stands at the first row.
-    pub(super) fn read(from: &mut impl Read, member: &str) -> Result<Self, NpzError> {
+    /// Reads a header; afterwards `from` stands at the first row. `member` names the array in errors.
+    ///
+    /// # Errors
+    /// When it is cut, longer than 64 KiB, or not one of numpy's in C order.
+    pub fn read(from: &mut impl Read, member: &str) -> Result<Self, NpzError> {
         let bad = |problem| NpzError::BadHeader { member: member.to_owned(), problem };
         let mut short = |bytes: &mut [u8]| match from.read_exact(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(bad("it ends too early")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(bad(CUT)),
             other => other.map_err(NpzError::Io),
         };
         let mut start = [0; 8];
@@ -79,7 +88,8 @@ impl NpyHeader {
     }
 
     /// The header as numpy writes it: version 1, padded so that the rows start at a multiple of 64.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let axes: Vec<String> = self.shape.iter().map(u64::to_string).collect();
         let comma = if axes.len() == 1 { "," } else { "" };
         let mut text = format!(

@@ -1,0 +1,159 @@
+//! Rows of an archive, npz or Parquet, read front to back and never unpacked.
+//!
+//! Whether a row can be read is a function of the archive's bytes alone: of everything before it in its array or row group.
+//! So it does not matter which worker asks, and where it began.
+
+mod arrays;
+mod reader;
+mod table;
+
+use std::io::{Read, Seek};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+
+use super::ranged::{Fault, Ranged};
+use crate::store::{Cause, StoreError};
+use arrays::ArrayRows;
+pub(super) use arrays::{arrays, labels};
+pub(super) use reader::{ArchiveReader, RowOf};
+use table::TableRows;
+pub(super) use table::n_rows;
+
+/// What a row holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// An image file: of a Parquet cell as it is, of an npz row as the `.npy` file it would be.
+    pub(super) bytes: Bytes,
+    /// What stands in the label column beside it.
+    pub(super) label: Option<Label>,
+}
+
+/// A label as the archive has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Label {
+    Index(i64),
+    Name(String),
+}
+
+/// An archive that stands before one of its rows.
+#[derive(Debug)]
+struct Archive {
+    rows: Rows,
+    file: Ranged,
+}
+
+#[derive(Debug)]
+enum Rows {
+    Npz(ArrayRows),
+    Parquet(TableRows),
+}
+
+/// Which kind of archive an object is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Npz,
+    Parquet,
+}
+
+impl Kind {
+    /// # Errors
+    /// `archive_unsupported`, and store failures.
+    pub(super) fn sniff(file: &mut Ranged) -> Result<Self, Fault> {
+        guarded(&file.clone(), || {
+            let mut magic = [0; 4];
+            file.rewind().and_then(|()| file.read_exact(&mut magic)).map_err(|error| cut(&error))?;
+            match &magic {
+                b"PK\x03\x04" => Ok(Self::Npz),
+                b"PAR1" => Ok(Self::Parquet),
+                _ => Err(Fault::bytes("archive_unsupported", "neither an npz nor a Parquet file")),
+            }
+        })
+    }
+}
+
+impl Archive {
+    /// Opens the array or column `entry`, or the only one, before its first row.
+    ///
+    /// # Errors
+    /// `archive_*` reasons, and store failures.
+    fn open(mut file: Ranged, entry: Option<&str>) -> Result<Self, Fault> {
+        let rows = match Kind::sniff(&mut file)? {
+            Kind::Npz => Rows::Npz(guarded(&file, || ArrayRows::open(file.clone(), entry))?),
+            Kind::Parquet => Rows::Parquet(guarded(&file, || TableRows::open(file.clone(), entry))?),
+        };
+        Ok(Self { rows, file })
+    }
+
+    /// Whether [`Archive::row`] can go on to `row`, or the archive must be opened again.
+    fn is_ahead(&self, row: u64) -> bool {
+        match &self.rows {
+            Rows::Npz(rows) => rows.at() <= row,
+            Rows::Parquet(_) => true,
+        }
+    }
+
+    /// # Errors
+    /// `archive_*` reasons, and store failures; afterwards the archive must be opened again.
+    fn row(&mut self, row: u64) -> Result<Cell, Fault> {
+        let rows = &mut self.rows;
+        guarded(&self.file, || match rows {
+            Rows::Npz(rows) => rows.row(row),
+            Rows::Parquet(rows) => rows.row(row),
+        })
+    }
+
+    /// The rows that cannot be read because `row` cannot.
+    fn lost_with(&self, row: u64) -> Range<u64> {
+        match &self.rows {
+            Rows::Npz(_) => row..u64::MAX,
+            Rows::Parquet(rows) => row..rows.group_end(row),
+        }
+    }
+}
+
+/// Tells what the file knows from what a library guesses, and contains a library's panic: one archive's bug must not
+/// take the run with it.
+pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    let panicked = |_| Err(Fault::bytes("decoder_panic", "the archive reader panicked"));
+    let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
+    done.map_err(|fault| file.fault().unwrap_or(fault))
+}
+
+/// Readings of something that fails, until two agree.
+const REREADS: u32 = 5;
+
+/// Does `work` until it succeeds or fails twice alike: damage on the way is gone or different the next time, damage at rest
+/// is the same, and only that is a fact about the bytes.
+///
+/// # Errors
+/// When the store fails, or something else is wrong each time.
+pub(super) fn settled<T>(
+    mut work: impl FnMut() -> Result<T, Fault>,
+) -> Result<Result<T, (&'static str, String)>, StoreError> {
+    let mut before = None;
+    for _ in 0..REREADS {
+        match work() {
+            Ok(done) => return Ok(Ok(done)),
+            Err(Fault::Store(error)) => return Err(error),
+            Err(Fault::Bytes(reason, detail)) => {
+                let found = (reason, detail);
+                if before.as_ref() == Some(&found) {
+                    return Ok(Err(found));
+                }
+                before = Some(found);
+            }
+        }
+    }
+    let cause = Cause::Other("other damage was found each time".to_owned());
+    Err(StoreError { operation: "read", object: "archive".to_owned(), cause })
+}
+
+/// An archive that ends before what it promises, or whose compressed data are damaged.
+fn cut(error: &std::io::Error) -> Fault {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => Fault::bytes("archive_truncated", "ends too early"),
+        _ => Fault::bytes("archive_corrupt", "damaged compressed data"),
+    }
+}

@@ -1,0 +1,65 @@
+//! One row of a manifest that is being built, and its columns.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+
+/// An image, or what stands in its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) uri: String,
+    pub(super) entry: Option<String>,
+    pub(super) offset: Option<u64>,
+    pub(super) row: Option<u64>,
+    pub(super) bytes: Option<u64>,
+    pub(super) split: Option<String>,
+    pub(super) label: Option<String>,
+    pub(super) label_idx: Option<String>,
+    pub(super) sha256: Option<String>,
+    pub(super) refused: Option<String>,
+}
+
+const TEXT: DataType = DataType::Utf8;
+const NUMBER: DataType = DataType::UInt64;
+const COLUMNS: [(&str, DataType); 10] = [
+    ("uri", TEXT),
+    ("entry", TEXT),
+    ("offset", NUMBER),
+    ("row", NUMBER),
+    ("bytes", NUMBER),
+    ("split", TEXT),
+    ("label", TEXT),
+    ("label_idx", TEXT),
+    ("sha256", TEXT),
+    ("refused", TEXT),
+];
+
+/// Every column a built manifest may have.
+pub(super) fn schema() -> SchemaRef {
+    Arc::new(Schema::new(COLUMNS.map(|(name, kind)| Field::new(name, kind, true)).to_vec()))
+}
+
+/// The rows as columns of [`schema`].
+pub(super) fn batch(rows: &[Listed]) -> RecordBatch {
+    let text = |field: fn(&Listed) -> Option<&String>| -> ArrayRef {
+        Arc::new(rows.iter().map(field).collect::<StringArray>())
+    };
+    let number = |field: fn(&Listed) -> Option<u64>| -> ArrayRef {
+        Arc::new(rows.iter().map(field).collect::<UInt64Array>())
+    };
+    let columns = vec![
+        text(|row| Some(&row.uri)),
+        text(|row| row.entry.as_ref()),
+        number(|row| row.offset),
+        number(|row| row.row),
+        number(|row| row.bytes),
+        text(|row| row.split.as_ref()),
+        text(|row| row.label.as_ref()),
+        text(|row| row.label_idx.as_ref()),
+        text(|row| row.sha256.as_ref()),
+        text(|row| row.refused.as_ref()),
+    ];
+    RecordBatch::try_new(schema(), columns).expect("columns of one length and of the schema's types")
+}

@@ -1,0 +1,158 @@
+//! An object as a file: read in blocks, where they are asked for.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use object_store::path::Path;
+use tokio::runtime::Handle;
+
+use crate::store::{Object, Root, StoreError};
+
+/// Most bytes of one part; a page of a table may claim gigabytes.
+const MAX_PART_BYTES: u64 = 64 << 20;
+
+/// Why bytes of an archive cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The store failed; nothing is known about the bytes.
+    Store(StoreError),
+    /// A fact about the bytes: reason code and detail.
+    Bytes(&'static str, String),
+}
+
+impl Fault {
+    pub(super) fn bytes(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::Bytes(reason, detail.into())
+    }
+}
+
+/// A reader for libraries that want a file. Clones share the last block and the fault, not the place.
+///
+/// Not for I/O threads: each block waits for the store.
+#[derive(Debug, Clone)]
+pub(super) struct Ranged {
+    root: Root,
+    runtime: Handle,
+    key: Path,
+    size: u64,
+    block_bytes: u64,
+    at: u64,
+    /// The last block and where it begins.
+    block: Arc<Mutex<Option<(u64, Bytes)>>>,
+    fault: Arc<Mutex<Option<Fault>>>,
+}
+
+impl Ranged {
+    /// Stands at the front of an object; reads `block_bytes` at once.
+    ///
+    /// # Errors
+    /// `missing_object`, and store failures.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(super) fn open(root: &Root, key: &Path, block_bytes: u64) -> Result<Self, Fault> {
+        match Handle::current().block_on(root.size(key, "archive")) {
+            Ok(Some(size)) => Ok(Self::new(root, key, size, block_bytes)),
+            Ok(None) => Err(Fault::bytes("missing_object", "no object of that name")),
+            Err(error) => Err(Fault::Store(error)),
+        }
+    }
+
+    /// [`Ranged::open`] for an object whose size is known.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(super) fn new(root: &Root, key: &Path, size: u64, block_bytes: u64) -> Self {
+        Self {
+            root: root.clone(),
+            runtime: Handle::current(),
+            key: key.clone(),
+            size,
+            block_bytes,
+            at: 0,
+            block: Arc::default(),
+            fault: Arc::default(),
+        }
+    }
+
+    /// Bytes of the object.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What was behind the last error, when it came from here: libraries tell only that something failed.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        locked(&self.fault).clone()
+    }
+
+    /// `n_bytes` from `start`, at once.
+    ///
+    /// # Errors
+    /// When the object is shorter, the part is over 64 MiB, or the store fails; [`Ranged::fault`] knows which.
+    pub(super) fn part(&self, start: u64, n_bytes: u64) -> io::Result<Bytes> {
+        if let Some((first, bytes)) = locked(&self.block).as_ref()
+            && let Some(offset) = start.checked_sub(*first)
+            && offset.saturating_add(n_bytes) <= bytes.len() as u64
+        {
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            return Ok(bytes.slice(offset..offset + usize::try_from(n_bytes).unwrap_or(usize::MAX)));
+        }
+        if start.checked_add(n_bytes).is_none_or(|end| end > self.size) {
+            return Err(self.failed(Fault::bytes("archive_truncated", "ends too early")));
+        }
+        if n_bytes > MAX_PART_BYTES {
+            let detail = format!("found a part of {n_bytes} bytes, allowed {MAX_PART_BYTES}");
+            return Err(self.failed(Fault::bytes("archive_exceeds_limit", detail)));
+        }
+        // A whole block, for what comes next is asked for next.
+        let end = self.size.min(start + n_bytes.max(self.block_bytes));
+        let read = self.root.read_part(&self.key, "archive", start..end, self.block_bytes);
+        match self.runtime.block_on(read) {
+            Ok(Object::Bytes(bytes)) => {
+                *locked(&self.block) = Some((start, bytes.clone()));
+                Ok(bytes.slice(..usize::try_from(n_bytes).unwrap_or(usize::MAX)))
+            }
+            Ok(_) => Err(self.failed(Fault::bytes("archive_truncated", "ends too early"))),
+            Err(error) => Err(self.failed(Fault::Store(error))),
+        }
+    }
+
+    fn failed(&self, fault: Fault) -> io::Error {
+        *locked(&self.fault) = Some(fault);
+        io::ErrorKind::Other.into()
+    }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Read for Ranged {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at >= self.size || out.is_empty() {
+            return Ok(0);
+        }
+        let left_in_block = locked(&self.block).as_ref().map_or(0, |(start, bytes)| {
+            let offset = self.at.checked_sub(*start);
+            offset.map_or(0, |offset| (bytes.len() as u64).saturating_sub(offset))
+        });
+        let n = if left_in_block > 0 { left_in_block } else { self.block_bytes.min(self.size - self.at) };
+        let bytes = self.part(self.at, n.min(out.len() as u64))?;
+        out[..bytes.len()].copy_from_slice(&bytes);
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+}
+
+impl Seek for Ranged {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
