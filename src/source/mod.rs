@@ -184,6 +184,8 @@ impl Reader {
                 let detail = format!("found a shard of {end} bytes, the entry ends behind it");
                 Err(("size_mismatch", detail, sample.size_bytes))
             }
+            Object::Archived => Err(("archived_object", "in an archived storage class".to_owned(), None)),
+            Object::Changed => Err(("source_changed", "another version at every read".to_owned(), None)),
             Object::Bytes(bytes) => {
                 let size = bytes.len() as u64;
                 match sample.size_bytes.filter(|&declared| declared != size) {

@@ -18,6 +18,8 @@ mod signal;
 mod support;
 #[path = "../support/tables.rs"]
 mod tables;
+#[path = "../support/web.rs"]
+mod web;
 
 /// The shipped pair on real cells, read back by another engine.
 mod bccd;
@@ -35,12 +37,16 @@ mod experiments;
 mod factored;
 #[path = "../support/hostile.rs"]
 mod hostile;
+/// An archive behind a web server: read, never written or listed.
+mod http_root;
 /// No `config/` key changes a row.
 mod invariance;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.
 mod method;
 /// A network that delays, cuts, resets and lies, and a server the process is killed against.
 mod network;
+/// Objects that are archived, or change while they are read.
+mod object_facts;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
 /// A store that points elsewhere.
