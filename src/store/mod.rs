@@ -11,6 +11,7 @@ mod leftovers;
 mod open;
 mod probe;
 mod read;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -61,6 +61,8 @@ mod s3;
 mod settings;
 /// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.
 mod signals;
+/// A store that asks for fewer requests gets fewer.
+mod slow_down;
 
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;
