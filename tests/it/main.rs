@@ -2,16 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "support modules are shared with benches")]
 
+#[path = "../support/azurite.rs"]
+mod azurite;
 #[path = "../support/bad_checkpoints.rs"]
 mod bad_checkpoints;
 #[path = "../support/faults.rs"]
 mod faults;
 #[path = "../support/moto.rs"]
 mod moto;
+#[path = "../support/peers.rs"]
+mod peers;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/s3_server.rs"]
+mod s3_server;
 #[path = "../support/signals.rs"]
 mod signal;
 #[path = "../support/mod.rs"]
@@ -63,6 +69,8 @@ mod settings;
 mod signals;
 /// A store that asks for fewer requests gets fewer.
 mod slow_down;
+/// The same tables from every kind of store.
+mod stores;
 
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;
