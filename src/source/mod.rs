@@ -204,6 +204,8 @@ impl Reader {
             Object::Missing => Err(missing()),
             Object::Empty => Err(empty()),
             Object::TooLarge(size) => Err(too_large(size, max_bytes)),
+            Object::Archived => Err(("archived_object", "in an archived storage class".to_owned(), None)),
+            Object::Changed => Err(("source_changed", "another version at every read".to_owned(), None)),
             Object::Short(end) => {
                 let detail = format!("found a shard of {end} bytes, the entry ends behind it");
                 Err(("archive_truncated", detail, sample.size_bytes))

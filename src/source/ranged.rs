@@ -113,6 +113,10 @@ impl Ranged {
                 *locked(&self.block) = Some((start, bytes.clone()));
                 Ok(bytes.slice(..usize::try_from(n_bytes).unwrap_or(usize::MAX)))
             }
+            Ok(Object::Archived) => Err(self.failed(Fault::bytes("archived_object", "in an archived class"))),
+            Ok(Object::Changed) => {
+                Err(self.failed(Fault::bytes("source_changed", "another version at every read")))
+            }
             Ok(_) => Err(self.failed(Fault::bytes("archive_truncated", "ends too early"))),
             Err(error) => Err(self.failed(Fault::Store(error))),
         }

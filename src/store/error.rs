@@ -27,6 +27,12 @@ pub enum Cause {
     Missing,
     /// Larger than the caller allows.
     TooLarge,
+    /// In a storage class that has to be restored before it can be read.
+    Archived,
+    /// Another version than the one that was asked for, or an object that exists already.
+    Changed,
+    /// The store serves objects by name and nothing else.
+    ReadOnly,
     /// Our deadline passed.
     Deadline(Duration),
     /// Anything else, by the store's own name.
@@ -40,6 +46,9 @@ impl Cause {
             Self::Full => "no space left".into(),
             Self::Missing => "not found".into(),
             Self::TooLarge => "larger than allowed".into(),
+            Self::Archived => "in an archived storage class".into(),
+            Self::Changed => "changed while it was read, or already exists".into(),
+            Self::ReadOnly => "this root can only be read".into(),
             Self::Deadline(after) => format!("no answer within {} s", after.as_secs()),
             Self::Other(kind) => kind.clone(),
         }
@@ -60,22 +69,34 @@ impl From<StoreError> for Problem {
                 "free space and run the same command again; committed partitions are kept",
             ),
             Cause::Missing => ("S004", Exit::StoreIo, "check the root and the bucket's name"),
+            Cause::ReadOnly => ("S008", Exit::Config, READ_ONLY),
+            Cause::Archived => ("S009", Exit::StoreIo, "restore it; then run the same command again"),
             _ => ("S007", Exit::StoreIo, "run the same command again; committed partitions are kept"),
         };
         Self::new(code, exit, error.to_string()).hint(hint)
     }
 }
 
+/// What to do where an http root is asked for more than objects.
+pub(super) const READ_ONLY: &str = "to write or list, use file, s3, gs or az";
+
 /// The class of a client's error.
 pub(super) fn classify(error: &object_store::Error) -> Cause {
     use object_store::Error as E;
     match error {
+        E::PermissionDenied { .. } | E::AlreadyExists { .. } if is_archived(error) => Cause::Archived,
         E::NotFound { .. } => Cause::Missing,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => Cause::Denied,
         E::AlreadyExists { .. } => Cause::Other("already exists".into()),
-        E::Precondition { .. } => Cause::Other("changed while it was read, or already exists".into()),
+        E::Precondition { .. } => Cause::Changed,
         other => io_kind(other).unwrap_or_else(|| Cause::Other("the store failed".into())),
     }
+}
+
+/// Whether S3 or Azure said so; the text is looked at and never shown.
+fn is_archived(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    ["<Code>InvalidObjectState</Code>", "<Code>BlobArchived</Code>"].iter().any(|code| text.contains(code))
 }
 
 /// The operating system's reason, when one is in the chain.

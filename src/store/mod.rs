@@ -10,21 +10,21 @@ mod error;
 mod leftovers;
 mod open;
 mod probe;
+mod read;
+mod throttle;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{
-    GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use error::classify;
 pub use error::{Cause, StoreError};
 pub use leftovers::{Leftover, leftovers};
+pub use read::Object;
 
 /// Tries of one create whose outcome is unknown.
 const CREATE_TRIES: u32 = 5;
@@ -35,6 +35,8 @@ pub struct Root {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     deadline: Duration,
+    /// Serves objects by name and nothing else.
+    is_read_only: bool,
 }
 
 /// What a create found.
@@ -75,26 +77,11 @@ impl Node {
     }
 }
 
-/// An object as the source reads it: its bytes, or a lasting fact about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Object {
-    /// The whole object.
-    Bytes(Bytes),
-    /// There is none.
-    Missing,
-    /// It has no bytes.
-    Empty,
-    /// It has this many bytes, over the limit.
-    TooLarge(u64),
-    /// It has this many bytes, and the part that was asked for ends behind them.
-    Short(u64),
-}
-
 impl Root {
     /// A root over a store the caller made, for tests and wrappers.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
-        Self { store, prefix, deadline }
+        Self { store, prefix, deadline, is_read_only: false }
     }
 
     /// The same store, deeper.
@@ -116,110 +103,12 @@ impl Root {
         call: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, StoreError> {
         let failed = |cause| StoreError { operation, object: object.to_owned(), cause };
+        if self.is_read_only && !matches!(operation, "read" | "measure") {
+            return Err(failed(Cause::ReadOnly));
+        }
         match tokio::time::timeout(self.deadline, call).await {
             Ok(result) => result.map_err(|error| failed(classify(&error))),
             Err(_) => Err(failed(Cause::Deadline(self.deadline))),
-        }
-    }
-
-    /// Reads a whole object of at most `max_bytes`, in ranges of at most `range_bytes` of the same version.
-    ///
-    /// # Errors
-    /// Everything that is not a lasting fact about the object.
-    pub async fn read_object(
-        &self,
-        key: &Path,
-        object: &str,
-        max_bytes: u64,
-        range_bytes: u64,
-    ) -> Result<Object, StoreError> {
-        let path = self.at(key);
-        let first = self.timed("read", object, self.store.get_opts(&path, GetOptions::default())).await;
-        let first: GetResult = match first {
-            Ok(first) => first,
-            Err(error) if error.cause == Cause::Missing => return Ok(Object::Missing),
-            Err(error) => return Err(error),
-        };
-        let size = first.meta.size;
-        if size == 0 {
-            return Ok(Object::Empty);
-        }
-        if size > max_bytes {
-            return Ok(Object::TooLarge(size));
-        }
-        if size <= range_bytes {
-            let whole = self.timed("read", object, first.bytes()).await?;
-            return Self::whole(whole, size, object).map(Object::Bytes);
-        }
-        let version = first.meta.e_tag.clone();
-        drop(first);
-        self.pieces(key, object, 0..size, range_bytes, version).await.map(Object::Bytes)
-    }
-
-    /// Reads `range` of an object, in pieces of at most `range_bytes`: its bytes, [`Object::Missing`], or [`Object::Short`]
-    /// when the object ends before the range does.
-    ///
-    /// # Errors
-    /// Everything that is not a lasting fact about the object.
-    pub async fn read_part(
-        &self,
-        key: &Path,
-        object: &str,
-        range: Range<u64>,
-        range_bytes: u64,
-    ) -> Result<Object, StoreError> {
-        let end = range.end;
-        match self.pieces(key, object, range, range_bytes, None).await {
-            Ok(part) => Ok(Object::Bytes(part)),
-            // Asked only now: a part that is there costs no second request.
-            Err(error) => match self.size(key, object).await? {
-                None => Ok(Object::Missing),
-                Some(size) if size < end => Ok(Object::Short(size)),
-                Some(_) => Err(error),
-            },
-        }
-    }
-
-    /// `range` in pieces, all of one version where that is named.
-    async fn pieces(
-        &self,
-        key: &Path,
-        object: &str,
-        range: Range<u64>,
-        range_bytes: u64,
-        version: Option<String>,
-    ) -> Result<Bytes, StoreError> {
-        let (path, size) = (self.at(key), range.end - range.start);
-        let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        for start in range.clone().step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
-            let piece = GetRange::Bounded(start..range.end.min(start + range_bytes));
-            let options =
-                GetOptions { range: Some(piece), if_match: version.clone(), ..GetOptions::default() };
-            let part = async { self.store.get_opts(&path, options).await?.bytes().await };
-            whole.extend_from_slice(&self.timed("read", object, part).await?);
-        }
-        Self::whole(whole.into(), size, object)
-    }
-
-    /// A body that ends early is the network's fault, and must not pass for a fact about the object.
-    fn whole(bytes: Bytes, size: u64, object: &str) -> Result<Bytes, StoreError> {
-        if bytes.len() as u64 == size {
-            return Ok(bytes);
-        }
-        let cause = Cause::Other(format!("{} of {size} bytes came", bytes.len()));
-        Err(StoreError { operation: "read", object: object.to_owned(), cause })
-    }
-
-    /// Size of an object; `None` when there is none.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn size(&self, key: &Path, object: &str) -> Result<Option<u64>, StoreError> {
-        let path = self.at(key);
-        match self.timed("measure", object, self.store.head(&path)).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(error) if error.cause == Cause::Missing => Ok(None),
-            Err(error) => Err(error),
         }
     }
 
@@ -229,13 +118,14 @@ impl Root {
     /// When the store fails or the object is larger than `max_bytes`.
     pub async fn read(&self, key: &str, object: &str, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
         let range_bytes = 8 << 20;
+        let failed = |cause| StoreError { operation: "read", object: object.to_owned(), cause };
         match self.read_object(&Path::from(key), object, max_bytes, range_bytes).await? {
             Object::Bytes(bytes) => Ok(Some(bytes)),
             Object::Empty => Ok(Some(Bytes::new())),
             Object::Missing => Ok(None),
-            Object::TooLarge(_) | Object::Short(_) => {
-                Err(StoreError { operation: "read", object: object.to_owned(), cause: Cause::TooLarge })
-            }
+            Object::TooLarge(_) | Object::Short(_) => Err(failed(Cause::TooLarge)),
+            Object::Archived => Err(failed(Cause::Archived)),
+            Object::Changed => Err(failed(Cause::Changed)),
         }
     }
 

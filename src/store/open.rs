@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use object_store::aws::{AmazonS3Builder, Checksum};
-use object_store::azure::MicrosoftAzureBuilder;
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use super::Root;
 use super::direct::{Direct, POOL_IDLE};
+use super::error::READ_ONLY;
 use crate::error::{Exit, Problem};
 use crate::spec::StoreSettings;
 
@@ -21,11 +23,12 @@ use crate::spec::StoreSettings;
 static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();
 
 impl Root {
-    /// Opens `file://`, `s3://`, `gs://`, `az://` or `memory://` roots, or an absolute path. With `create`,
-    /// the folder of a local root is made.
+    /// Opens `file://`, `s3://`, `gs://`, `az://` or `memory://` roots, an absolute path, or `https://` to read from. With
+    /// `create` the root shall be written to, and the folder of a local one is made.
     ///
     /// # Errors
-    /// `C003` credentials in the URI, `C004` plain http, `S003` an unusable URI or missing folder.
+    /// `C003` credentials in the URI, `C004` plain http, `S003` an unusable URI or missing folder, `S008` an http root that
+    /// shall be written to.
     pub fn open(uri: &str, create: bool, settings: &StoreSettings) -> Result<Self, Problem> {
         refuse_credentials(uri)?;
         refuse_plain_http(settings)?;
@@ -38,12 +41,16 @@ impl Root {
             "s3" | "s3a" => (open_s3(bucket, settings)?, prefix),
             "gs" => (open_gs(bucket, settings)?, prefix),
             "az" | "azure" => (open_az(bucket, settings)?, prefix),
-            other => return Err(unusable(&format!("scheme {other:?}, allowed file, s3, gs, az, memory"))),
+            "http" | "https" => (open_http(uri, create, settings)?, ""),
+            other => {
+                return Err(unusable(&format!("scheme {other:?}, allowed file, s3, gs, az, https, memory")));
+            }
         };
         let prefix = Path::parse(prefix).map_err(|_| unusable("prefix with empty or relative segments"))?;
         #[cfg(debug_assertions)]
         let store = super::crash::with_crash_points(store);
-        Ok(Self::over(store, prefix, settings.operation_deadline))
+        let is_read_only = scheme.starts_with("http");
+        Ok(Self { is_read_only, ..Self::over(store, prefix, settings.operation_deadline) })
     }
 }
 
@@ -59,13 +66,12 @@ fn refuse_credentials(uri: &str) -> Result<(), Problem> {
 
 fn refuse_plain_http(settings: &StoreSettings) -> Result<(), Problem> {
     let plain = settings.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    if plain && !settings.allow_http {
-        let what = "store.endpoint: plain http is refused";
-        return Err(
-            Problem::new("C004", Exit::Config, what).hint("use https, or set store.allow_http = true")
-        );
-    }
-    Ok(())
+    if plain && !settings.allow_http { Err(plain_http("store.endpoint")) } else { Ok(()) }
+}
+
+fn plain_http(place: &str) -> Problem {
+    Problem::new("C004", Exit::Config, format!("{place}: plain http is refused"))
+        .hint("use https, or set store.allow_http = true")
 }
 
 fn unusable(why: &str) -> Problem {
@@ -130,7 +136,32 @@ fn open_az(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectSt
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
+    // The client speaks plain HTTP to an emulator without being allowed to.
+    let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator).unwrap_or_default();
+    let is_emulator = ["1", "true", "on", "yes", "y"].contains(&emulator.to_ascii_lowercase().as_str());
+    if is_emulator && !settings.allow_http {
+        return Err(plain_http("the Azure emulator"));
+    }
     Ok(Arc::new(builder.build().map_err(|_| unusable("Azure settings are incomplete"))?))
+}
+
+fn open_http(uri: &str, create: bool, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
+    if create {
+        let what = "an http root can only be read";
+        return Err(Problem::new("S008", Exit::Config, what).hint(READ_ONLY));
+    }
+    if uri.starts_with("http:") && !settings.allow_http {
+        return Err(plain_http("an http root"));
+    }
+    if uri.contains('#') {
+        return Err(unusable("a URL with a fragment"));
+    }
+    let builder = HttpBuilder::new()
+        .with_url(uri.trim_end_matches('/'))
+        .with_client_options(client(settings))
+        .with_http_connector(Direct::new(settings))
+        .with_retry(retry(settings));
+    Ok(Arc::new(builder.build().map_err(|_| unusable("no URL"))?))
 }
 
 fn client(settings: &StoreSettings) -> ClientOptions {
@@ -166,5 +197,6 @@ mod tests {
             assert!(!problem.to_string().contains("SECRET"), "{problem}");
         }
         assert!(refuse_credentials("file:///archive@home/x").is_ok());
+        assert!(refuse_credentials("https://host/archive@home/x").is_ok());
     }
 }

@@ -2,22 +2,30 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "support modules are shared with benches")]
 
+#[path = "../support/azurite.rs"]
+mod azurite;
 #[path = "../support/bad_checkpoints.rs"]
 mod bad_checkpoints;
 #[path = "../support/faults.rs"]
 mod faults;
 #[path = "../support/moto.rs"]
 mod moto;
+#[path = "../support/peers.rs"]
+mod peers;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/s3_server.rs"]
+mod s3_server;
 #[path = "../support/signals.rs"]
 mod signal;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/tables.rs"]
 mod tables;
+#[path = "../support/web.rs"]
+mod web;
 
 /// Images in npz and Parquet archives.
 mod archives;
@@ -39,12 +47,16 @@ mod experiments;
 mod factored;
 #[path = "../support/hostile.rs"]
 mod hostile;
+/// An archive behind a web server: read, never written or listed.
+mod http_root;
 /// No `config/` key changes a row.
 mod invariance;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.
 mod method;
 /// A network that delays, cuts, resets and lies, and a server the process is killed against.
 mod network;
+/// Objects that are archived, or change while they are read.
+mod object_facts;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
 /// A store that points elsewhere.
@@ -59,6 +71,10 @@ mod s3;
 mod settings;
 /// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.
 mod signals;
+/// A store that asks for fewer requests gets fewer.
+mod slow_down;
+/// The same tables from every kind of store.
+mod stores;
 
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;

@@ -5,12 +5,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
-use crate::support::{Fixture, python, runtime};
+use crate::support::{Fixture, python};
 
 /// The server.
 pub struct Moto {
@@ -101,18 +98,6 @@ impl Moto {
             .with_secret_access_key("s")
             .build()
             .unwrap();
-        let root = format!("{prefix}/tables");
-        runtime().block_on(async {
-            let listed: Vec<_> = store.list(Some(&Path::from(root.as_str()))).try_collect().await.unwrap();
-            let mut found = BTreeMap::new();
-            for meta in listed {
-                let name = meta.location.as_ref()[root.len() + 1..].to_owned();
-                if !name.starts_with("runs/") && !name.starts_with("attempts/") {
-                    let bytes = store.get(&meta.location).await.unwrap().bytes().await.unwrap();
-                    found.insert(name, bytes.to_vec());
-                }
-            }
-            found
-        })
+        crate::peers::published(&store, prefix)
     }
 }
