@@ -117,9 +117,16 @@ impl Reader {
         value.unwrap_or(fallback)
     }
 
-    /// An optional text.
+    /// An optional text. Settings are printed, so one that holds credentials is refused here.
     pub(super) fn opt_text(&mut self, key: &str) -> Option<String> {
-        self.typed(key, "a text", |v| v.as_str().map(str::to_owned))
+        let text = self.typed(key, "a text", |v| v.as_str().map(str::to_owned))?;
+        if has_credentials(&text) {
+            let what = format!("{key}: credentials in a URI are refused");
+            let problem = Problem::new("C003", Exit::Config, what);
+            self.problem(problem.hint("use the provider's environment variables or role"));
+            return None;
+        }
+        Some(text)
     }
 
     /// A text that must be there; empty after a problem.
@@ -254,6 +261,13 @@ fn as_number(value: &Value) -> Option<f64> {
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() > 60 { format!("{}...", text.chars().take(57).collect::<String>()) } else { text }
+}
+
+/// Whether a URI carries a user, a password or a signature.
+pub(crate) fn has_credentials(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once("://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    scheme != "file" && (authority.contains('@') || rest.contains('?'))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 pub use corrupt::Corrupt;
+pub(crate) use layers::has_credentials;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use pipeline::{Input, Labels, Models, Output, Pipeline, TowerKind};

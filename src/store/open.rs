@@ -17,7 +17,7 @@ use super::Root;
 use super::direct::{Direct, POOL_IDLE};
 use super::error::READ_ONLY;
 use crate::error::{Exit, Problem};
-use crate::spec::StoreSettings;
+use crate::spec::{StoreSettings, has_credentials};
 
 /// The whole process shares each `memory://name`, so that a test's writer and reader meet.
 static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();
@@ -55,11 +55,10 @@ impl Root {
 }
 
 fn refuse_credentials(uri: &str) -> Result<(), Problem> {
-    let (scheme, rest) = uri.split_once("://").unwrap_or(("file", uri));
-    let authority = rest.split('/').next().unwrap_or_default();
-    if scheme == "file" || !(authority.contains('@') || rest.contains('?')) {
+    if !has_credentials(uri) {
         return Ok(());
     }
+    let scheme = uri.split("://").next().unwrap_or_default();
     let what = format!("credentials in a URI are refused: {scheme}://***");
     Err(Problem::new("C003", Exit::Config, what).hint("use the provider's environment variables or role"))
 }

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, 
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
+pub(crate) use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use t3b::decode::resize::Resizer;
 use t3b::decode::{Limits, decode};
@@ -214,8 +214,15 @@ fn score_listed(
     rows.text("manifest_row").into_iter().zip(rows.text("reason_code")).collect()
 }
 
-/// A Parquet archive in Hugging Face's layout, `per_group` rows to a group; an empty file is a null.
-fn write_table(path: &Path, files: &[Vec<u8>], per_group: usize, compression: Compression) {
+/// A Parquet archive in Hugging Face's layout, every file with a path of its own, `per_group` rows to a group; an empty file is a
+/// null.
+pub(crate) fn write_table(
+    path: &Path,
+    files: &[Vec<u8>],
+    name: &str,
+    per_group: usize,
+    compression: Compression,
+) {
     let field = |name: &str, kind: DataType| Arc::new(Field::new(name, kind, true));
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(per_group))
@@ -225,7 +232,7 @@ fn write_table(path: &Path, files: &[Vec<u8>], per_group: usize, compression: Co
         .set_dictionary_enabled(false)
         .build();
     let bytes: BinaryArray = files.iter().map(|file| (!file.is_empty()).then_some(file)).collect();
-    let paths: StringArray = files.iter().map(|_| Some("DOE^JOHN.png")).collect();
+    let paths: StringArray = files.iter().map(|_| Some(name)).collect();
     let nulls: NullBuffer = files.iter().map(|file| !file.is_empty()).collect();
     let fields = vec![field("bytes", DataType::Binary), field("path", DataType::Utf8)];
     let image: ArrayRef =
@@ -251,7 +258,7 @@ fn a_damaged_page_costs_the_rest_of_its_row_group_whoever_reads_it() {
     let files: Vec<_> = pictures.iter().map(|picture| picture.file.clone()).collect();
     fs::create_dir(fixture.path("tables")).unwrap();
     let path = fixture.path("tables/a.parquet");
-    write_table(&path, &files, 16, Compression::ZSTD(Default::default()));
+    write_table(&path, &files, "x.png", 16, Compression::ZSTD(Default::default()));
     assert_eq!(quarantined(&fixture, "tables", "sound", "40"), []);
     let labels = table(&fixture.path("sound"), "predictions").text("label_idx");
     assert!(labels.iter().all(|label| label == "2"), "classes of the label column");
@@ -279,7 +286,7 @@ fn nulls_and_other_columns_of_a_table_are_told_apart() {
     files[3] = Vec::new();
     files[5] = b"<html>not found</html>".to_vec();
     fs::create_dir(fixture.path("tables")).unwrap();
-    write_table(&fixture.path("tables/a.parquet"), &files, 16, Compression::SNAPPY);
+    write_table(&fixture.path("tables/a.parquet"), &files, "x.png", 16, Compression::SNAPPY);
     // A table without images is none of the archive's.
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
@@ -346,7 +353,7 @@ fn a_row_whose_bytes_changed_is_not_scored() {
     let files: Vec<_> = pictures(&fixture).into_iter().map(|picture| picture.file).collect();
     fs::create_dir(fixture.path("tables")).unwrap();
     let path = fixture.path("tables/a.parquet");
-    write_table(&path, &files, 16, Compression::UNCOMPRESSED);
+    write_table(&path, &files, "x.png", 16, Compression::UNCOMPRESSED);
     let manifest = fixture.path("m.csv").to_string_lossy().into_owned();
     assert!(fixture.t3b(&["manifest", "build", "tables", "-o", "m.csv", "--sha256"]).status.success());
     let mut bytes = fs::read(&path).unwrap();

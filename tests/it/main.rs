@@ -6,6 +6,8 @@
 mod azurite;
 #[path = "../support/bad_checkpoints.rs"]
 mod bad_checkpoints;
+#[path = "../support/canaries.rs"]
+mod canaries;
 #[path = "../support/faults.rs"]
 mod faults;
 #[path = "../support/moto.rs"]
@@ -59,6 +61,8 @@ mod network;
 mod object_facts;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
+/// Names, texts and secrets of the archive are seen nowhere.
+mod private;
 /// A store that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.

@@ -26,6 +26,8 @@ pub struct Peer {
     pub scheme: &'static str,
     /// What its users have in their environment.
     pub env: Vec<(&'static str, String)>,
+    /// Where it listens.
+    pub port: u16,
     archive: Arc<dyn ObjectStore>,
     tables: Arc<dyn ObjectStore>,
     _server: Box<dyn Any>,
@@ -63,7 +65,7 @@ impl Peer {
             ("AWS_REGION", "us-east-1".to_owned()),
             ("T3B_STORE_ENDPOINT", endpoint.clone()),
         ];
-        Self { scheme: "s3", env, archive: open("archive"), tables: open("tables"), _server: server }
+        Self { scheme: "s3", env, port, archive: open("archive"), tables: open("tables"), _server: server }
     }
 
     /// Azurite, or `None` where it is not set up.
@@ -85,7 +87,7 @@ impl Peer {
             ("AZURE_STORAGE_ACCOUNT_KEY", azurite::KEY.to_owned()),
             ("T3B_STORE_ENDPOINT", endpoint),
         ];
-        Some(Self { scheme: "az", env, archive, tables, _server: Box::new(server) })
+        Some(Self { scheme: "az", env, port: server.port, archive, tables, _server: Box::new(server) })
     }
 
     /// s3s on a folder behind GCS's create-only header: enough for paths and creates, and nothing else of GCS.
@@ -105,7 +107,7 @@ impl Peer {
         };
         let (archive, tables) = (open("archive"), open("tables"));
         let env = vec![("GOOGLE_SERVICE_ACCOUNT_KEY", account)];
-        Self { scheme: "gs", env, archive, tables, _server: Box::new(server) }
+        Self { scheme: "gs", env, port: server.port, archive, tables, _server: Box::new(server) }
     }
 
     /// The binary with the user's environment; the archive is `<scheme>://archive/blood`.
@@ -125,6 +127,26 @@ impl Peer {
                 self.archive.put(&Path::from(format!("blood/{name}")), bytes.into()).await.unwrap();
             }
         });
+    }
+
+    /// Puts one object; the key begins with the bucket.
+    pub fn put(&self, key: &str, bytes: Vec<u8>) {
+        let (bucket, key) = key.split_once('/').expect("a bucket and a key");
+        let store = if bucket == "archive" { &self.archive } else { &self.tables };
+        runtime().block_on(store.put(&Path::from(key), bytes.into())).unwrap();
+    }
+
+    /// Bytes of every object of `tables`, staged ones and receipts too, by key.
+    pub fn everything(&self) -> BTreeMap<String, Vec<u8>> {
+        runtime().block_on(async {
+            let listed: Vec<_> = self.tables.list(None).try_collect().await.unwrap();
+            let mut found = BTreeMap::new();
+            for meta in listed {
+                let bytes = self.tables.get(&meta.location).await.unwrap().bytes().await.unwrap();
+                found.insert(meta.location.to_string(), bytes.to_vec());
+            }
+            found
+        })
     }
 
     /// Bytes of every promised object below `<scheme>://tables/<prefix>`, by path below `tables/`.

@@ -23,7 +23,7 @@ use crate::support::runtime;
 /// Key id that the server knows.
 pub const KEY: &str = "k";
 /// Its secret.
-pub const SECRET: &str = "s";
+pub const SECRET: &str = "zqxsecretaccesskey00";
 
 /// What stands before the folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
