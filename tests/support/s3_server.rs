@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderValue, IF_NONE_MATCH};
@@ -57,6 +58,11 @@ type Locks = Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>;
 impl S3Server {
     /// Starts it with empty buckets of these names.
     pub fn start(front: Front, buckets: &[&str]) -> Self {
+        Self::start_far(front, buckets, |_| Duration::ZERO)
+    }
+
+    /// [`S3Server::start`] where each request takes so much longer, by its path.
+    pub fn start_far(front: Front, buckets: &[&str], latency: fn(&str) -> Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for bucket in buckets {
             std::fs::create_dir(folder.path().join(bucket)).unwrap();
@@ -64,7 +70,7 @@ impl S3Server {
         let (service, runtime) = (service(folder.path(), front), runtime());
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
         let port = listener.local_addr().unwrap().port();
-        runtime.spawn(serve(listener, service, front));
+        runtime.spawn(serve(listener, service, front, latency));
         Self { port, runtime: Some(runtime), _folder: folder }
     }
 }
@@ -77,7 +83,7 @@ fn service(folder: &Path, front: Front) -> S3Service {
     builder.build()
 }
 
-async fn serve(listener: TcpListener, s3: S3Service, front: Front) {
+async fn serve(listener: TcpListener, s3: S3Service, front: Front, latency: fn(&str) -> Duration) {
     let locks = Locks::default();
     while let Ok((stream, _)) = listener.accept().await {
         let (s3, locks) = (s3.clone(), Arc::clone(&locks));
@@ -85,6 +91,7 @@ async fn serve(listener: TcpListener, s3: S3Service, front: Front) {
             let (s3, locks) = (s3.clone(), Arc::clone(&locks));
             async move {
                 let key = request.uri().path().to_owned();
+                tokio::time::sleep(latency(&key)).await;
                 let is_locked =
                     front != Front::Bare && ![Method::GET, Method::HEAD].contains(request.method());
                 let lock = is_locked.then(|| lock_of(&locks, key));
