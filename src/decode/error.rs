@@ -28,6 +28,8 @@ pub enum Reason {
     AspectExceedsLimit,
     /// A decoder panicked: a bug, caught at the edge of this module.
     DecoderPanic,
+    /// The process that decoded it died twice, by a signal that bytes can cause.
+    PoisonConfirmed,
     /// The frame that was asked for does not exist.
     FrameOutOfRange,
     /// A DICOM data set without its preamble.
@@ -60,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list above.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::EmptyObject,
         Self::Truncated,
         Self::Corrupt,
@@ -71,6 +73,7 @@ impl Reason {
         Self::ImageTooSmall,
         Self::AspectExceedsLimit,
         Self::DecoderPanic,
+        Self::PoisonConfirmed,
         Self::FrameOutOfRange,
         Self::NotDicom,
         Self::DicomMetaInvalid,
@@ -101,6 +104,7 @@ impl Reason {
             Self::ImageTooSmall => "image_too_small",
             Self::AspectExceedsLimit => "aspect_exceeds_limit",
             Self::DecoderPanic => "decoder_panic",
+            Self::PoisonConfirmed => "poison_confirmed",
             Self::FrameOutOfRange => "frame_out_of_range",
             Self::NotDicom => "not_dicom",
             Self::DicomMetaInvalid => "dicom_meta_invalid",

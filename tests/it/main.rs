@@ -55,6 +55,8 @@ mod s3;
 mod settings;
 /// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.
 mod signals;
+/// Pictures that end the process they are decoded in.
+mod worker;
 
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;

@@ -11,3 +11,4 @@ if [ ! -e .cache/assets/rowmand.jhf ]; then
     sh tests/support/fetch_assets.sh
 fi
 sh tests/support/fetch_dicom.sh
+sh tests/support/fetch_nifti.sh

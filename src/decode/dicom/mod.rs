@@ -61,6 +61,11 @@ pub(super) fn read_header(bytes: &[u8], rendering: &Rendering) -> Result<Header,
     Ok(Header { width_px: module.width_px, height_px: module.height_px, peak_bytes })
 }
 
+/// Whether the meta group names JPEG 2000; nothing is inflated and no data set is walked.
+pub(super) fn is_jpeg_2000(bytes: &[u8]) -> bool {
+    meta::syntax(bytes).is_ok_and(|(syntax, _)| syntax.codec == Codec::Jpeg2000)
+}
+
 /// Decodes one frame of an object whose header passed the limits.
 pub(super) fn decode(bytes: &[u8], rendering: &Rendering) -> Result<Rgb8, Fault> {
     let data_set = meta::open(bytes)?;
