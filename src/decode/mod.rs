@@ -66,9 +66,15 @@ pub fn decoded_bytes(bytes: &[u8]) -> Option<u64> {
 
 /// [`decoded_bytes`] for what [`decode_with`] will hold.
 ///
-/// A deflated DICOM data set is inflated here too, to at most 144 MiB, because its attributes lie inside.
+/// A deflated DICOM data set, whose attributes lie inside, is not inflated here, because nobody has been asked for the
+/// memory yet; it gets the most that it can become.
 #[must_use]
 pub fn decoded_bytes_with(bytes: &[u8], rendering: &Rendering) -> Option<u64> {
+    if Format::sniff(bytes) == Format::Dicom
+        && let Some(most) = dicom::most_inflated_bytes(bytes)
+    {
+        return Some(most);
+    }
     header_of(bytes, rendering).ok().map(|header| header.peak_bytes)
 }
 

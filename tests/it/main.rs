@@ -4,6 +4,8 @@
 
 #[path = "../support/bad_checkpoints.rs"]
 mod bad_checkpoints;
+#[path = "../support/bad_inputs.rs"]
+mod bad_inputs;
 #[path = "../support/faults.rs"]
 mod faults;
 #[path = "../support/moto.rs"]
@@ -29,12 +31,16 @@ mod conservation;
 mod contest;
 /// Death and lies at every store operation, once and twice: resumed to the same bytes.
 mod crash;
+/// Real DICOM archives end to end.
+mod dicom_run;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
 #[path = "../support/hostile.rs"]
 mod hostile;
+/// Every bad input of the list in one run: its own code, and no other row moves.
+mod hostile_inputs;
 /// No `config/` key changes a row.
 mod invariance;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.

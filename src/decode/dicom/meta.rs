@@ -80,6 +80,11 @@ fn unsupported(found: &str) -> Fault {
     Fault::new(Reason::DicomUnsupportedTransferSyntax, format!("found {found}"))
 }
 
+/// The longest that [`inflate`] can make of these bytes; deflate makes at most 1032 bytes of one.
+pub(super) fn most_inflated_len(bytes: &[u8]) -> u64 {
+    (bytes.len() as u64).saturating_mul(1032).min(MAX_INFLATED_LEN)
+}
+
 /// Inflates into a buffer that grows with the data, never with a declared size.
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut inflated = Vec::new();
