@@ -5,7 +5,8 @@ use super::Format;
 /// The closed list of reasons that decoding can give.
 ///
 /// A reason depends on the bytes and the [`Limits`](super::Limits) alone, never on time, memory or load, so the
-/// same object gets the same reason in every run.
+/// same object gets the same reason in every run. [`Reason::PoisonConfirmed`] alone rests on a process's limits, which are
+/// far from what any good picture needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// No bytes at all.

@@ -20,6 +20,8 @@ mod signal;
 mod support;
 #[path = "../support/tables.rs"]
 mod tables;
+#[path = "../fuzz/targets.rs"]
+mod targets;
 
 /// The shipped pair on real cells, read back by another engine.
 mod bccd;
@@ -37,6 +39,8 @@ mod dicom_run;
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
+/// Inputs that fuzzing has found.
+mod found;
 #[path = "../support/hostile.rs"]
 mod hostile;
 /// Every bad input of the list in one run: its own code, and no other row moves.

@@ -5,15 +5,22 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use rustix::process::Signal;
+
 use super::super::error::Fault;
 use super::protocol::{GREETING, Request, read_answer};
 use super::{COMMAND, MMAP_THRESHOLD};
 use crate::error::{Exit, Problem};
 use crate::pixels::Rgb8;
 
-/// Signals that bytes can cause, by number on Linux and their name: a wild decoder, or one of the worker's own limits.
-const OF_THE_BYTES: [(i32, &str); 5] =
-    [(4, "SIGILL"), (6, "SIGABRT"), (7, "SIGBUS"), (11, "SIGSEGV"), (24, "SIGXCPU")];
+/// Signals that bytes can cause: a wild decoder, or one of the worker's own limits.
+const OF_THE_BYTES: [(Signal, &str); 5] = [
+    (Signal::ILL, "SIGILL"),
+    (Signal::ABORT, "SIGABRT"),
+    (Signal::BUS, "SIGBUS"),
+    (Signal::SEGV, "SIGSEGV"),
+    (Signal::XCPU, "SIGXCPU"),
+];
 
 /// Why a worker gave no answer.
 #[derive(Debug)]
@@ -71,7 +78,7 @@ impl Process {
         let Some(number) = status.signal() else {
             return End::Problem(unfit("went away without an answer"));
         };
-        match OF_THE_BYTES.iter().find(|(known, _)| *known == number) {
+        match OF_THE_BYTES.iter().find(|(known, _)| known.as_raw() == number) {
             Some((_, name)) => End::Killed(name),
             None => {
                 let what = format!("a decoding process was ended from outside by signal {number}");
