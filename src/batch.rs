@@ -127,6 +127,7 @@ mod tests {
             size_bytes: None,
             place: crate::flow::Place::Whole,
             frame: None,
+            slice: None,
         })
     }
 

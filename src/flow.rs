@@ -10,6 +10,7 @@ use object_store::path::Path;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::corrupt::{Corruption, Severity};
+pub use crate::decode::Slice;
 use crate::merge::method::Method;
 use crate::pixels::Rgb8;
 
@@ -32,6 +33,8 @@ pub struct Sample {
     pub place: Place,
     /// Which picture of a multi-frame DICOM or multi-page TIFF, from 0; `None` where there is one.
     pub frame: Option<u32>,
+    /// Which slice of a volume; `None` where there is one.
+    pub slice: Option<Slice>,
 }
 
 /// Where in its object an image lies.

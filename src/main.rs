@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use t3b::cli::{Cli, execute};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use t3b::decode::worker::MMAP_THRESHOLD;
 use t3b::error::Exit;
 
 /// Has glibc map large buffers on their own, so that a decoded image is returned when it is dropped.
@@ -15,16 +17,15 @@ use t3b::error::Exit;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn map_large_buffers() {
     use std::os::unix::process::CommandExt;
-    const VARIABLE: &str = "MALLOC_MMAP_THRESHOLD_";
-    const THRESHOLD_BYTES: &str = "4194304";
-    if std::env::var_os(VARIABLE).is_some() {
+    let (variable, threshold_bytes) = MMAP_THRESHOLD;
+    if std::env::var_os(variable).is_some() {
         return;
     }
     let mut arguments = std::env::args_os();
     if let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) {
         let mut again = std::process::Command::new(program);
         // Returns only when it fails.
-        let _error = again.arg0(name).args(arguments).env(VARIABLE, THRESHOLD_BYTES).exec();
+        let _error = again.arg0(name).args(arguments).env(variable, threshold_bytes).exec();
     }
 }
 

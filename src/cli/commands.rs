@@ -34,6 +34,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Status(args) => super::runs::show_status(args),
         Command::Tidy(args) => super::runs::tidy_run(args),
         Command::Reproduce(args) => super::runs::reproduce_run(args),
+        Command::Decode => Ok(crate::decode::worker::serve()),
     }
 }
 

@@ -100,6 +100,11 @@ pub enum Command {
     ///
     /// Example: t3b reproduce pipelines/bccd.toml --run-id night-7 --slots 10
     Reproduce(ReproduceArgs),
+    /// Decodes pictures for another t3b, in a process that may die of them.
+    ///
+    /// Example: `t3b run` starts it where decoder.isolation asks for it.
+    #[command(name = crate::decode::worker::COMMAND, hide = true)]
+    Decode,
 }
 
 /// Which settings.

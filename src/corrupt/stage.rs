@@ -67,10 +67,10 @@ pub async fn run(
             let messages = corrupted
                 .enumerate()
                 .map(|(cell, pixels)| Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels }));
-            let messages = messages.collect();
+            let messages: Vec<_> = messages.collect();
             // The source-sized image is gone only now.
             drop((pixels, permit));
-            messages
+            Ok(messages)
         })
     };
     map_ordered(n_jobs, inlet, outlet, None::<(ByteBudget, fn(&Decoded) -> u64)>, job).await

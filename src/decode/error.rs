@@ -5,7 +5,8 @@ use super::Format;
 /// The closed list of reasons that decoding can give.
 ///
 /// A reason depends on the bytes and the [`Limits`](super::Limits) alone, never on time, memory or load, so the
-/// same object gets the same reason in every run.
+/// same object gets the same reason in every run. [`Reason::PoisonConfirmed`] alone rests on a process's limits, which are
+/// far from what any good picture needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// No bytes at all.
@@ -28,6 +29,8 @@ pub enum Reason {
     AspectExceedsLimit,
     /// A decoder panicked: a bug, caught at the edge of this module.
     DecoderPanic,
+    /// The process that decoded it died twice, by a signal that bytes can cause.
+    PoisonConfirmed,
     /// The frame that was asked for does not exist.
     FrameOutOfRange,
     /// A DICOM data set without its preamble.
@@ -60,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list above.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::EmptyObject,
         Self::Truncated,
         Self::Corrupt,
@@ -71,6 +74,7 @@ impl Reason {
         Self::ImageTooSmall,
         Self::AspectExceedsLimit,
         Self::DecoderPanic,
+        Self::PoisonConfirmed,
         Self::FrameOutOfRange,
         Self::NotDicom,
         Self::DicomMetaInvalid,
@@ -101,6 +105,7 @@ impl Reason {
             Self::ImageTooSmall => "image_too_small",
             Self::AspectExceedsLimit => "aspect_exceeds_limit",
             Self::DecoderPanic => "decoder_panic",
+            Self::PoisonConfirmed => "poison_confirmed",
             Self::FrameOutOfRange => "frame_out_of_range",
             Self::NotDicom => "not_dicom",
             Self::DicomMetaInvalid => "dicom_meta_invalid",

@@ -13,6 +13,8 @@ pub enum Format {
     Dicom,
     /// One array as numpy stores it.
     Npy,
+    /// A NIfTI-1 volume in one file, plain or gzipped.
+    Nifti,
     /// GIF.
     Gif,
     /// WebP.
@@ -48,6 +50,9 @@ impl Format {
         if bytes.get(DICOM_PREAMBLE_LEN..).is_some_and(|tail| tail.starts_with(b"DICM")) {
             return Self::Dicom;
         }
+        if super::nifti::is_nifti(bytes) {
+            return Self::Nifti;
+        }
         match bytes {
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
             // The first element of a file meta group, or of a data set, that lost its preamble.
@@ -72,6 +77,7 @@ impl Format {
             Self::Tiff => "tiff",
             Self::Dicom => "dicom",
             Self::Npy => "npy",
+            Self::Nifti => "nifti",
             Self::Gif => "gif",
             Self::Webp => "webp",
             Self::Bmp => "bmp",

@@ -15,7 +15,8 @@
 //! every radiograph white; here grey keeps its high byte too.
 //!
 //! DICOM grey goes through the modality and VOI transformations of its file, or the window of [`Rendering`]; colour
-//! keeps its 8 high bits. The reference is pydicom; see `dicom/grey.rs` for the order of the steps.
+//! keeps its 8 high bits. The reference is pydicom; see `dicom/grey.rs` for the order of the steps. Of a NIfTI volume one
+//! slice is shown; see `nifti/mod.rs` for its orientation and window.
 
 mod dicom;
 mod error;
@@ -24,6 +25,7 @@ mod frames;
 mod jpeg;
 mod jpeg_ls;
 mod limits;
+mod nifti;
 mod npy;
 mod packbits;
 mod png;
@@ -31,6 +33,7 @@ mod rendering;
 pub mod resize;
 pub mod stage;
 mod tiff;
+pub mod worker;
 
 use std::panic::{UnwindSafe, catch_unwind};
 
@@ -40,7 +43,8 @@ use error::Fault;
 pub use error::{DecodeError, Reason};
 pub use format::Format;
 pub use limits::Limits;
-pub use rendering::{BurnedIn, Rendering, Window};
+pub use rendering::{BurnedIn, Rendering, Slice, Window};
+pub use worker::Isolation;
 
 /// What a header declares, read without decoding.
 #[derive(Debug, Clone, Copy)]
@@ -63,11 +67,30 @@ pub fn decoded_bytes(bytes: &[u8]) -> Option<u64> {
 
 /// [`decoded_bytes`] for what [`decode_with`] will hold.
 ///
-/// A deflated DICOM data set is inflated here too, to at most 144 MiB, because its attributes lie inside.
+/// A deflated DICOM data set, whose attributes lie inside, is not inflated here, because nobody has been asked for the
+/// memory yet; it gets the most that it can become.
 #[must_use]
 pub fn decoded_bytes_with(bytes: &[u8], rendering: &Rendering) -> Option<u64> {
+    if Format::sniff(bytes) == Format::Dicom
+        && let Some(most) = dicom::most_inflated_bytes(bytes)
+    {
+        return Some(most);
+    }
+    header_of(bytes, rendering).ok().map(|header| header.peak_bytes)
+}
+
+fn header_of(bytes: &[u8], rendering: &Rendering) -> Result<Header, Fault> {
     let format = Format::sniff(bytes);
-    guarded(format, || read_header(bytes, format, rendering)).ok().map(|header| header.peak_bytes)
+    guarded(format, || read_header(bytes, format, rendering))
+}
+
+/// Whether decoding these bytes could end the process, and not only panic.
+///
+/// The one rule of [`worker::Isolation::Risky`]. Decoders of our own bound their stack and memory; JPEG 2000 inside
+/// DICOM is decoded by a library that promises neither.
+#[must_use]
+pub fn is_risky(bytes: &[u8]) -> bool {
+    Format::sniff(bytes) == Format::Dicom && dicom::is_jpeg_2000(bytes)
 }
 
 /// Decodes the only picture of an object into 8-bit RGB, as its file says it is to be shown.
@@ -108,6 +131,7 @@ fn read_header(bytes: &[u8], format: Format, rendering: &Rendering) -> Result<He
         Format::Tiff => tiff::read_header(bytes, rendering.frame),
         Format::Dicom => dicom::read_header(bytes, rendering),
         Format::Npy => single(rendering).and_then(|()| npy::read_header(bytes)),
+        Format::Nifti => nifti::read_header(bytes, rendering),
         _ => Err(refusal(bytes, format)),
     }
 }
@@ -119,6 +143,7 @@ fn decode_as(bytes: &[u8], format: Format, rendering: &Rendering) -> Result<Rgb8
         Format::Tiff => tiff::decode(bytes, rendering.frame),
         Format::Dicom => dicom::decode(bytes, rendering),
         Format::Npy => npy::decode(bytes),
+        Format::Nifti => nifti::decode(bytes, rendering),
         _ => Err(refusal(bytes, format)),
     }
 }
@@ -133,7 +158,7 @@ fn refusal(bytes: &[u8], format: Format) -> Fault {
         _ if bytes.is_empty() => Fault::new(Reason::EmptyObject, "0 bytes"),
         Some(n_frames) if n_frames > 1 => frames::fault(n_frames),
         _ => {
-            let detail = format!("found {}, allowed png, jpeg, tiff, dicom, npy", format.name());
+            let detail = format!("found {}, allowed png, jpeg, tiff, dicom, nifti, npy", format.name());
             Fault::new(Reason::UnsupportedFormat, detail)
         }
     }

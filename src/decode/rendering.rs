@@ -7,10 +7,21 @@
 pub struct Rendering {
     /// The picture of a multi-frame DICOM or multi-page TIFF, counted from 0. `None` accepts one picture only.
     pub frame: Option<u32>,
-    /// How DICOM grey values become levels. Other formats have one rule and ignore it.
+    /// The slice of a NIfTI volume; other formats have none. `None` accepts a volume of one slice only.
+    pub slice: Option<Slice>,
+    /// How DICOM and NIfTI grey values become levels. Other formats have one rule and ignore it.
     pub window: Window,
     /// Whether a DICOM object that declares burned-in annotation is decoded.
     pub burned_in: BurnedIn,
+}
+
+/// One plane of a volume: `np.rot90(np.take(volume, index, axis))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// 0, 1 or 2; in a volume of RAS order sagittal, coronal, axial.
+    pub axis: u8,
+    /// From 0.
+    pub index: u32,
 }
 
 /// Which grey values of a DICOM picture become black and white.

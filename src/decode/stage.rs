@@ -1,9 +1,14 @@
 //! The decode stage: verified bytes to pixels, side by side and in order.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::decode::resize::Resizer;
-use crate::decode::{Limits, Rendering, decode_with, decoded_bytes_with};
+use crate::decode::worker::{Decoder, Isolation};
+use crate::decode::{Limits, Rendering, decoded_bytes_with};
+use crate::error::Problem;
 use crate::flow::{Decoded, Fetched, Flow, Reject, Stage};
 use crate::run::budget::ByteBudget;
 use crate::run::link::{Inlet, Outlet};
@@ -11,19 +16,23 @@ use crate::run::ordered::{ScratchPool, map_ordered};
 use crate::run::verdict::StageEnd;
 
 /// What decoding needs to know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DecodeRule {
     /// Checked on the header before any memory is taken.
     pub limits: Limits,
     /// How values become 8 bits; the frame is the sample's own.
     pub rendering: Rendering,
+    /// Which pictures are decoded in a process of their own.
+    pub isolation: Isolation,
+    /// The program of that process.
+    pub program: Arc<Path>,
     /// Side of the model's square input, or `None` to keep the image's own size.
     pub resize_to_px: Option<u32>,
 }
 
 impl DecodeRule {
     fn rendering_of(&self, fetched: &Fetched) -> Rendering {
-        Rendering { frame: fetched.sample.frame, ..self.rendering }
+        Rendering { frame: fetched.sample.frame, slice: fetched.sample.slice, ..self.rendering }
     }
 }
 
@@ -31,7 +40,7 @@ impl DecodeRule {
 /// centre crop. An image that keeps its size keeps its share of the budget.
 ///
 /// # Errors
-/// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
+/// `Torn` and `Hangup` from the links, `Panicked` when a job panics, `P003` and `B007` from [`Decoder::decode`].
 pub async fn run(
     rule: DecodeRule,
     n_jobs: usize,
@@ -40,37 +49,47 @@ pub async fn run(
     outlet: Outlet<Decoded>,
 ) -> Result<(), StageEnd> {
     let resizers = ScratchPool::<Resizer>::default();
-    let weigh =
-        move |fetched: &Fetched| decoded_bytes_with(&fetched.bytes, &rule.rendering_of(fetched)).unwrap_or(0);
+    let decoder = Decoder::new(rule.isolation, Arc::clone(&rule.program));
+    let weighing = rule.clone();
+    let weigh = move |fetched: &Fetched| {
+        decoded_bytes_with(&fetched.bytes, &weighing.rendering_of(fetched)).unwrap_or(0)
+    };
     let job = move |fetched: Fetched, permit: Option<OwnedSemaphorePermit>| {
-        let decoded = resizers.with(|resizer| decode_one(&rule, resizer, &fetched));
-        vec![match decoded {
-            Ok(decoded) => {
-                Flow::Item(Decoded { permit: permit.filter(|_| rule.resize_to_px.is_none()), ..decoded })
-            }
-            Err(reject) => Flow::Reject(reject),
-        }]
+        let flow = resizers.with(|resizer| decode_one(&rule, &decoder, resizer, &fetched, permit))?;
+        Ok(vec![flow])
     };
     map_ordered(n_jobs, inlet, outlet, Some((budget, weigh)), job).await
 }
 
-fn decode_one(rule: &DecodeRule, resizer: &mut Resizer, fetched: &Fetched) -> Result<Decoded, Reject> {
-    let reject = |reason, detail, format, declared_px| Reject {
-        sample: fetched.sample.clone(),
-        cell: None,
-        stage: Stage::Decode,
-        reason,
-        detail,
-        size_bytes: Some(fetched.bytes.len() as u64),
-        format,
-        declared_px,
+/// The permit goes along with an image that keeps its size, and is given back here with any other.
+fn decode_one(
+    rule: &DecodeRule,
+    decoder: &Decoder,
+    resizer: &mut Resizer,
+    fetched: &Fetched,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Result<Flow<Decoded>, Problem> {
+    let sample = fetched.sample.clone();
+    let image = match decoder.decode(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched))? {
+        Ok(image) => image,
+        Err(error) => {
+            return Ok(Flow::Reject(Reject {
+                sample,
+                cell: None,
+                stage: Stage::Decode,
+                reason: error.reason.code(),
+                detail: error.detail,
+                size_bytes: Some(fetched.bytes.len() as u64),
+                format: Some(error.format.name()),
+                declared_px: error.declared_px,
+            }));
+        }
     };
-    let image = decode_with(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched)).map_err(|error| {
-        reject(error.reason.code(), error.detail, Some(error.format.name()), error.declared_px)
-    })?;
-    let pixels = match rule.resize_to_px {
-        Some(side_px) => resizer.short_side_then_center_crop(&image, side_px),
-        None => image,
-    };
-    Ok(Decoded { sample: fetched.sample.clone(), pixels, permit: None })
+    Ok(Flow::Item(match rule.resize_to_px {
+        Some(side_px) => {
+            let pixels = resizer.short_side_then_center_crop(&image, side_px);
+            Decoded { sample, pixels, permit: None }
+        }
+        None => Decoded { sample, pixels: image, permit },
+    }))
 }

@@ -135,6 +135,8 @@ impl Job {
             decode: DecodeRule {
                 limits: pipeline.limits,
                 rendering: pipeline.rendering,
+                isolation: settings.isolation,
+                program: self.decoder.as_path().into(),
                 resize_to_px: (pipeline.corrupt.place == Place::Model).then_some(side_px),
             },
             corrupt: CorruptRule {

@@ -5,10 +5,12 @@ pub(crate) mod models;
 mod recipes;
 mod reproduce;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::decode::worker::Decoder;
 use crate::error::{Exit, Problem, RunError};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
@@ -39,6 +41,9 @@ pub struct Job {
     pub models: Models,
     /// What deserves a word but stops nothing.
     pub warnings: Vec<String>,
+    /// The program whose `__decode` decodes risky pictures: `t3b`, which is the one that runs unless the caller says
+    /// otherwise.
+    pub decoder: PathBuf,
     recipes: Vec<(Method, Recipe)>,
     spec_map: SpecMap,
 }
@@ -88,7 +93,8 @@ impl Job {
         if let Some(first) = first {
             spec_map.insert("content.from_spec_sha256".to_owned(), first.spec_sha256.into());
         }
-        Ok(Self { input, manifest: Arc::new(manifest), models, warnings, recipes, spec_map, spec })
+        let (manifest, decoder) = (Arc::new(manifest), Decoder::this_program());
+        Ok(Self { input, manifest, models, warnings, decoder, recipes, spec_map, spec })
     }
 
     /// Content hash of everything that decides a row.

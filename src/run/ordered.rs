@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::budget::ByteBudget;
 use super::link::{Inlet, Outlet};
 use super::verdict::StageEnd;
+use crate::error::Problem;
 use crate::flow::Flow;
 
 /// Runs `job` on the blocking pool for every item, `n_jobs` at once, and sends what it returns in order.
@@ -16,7 +17,7 @@ use crate::flow::Flow;
 /// in order; the job gets the permit, to drop at its end or to send along. Rejects and seals pass through at their place.
 ///
 /// # Errors
-/// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
+/// `Torn` and `Hangup` from the links, `Panicked` when a job panics, and what a job itself fails with.
 pub async fn map_ordered<T, U, W, J>(
     n_jobs: usize,
     inlet: Inlet<T>,
@@ -28,7 +29,7 @@ where
     T: Send + 'static,
     U: Send + 'static,
     W: Fn(&T) -> u64 + Send,
-    J: Fn(T, Option<OwnedSemaphorePermit>) -> Vec<Flow<U>> + Send + Sync + 'static,
+    J: Fn(T, Option<OwnedSemaphorePermit>) -> Result<Vec<Flow<U>>, Problem> + Send + Sync + 'static,
 {
     let (job, meter) = (Arc::new(job), inlet.meter());
     let arriving = stream::unfold(inlet, |mut inlet| async move {
@@ -53,7 +54,7 @@ where
             let flows = match message? {
                 Flow::Item(item) => {
                     let work = move || job(item, permit);
-                    tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)?
+                    tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)??
                 }
                 Flow::Reject(reject) => vec![Flow::Reject(reject)],
                 Flow::Seal(seal) => vec![Flow::Seal(seal)],

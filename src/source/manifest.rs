@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::rows::{self, COLUMNS, Row};
 use crate::error::{Exit, Problem};
-use crate::flow::{Place, Sample};
+use crate::flow::{Place, Sample, Slice};
 
 /// The manifest after filtering, in file order.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ const OFFSET: usize = 8;
 const ROW: usize = 9;
 const REFUSED: usize = 10;
 const FRAME: usize = 11;
+const AXIS: usize = 12;
+const INDEX: usize = 13;
 
 fn bad(code: &'static str, what: impl Into<String>) -> Problem {
     Problem::new(code, Exit::BadData, what)
@@ -137,7 +139,8 @@ fn check_row(
         sha256: row[SHA256].as_deref().map(|text| check_sha256(n, text)).transpose()?,
         size_bytes: row[BYTES].as_deref().map(|text| check_size(n, text)).transpose()?,
         place: check_place(n, row, entries)?,
-        frame: row[FRAME].as_deref().map(|text| check_frame(n, text)).transpose()?,
+        frame: check_number(n, row, FRAME)?,
+        slice: check_slice(n, row)?,
     })
 }
 
@@ -150,9 +153,21 @@ fn place_of(uri: &str, row: &Row) -> String {
     within.into_iter().flatten().fold(uri.to_owned(), |place, within| format!("{place}\0{within}"))
 }
 
-fn check_frame(n: usize, text: &str) -> Result<u32, Problem> {
-    let frame = text.parse::<u32>().ok();
-    frame.ok_or_else(|| bad("M023", format!("row {n}: frame {}, allowed a whole number from 0", short(text))))
+fn check_number(n: usize, row: &Row, column: usize) -> Result<Option<u32>, Problem> {
+    let Some(text) = row[column].as_deref() else { return Ok(None) };
+    let wrong = || {
+        let what = format!("row {n}: {} {}, allowed a whole number from 0", COLUMNS[column], short(text));
+        bad("M023", what)
+    };
+    text.parse().map(Some).map_err(|_| wrong())
+}
+
+fn check_slice(n: usize, row: &Row) -> Result<Option<Slice>, Problem> {
+    match (check_number(n, row, AXIS)?, check_number(n, row, INDEX)?) {
+        (None, None) => Ok(None),
+        (Some(axis @ 0..=2), Some(index)) => Ok(Some(Slice { axis: axis as u8, index })),
+        _ => Err(bad("M023", format!("row {n}: a slice needs an axis, 0, 1 or 2, and an index"))),
+    }
 }
 
 /// Where in its object an image lies; one copy of each name of an array or column is kept in `entries`.
@@ -316,6 +331,9 @@ mod tests {
             ("uri,row\na,5", "M020"),
             ("uri,row,offset,bytes\na,5,6,7", "M020"),
             ("uri,refused\na,DOE", "M024"),
+            ("uri,frame\na,DOE", "M023"),
+            ("uri,axis,index\na,3,0", "M023"),
+            ("uri,axis,index\na,1,", "M023"),
         ];
         for (text, code) in cases {
             let problem = parse(text).unwrap_err();

@@ -31,7 +31,8 @@ const PIPELINE_DEFAULT: &str = include_str!("../../pipelines/default.toml");
 const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 8] = ["memory", "fetch", "threads", "queues", "store", "device", "stop", "log"];
+const CONFIG_SECTIONS: [&str; 9] =
+    ["memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "log"];
 
 /// Both kinds of settings with the origin of every key.
 #[derive(Debug, Clone)]

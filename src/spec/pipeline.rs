@@ -263,7 +263,7 @@ fn read_rendering(reader: &mut Reader) -> Rendering {
         "quarantine" => BurnedIn::Quarantine,
         _ => BurnedIn::Score,
     };
-    Rendering { frame: None, window: window.unwrap_or_default(), burned_in }
+    Rendering { window: window.unwrap_or_default(), burned_in, ..Rendering::default() }
 }
 
 fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {

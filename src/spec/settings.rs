@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::layers::Reader;
+use crate::decode::Isolation;
 
 /// Checked run settings. Every field is bounded; see `config/default.toml` for the meaning of each key.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub threads: Threads,
     /// Messages between stages.
     pub queues: Queues,
+    /// Which pictures are decoded in a process of their own.
+    pub isolation: Isolation,
     /// Object store behaviour.
     pub store: StoreSettings,
     /// Where the models run.
@@ -132,6 +135,11 @@ impl Settings {
                 corrupted: capacity(reader, "queues.corrupted"),
                 batches: capacity(reader, "queues.batches"),
                 scored: capacity(reader, "queues.scored"),
+            },
+            isolation: match reader.choice("decoder.isolation", &["risky", "all", "none"]).as_str() {
+                "all" => Isolation::All,
+                "none" => Isolation::None,
+                _ => Isolation::Risky,
             },
             store: StoreSettings::read(reader),
             device: match reader.choice("device.kind", &["auto", "cpu", "cuda"]).as_str() {

@@ -71,8 +71,9 @@ fn batch() -> Batch {
         label_idx: None,
         sha256: None,
         size_bytes: None,
-        offset: None,
+        place: t3b::flow::Place::Whole,
         frame: None,
+        slice: None,
     };
     let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
     let mut state = 12345_u32;

@@ -4,6 +4,8 @@ mod damage;
 mod dicom;
 /// What holds for every image and every byte string.
 mod laws;
+/// Slices of volumes against nibabel, and their damage.
+mod nifti;
 /// Random damage to DICOM and TIFF.
 mod prescan;
 /// TIFF against Pillow, and its damage.

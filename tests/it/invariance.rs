@@ -16,6 +16,8 @@ const VARIATIONS: &[(&str, &str)] = &[
     ("queues.corrupted", "1"),
     ("queues.batches", "1"),
     ("queues.scored", "64"),
+    ("decoder.isolation", "all"),
+    ("decoder.isolation", "none"),
     ("store.allow_http", "true"),
     ("store.connect_timeout_s", "7"),
     ("store.read_timeout_s", "7"),

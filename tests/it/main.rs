@@ -6,6 +6,8 @@
 mod azurite;
 #[path = "../support/bad_checkpoints.rs"]
 mod bad_checkpoints;
+#[path = "../support/bad_inputs.rs"]
+mod bad_inputs;
 #[path = "../support/canaries.rs"]
 mod canaries;
 #[path = "../support/faults.rs"]
@@ -26,6 +28,8 @@ mod signal;
 mod support;
 #[path = "../support/tables.rs"]
 mod tables;
+#[path = "../fuzz/targets.rs"]
+mod targets;
 #[path = "../support/web.rs"]
 mod web;
 
@@ -43,12 +47,18 @@ mod conservation;
 mod contest;
 /// Death and lies at every store operation, once and twice: resumed to the same bytes.
 mod crash;
+/// Real DICOM archives end to end.
+mod dicom_run;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
+/// Inputs that fuzzing has found.
+mod found;
 #[path = "../support/hostile.rs"]
 mod hostile;
+/// Every bad input of the list in one run: its own code, and no other row moves.
+mod hostile_inputs;
 /// An archive behind a web server: read, never written or listed.
 mod http_root;
 /// No `config/` key changes a row.
@@ -79,6 +89,8 @@ mod signals;
 mod slow_down;
 /// The same tables from every kind of store.
 mod stores;
+/// Pictures that end the process they are decoded in.
+mod worker;
 
 /// All of MedMNIST-C against the reference's hashes, and the statistics of the counter mode.
 mod corruptions;

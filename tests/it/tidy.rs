@@ -88,7 +88,7 @@ fn nothing_is_unbounded_or_unordered() {
     only("tokio::spawn(", &["src/run", "src/cli"]);
     only("spawn_blocking", &["src/run"]);
     only("thread::spawn", &[]);
-    only("thread::Builder", &["src/run", "src/model/convert.rs"]);
+    only("thread::Builder", &["src/run", "src/model/convert.rs", "src/decode/worker/serve.rs"]);
 }
 
 #[test]

@@ -141,3 +141,17 @@ pub fn data_set(syntax: Syntax, elements: &[Element]) -> Vec<u8> {
     }
     out
 }
+
+/// A JPEG 2000 picture of 24x20 px, with a comment in its codestream where one is given.
+pub fn jpeg_2000_file(comment: Option<&str>) -> Vec<u8> {
+    let path = super::repo("tests/golden/dicom/frames/j2k8.j2k");
+    let mut frame = std::fs::read(path).expect("a golden frame");
+    if let Some(comment) = comment {
+        // Before the coding style, where the main header may have any number of them (T.800 A.9.2).
+        let at = frame.windows(2).position(|pair| pair == b"\xff\x52").expect("a coding style");
+        let segment =
+            [b"\xff\x64", &(comment.len() as u16 + 4).to_be_bytes()[..], b"\0\x01", comment.as_bytes()];
+        frame.splice(at..at, segment.concat());
+    }
+    compressed_file("4.90", &with(grey_16(24, 20, 8, false), us((0x28, 0x100), &[8])), &[frame])
+}

@@ -135,3 +135,31 @@ pub fn gif(n_frames: usize) -> Vec<u8> {
     let frame = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x4c\x01\0";
     [&b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff"[..], &frame.repeat(n_frames), b"\x3b"].concat()
 }
+
+/// A little-endian TIFF of one page: entries of (tag, type, count, value), then `tail`.
+pub fn tiff(entries: &[(u16, u16, u32, u32)], next: u32, tail: &[u8]) -> Vec<u8> {
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for &(tag, kind, count, value) in entries {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend(next.to_le_bytes());
+    bytes.extend(tail);
+    bytes
+}
+
+/// Entries of a grey page of one strip, which begins right after them.
+pub fn grey_tiff(width: u32, height: u32, compression: u32, len: u32) -> Vec<(u16, u16, u32, u32)> {
+    let after = 8 + 2 + 12 * 8 + 4;
+    vec![
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, 8),
+        (259, 3, 1, compression),
+        (262, 3, 1, 1),
+        (273, 4, 1, after),
+        (278, 4, 1, height),
+        (279, 4, 1, len),
+    ]
+}

@@ -98,7 +98,7 @@ impl Fixture {
         set.push(("output.root", &root));
         let spec = self.spec(&set)?;
         let request = request();
-        runtime().block_on(async { Job::prepare(spec).await?.run(&request, stop).await })
+        runtime().block_on(async { prepare(spec).await?.run(&request, stop).await })
     }
 
     /// [`Fixture::run_until`] with a stop nobody asks for.
@@ -157,6 +157,13 @@ impl Fixture {
 /// The run that every test speaks of.
 pub fn request() -> Request {
     Request { run_id: Some("r".into()), run_date: Some("2026-01-02".into()), ..Request::default() }
+}
+
+/// A job in this process whose decoding processes are the binary.
+pub async fn prepare(spec: Spec) -> Result<Job, RunError> {
+    let mut job = Job::prepare(spec).await?;
+    job.decoder = env!("CARGO_BIN_EXE_t3b").into();
+    Ok(job)
 }
 
 /// A runtime like the binary's.

@@ -10,12 +10,12 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use t3b::error::RunError;
-use t3b::job::{Job, Outcome};
+use t3b::job::Outcome;
 use t3b::run::stop::stop;
 use t3b::store::Root;
 
 use crate::faults::Faults;
-use crate::support::{Fixture, request, runtime};
+use crate::support::{Fixture, prepare, request, runtime};
 
 /// Longer than any healthy operation on any machine.
 pub const PATIENT: Duration = Duration::from_secs(120);
@@ -81,7 +81,7 @@ pub async fn run_over(
     deadline: Duration,
     set: &[(&str, &str)],
 ) -> Result<Outcome, RunError> {
-    let mut job = Job::prepare(fixture.spec(set)?).await?;
+    let mut job = prepare(fixture.spec(set)?).await?;
     let archive = LocalFileSystem::new_with_prefix(fixture.path("archive")).unwrap();
     job.input = Root::over(faults.over(Arc::new(archive)), Path::default(), deadline);
     let output = Root::over(faults.over(output), Path::default(), deadline);

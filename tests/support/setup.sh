@@ -15,3 +15,4 @@ sh tests/support/fetch_dicom.sh
 if [ ! -x .cache/azurite/node_modules/.bin/azurite-blob ]; then
     npm install --prefix .cache/azurite --no-audit --no-fund --loglevel=error azurite@3.37.0
 fi
+sh tests/support/fetch_nifti.sh

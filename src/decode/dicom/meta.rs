@@ -23,10 +23,17 @@ pub(super) struct DataSet<'a> {
 }
 
 /// Reads the file meta group and inflates the data set where it is deflated.
+pub(super) fn open(bytes: &[u8]) -> Result<DataSet<'_>, Fault> {
+    let (syntax, rest) = syntax(bytes)?;
+    let bytes = if syntax.is_deflated { inflate(rest)?.into() } else { rest.into() };
+    Ok(DataSet { bytes, syntax })
+}
+
+/// Reads the file meta group: the transfer syntax, and the bytes behind the group.
 ///
 /// The group is read to its last element and not by its length, which many writers get wrong; a length beyond the end
 /// of the object is refused all the same.
-pub(super) fn open(bytes: &[u8]) -> Result<DataSet<'_>, Fault> {
+pub(super) fn syntax(bytes: &[u8]) -> Result<(&'static TransferSyntax, &[u8]), Fault> {
     if bytes.get(128..PREAMBLE_LEN) != Some(b"DICM") {
         return Err(Fault::new(Reason::NotDicom, "a data set without preamble and file meta group"));
     }
@@ -51,9 +58,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<DataSet<'_>, Fault> {
     if syntax.codec == Codec::Unsupported {
         return Err(unsupported(syntax.uid));
     }
-    let rest = &bytes[at..];
-    let bytes = if syntax.is_deflated { inflate(rest)?.into() } else { rest.into() };
-    Ok(DataSet { bytes, syntax })
+    Ok((syntax, &bytes[at..]))
 }
 
 fn check_group_length(value: &[u8], n_left: usize) -> Result<(), Fault> {
@@ -73,6 +78,11 @@ fn invalid(found: &str) -> Fault {
 
 fn unsupported(found: &str) -> Fault {
     Fault::new(Reason::DicomUnsupportedTransferSyntax, format!("found {found}"))
+}
+
+/// The longest that [`inflate`] can make of these bytes; deflate makes at most 1032 bytes of one.
+pub(super) fn most_inflated_len(bytes: &[u8]) -> u64 {
+    (bytes.len() as u64).saturating_mul(1032).min(MAX_INFLATED_LEN)
 }
 
 /// Inflates into a buffer that grows with the data, never with a declared size.

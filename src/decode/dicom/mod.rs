@@ -61,6 +61,19 @@ pub(super) fn read_header(bytes: &[u8], rendering: &Rendering) -> Result<Header,
     Ok(Header { width_px: module.width_px, height_px: module.height_px, peak_bytes })
 }
 
+/// Whether the meta group names JPEG 2000; nothing is inflated and no data set is walked.
+pub(super) fn is_jpeg_2000(bytes: &[u8]) -> bool {
+    meta::syntax(bytes).is_ok_and(|(syntax, _)| syntax.codec == Codec::Jpeg2000)
+}
+
+/// For a deflated object what it can take at most: 8-bit grey of the longest data set that its length allows, its values
+/// in 16 bits and its picture.
+pub(super) fn most_inflated_bytes(bytes: &[u8]) -> Option<u64> {
+    let (syntax, rest) = meta::syntax(bytes).ok().filter(|(syntax, _)| syntax.is_deflated)?;
+    debug_assert!(syntax.codec == Codec::Native, "a deflated syntax has no codec of its own");
+    Some(meta::most_inflated_len(rest) * (1 + 2 + 3))
+}
+
 /// Decodes one frame of an object whose header passed the limits.
 pub(super) fn decode(bytes: &[u8], rendering: &Rendering) -> Result<Rgb8, Fault> {
     let data_set = meta::open(bytes)?;

@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use t3b::decode::{DecodeError, Limits, Rendering, decode_with, decoded_bytes_with};
 use t3b::pixels::Rgb8;
 
+use crate::hostile::{grey_tiff as grey, tiff};
+
 const LOOSE: Limits = Limits { max_side_px: 20_000, min_side_px: 1, max_pixels: 1 << 24, max_aspect: 1000 };
 
 fn folder() -> PathBuf {
@@ -24,34 +26,6 @@ fn page(frame: Option<u32>) -> Rendering {
 
 fn code(result: &Result<Rgb8, DecodeError>) -> &'static str {
     result.as_ref().map_or_else(|error| error.reason.code(), |_| "ok")
-}
-
-/// A little-endian TIFF of one page: entries of (tag, type, count, value), then `tail`.
-fn tiff(entries: &[(u16, u16, u32, u32)], next: u32, tail: &[u8]) -> Vec<u8> {
-    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
-    bytes.extend((entries.len() as u16).to_le_bytes());
-    for &(tag, kind, count, value) in entries {
-        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
-        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
-    }
-    bytes.extend(next.to_le_bytes());
-    bytes.extend(tail);
-    bytes
-}
-
-/// Entries of a grey page of one strip, which begins right after them.
-fn grey(width: u32, height: u32, compression: u32, len: u32) -> Vec<(u16, u16, u32, u32)> {
-    let after = 8 + 2 + 12 * 8 + 4;
-    vec![
-        (256, 4, 1, width),
-        (257, 4, 1, height),
-        (258, 3, 1, 8),
-        (259, 3, 1, compression),
-        (262, 3, 1, 1),
-        (273, 4, 1, after),
-        (278, 4, 1, height),
-        (279, 4, 1, len),
-    ]
 }
 
 #[test]
