@@ -52,8 +52,7 @@ fn rows(root: &Path) -> Vec<Row> {
     for path in files(root) {
         let uri = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
         let name = path.file_name().unwrap().to_string_lossy();
-        if fs::metadata(&path).unwrap().len() > MAX_BYTES || !(name.ends_with(".dcm") || !name.contains('.'))
-        {
+        if fs::metadata(&path).unwrap().len() > MAX_BYTES || (!name.ends_with(".dcm") && name.contains('.')) {
             continue;
         }
         let bytes = fs::read(&path).unwrap();

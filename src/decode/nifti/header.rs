@@ -66,7 +66,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(NiftiHeader, Data<'_>), Fault> {
     if bytes.starts_with(&[0x1f, 0x8b]) {
         let head = first_of_gzip(bytes).map_err(|_| cut())?;
         let header = NiftiHeader::read(&head)?;
-        return Ok((header, Data::Gzip(MultiGzDecoder::new(bytes), header.data_at)));
+        return Ok((header, Data::Gzip(Box::new(MultiGzDecoder::new(bytes)), header.data_at)));
     }
     let header = NiftiHeader::read(bytes.first_chunk().ok_or_else(cut)?)?;
     let data = bytes.get(header.data_at..).ok_or_else(cut)?;

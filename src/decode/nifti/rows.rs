@@ -13,7 +13,7 @@ pub(super) enum Data<'a> {
     /// In the object, all of them and nothing else.
     Plain(&'a [u8]),
     /// In gzip members from their beginning, behind so many bytes of header.
-    Gzip(MultiGzDecoder<&'a [u8]>, usize),
+    Gzip(Box<MultiGzDecoder<&'a [u8]>>, usize),
 }
 
 /// Reads rows in order; one is in memory.

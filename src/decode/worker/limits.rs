@@ -9,14 +9,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Address space for any picture that needs no more by its header.
 ///
-/// Ten times what the largest usual radiograph takes to decode (20 Mpx of JPEG 2000: 200 MB), and little enough that two
-/// workers gone wild do not end a machine of 8 GiB.
+/// Six times what a large radiograph takes (20 Mpx of JPEG 2000, at 17 bytes a pixel as measured), and little enough that
+/// two workers gone wild do not end a machine of 8 GiB.
 const ROOM_BYTES: u64 = 2 << 30;
 /// The program itself, its stacks and its allocator's arenas; 185 MiB were measured.
 const PROGRAM_BYTES: u64 = 512 << 20;
 /// Processor time for one picture, and as much again for every GiB that its header declares.
 ///
 /// Four times what the slowest takes: 3.6 Mpx of JPEG 2000, 60 MB at their peak, were measured at 0.8 s.
+/// Two deaths of a picture below 1 GiB stay under the default of `stop.stall_deadline_s`; a larger one without end may
+/// meet that first, which fails the attempt and decides nothing.
 pub(super) const CPU_S: u64 = 60;
 
 /// Limits that hold for the worker's life: no file of any size, no core dump with a picture in it.
