@@ -1,9 +1,9 @@
-//! JPEG 2000 frames, through a decoder without unsafe code.
+//! JPEG 2000 frames, through a translation of OpenJPEG, whose results the irreversible transform is judged by.
 //!
-//! The decoder hands out 32-bit floats, which hold 16-bit results of the reversible transform exactly. It forgives cut
-//! data, so the end-of-codestream marker is asked for here, and so are the sizes, before it allocates.
+//! The decoder's own code is not safe Rust: it is for [a process of its own](crate::decode::worker). It forgives cut data, so
+//! the end-of-codestream marker is asked for here, and so are the sizes, before it allocates.
 
-use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
+use jpeg2k::{DecodeParameters, Image};
 
 use super::super::error::{Fault, Reason};
 use super::module::PixelModule;
@@ -38,25 +38,19 @@ pub(super) fn decode(bytes: &[u8], size_px: (u32, u32), module: &PixelModule) ->
         let detail = format!("JPEG 2000 of {bits} bits, allowed {}", module.bits_allocated.min(16));
         return Err(Fault::new(Reason::UnsupportedFormat, detail));
     }
-    let settings = DecodeSettings { resolve_palette_indices: false, strict: true, target_resolution: None };
-    let damaged = |_| Fault::corrupt("the JPEG 2000 codestream is invalid");
-    let image = Image::new(bytes, &settings).map_err(damaged)?;
-    let mut context = DecoderContext::default();
-    let decoded = image.decode(&mut context).map_err(damaged)?;
-    let components = decoded.components();
+    let image = Image::from_bytes_with(bytes, DecodeParameters::new().strict(true))
+        .map_err(|_| Fault::corrupt("the JPEG 2000 codestream is invalid"))?;
+    let components = image.components();
     let n_pixels = module.n_pixels();
-    if components.len() != n_samples
-        || components.iter().any(|component| component.samples().len() != n_pixels)
+    if components.len() != n_samples || components.iter().any(|component| component.data().len() != n_pixels)
     {
         return Err(Fault::corrupt("the JPEG 2000 components differ in size"));
     }
     let mut values = vec![0; n_pixels * n_samples];
-    for (at, (component, &(bits, is_signed))) in components.iter().zip(&siz.components).enumerate() {
-        let largest = f32::from(u16::MAX >> (16 - bits));
-        // The decoder moves every component to start at 0; signed ones did not.
-        let shift = if is_signed { 1_i32 << (bits - 1) } else { 0 };
-        for (value, &sample) in values[at..].iter_mut().step_by(n_samples).zip(component.samples()) {
-            *value = (sample.round().clamp(0.0, largest) as i32 - shift) as u16;
+    for (at, component) in components.iter().enumerate() {
+        for (value, &sample) in values[at..].iter_mut().step_by(n_samples).zip(component.data()) {
+            // At most 16 bits, by the check above; negative ones in two's complement.
+            *value = sample as u16;
         }
     }
     Ok(values)

@@ -366,12 +366,17 @@ fn real_files_render_as_with_pydicom() {
 #[test]
 fn lossless_twins_are_equal() {
     let Some(root) = real() else { return };
-    let groups: [&[&str]; 11] = [
+    let groups: [&[&str]; 15] = [
         &["RG1_UNCR", "RG1_J2KR"],
         &["RG3_UNCR", "RG3_J2KR"],
         &["MR2_UNCR", "MR2_J2KR"],
         &["693_UNCR", "693_J2KR"],
         &["US1_UNCR", "US1_J2KR"],
+        // The uncompressed ones were made of the others, whose irreversible transform is defined by its reference decoder.
+        &["RG1_UNCI", "RG1_J2KI"],
+        &["RG3_UNCI", "RG3_J2KI"],
+        &["MR2_UNCI", "MR2_J2KI"],
+        &["US1_UNCI", "US1_J2KI"],
         &["693_UNCI", "693_J2KI"],
         &["OBXXXX1A", "OBXXXX1A_rle", "OBXXXX1A_expb"],
         &["OBXXXX1A_2frame", "OBXXXX1A_rle_2frame", "OBXXXX1A_expb_2frame"],
@@ -413,22 +418,6 @@ fn lossless_twins_are_equal() {
                 }
             }
         }
-    }
-}
-
-/// The 9/7 transform is not defined to the last bit: these were made by another decoder from the same codestreams.
-#[test]
-fn irreversible_twins_differ_by_one_stored_value_at_most() {
-    let Some(root) = real() else { return };
-    for name in ["RG1", "RG3", "MR2", "US1"] {
-        // One stored value is under one level in the files' own windows.
-        let [plain, coded] = ["UNCI", "J2KI"].map(|kind| {
-            decode_with(&find(&root, &format!("{name}_{kind}.dcm")), &LOOSE, &Rendering::default()).unwrap()
-        });
-        let pairs = plain.as_bytes().iter().zip(coded.as_bytes());
-        let n_different = pairs.clone().filter(|(a, b)| a != b).count();
-        assert!(pairs.clone().all(|(a, b)| a.abs_diff(*b) <= 1), "{name}");
-        assert!(n_different * 500 < plain.as_bytes().len(), "{name}: {n_different}");
     }
 }
 
