@@ -87,7 +87,7 @@ fn header_of(bytes: &[u8], rendering: &Rendering) -> Result<Header, Fault> {
 /// Whether decoding these bytes could end the process, and not only panic.
 ///
 /// The one rule of [`worker::Isolation::Risky`]. Decoders of our own bound their stack and memory; JPEG 2000 inside
-/// DICOM is decoded by a library that promises neither.
+/// DICOM is decoded by a translation of a C library, which promises neither and is not safe Rust.
 #[must_use]
 pub fn is_risky(bytes: &[u8]) -> bool {
     Format::sniff(bytes) == Format::Dicom && dicom::is_jpeg_2000(bytes)

@@ -25,6 +25,8 @@ pub enum Cause {
     Full,
     /// No object of that name.
     Missing,
+    /// A link in a local root leads out of it.
+    Outside,
     /// Larger than the caller allows.
     TooLarge,
     /// In a storage class that has to be restored before it can be read.
@@ -45,6 +47,7 @@ impl Cause {
             Self::Denied => "access denied".into(),
             Self::Full => "no space left".into(),
             Self::Missing => "not found".into(),
+            Self::Outside => "the path leaves the root through a symlink".into(),
             Self::TooLarge => "larger than allowed".into(),
             Self::Archived => "in an archived storage class".into(),
             Self::Changed => "changed while it was read, or already exists".into(),
@@ -67,6 +70,11 @@ impl From<StoreError> for Problem {
                 "S005",
                 Exit::StoreIo,
                 "free space and run the same command again; committed partitions are kept",
+            ),
+            Cause::Outside => (
+                "M017",
+                Exit::BadData,
+                "copy what the link means into the root, or make that folder the root",
             ),
             Cause::Missing => ("S004", Exit::StoreIo, "check the root and the bucket's name"),
             Cause::ReadOnly => ("S008", Exit::Config, READ_ONLY),

@@ -37,6 +37,8 @@ pub struct Root {
     deadline: Duration,
     /// Serves objects by name and nothing else.
     is_read_only: bool,
+    /// A local folder that nothing is read outside of, links followed.
+    confined_to: Option<Arc<std::path::Path>>,
 }
 
 /// What a create found.
@@ -81,7 +83,7 @@ impl Root {
     /// A root over a store the caller made, for tests and wrappers.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
-        Self { store, prefix, deadline, is_read_only: false }
+        Self { store, prefix, deadline, is_read_only: false, confined_to: None }
     }
 
     /// The same store, deeper.

@@ -50,7 +50,9 @@ impl Root {
         #[cfg(debug_assertions)]
         let store = super::crash::with_crash_points(store);
         let is_read_only = scheme.starts_with("http");
-        Ok(Self { is_read_only, ..Self::over(store, prefix, settings.operation_deadline) })
+        // What is written to holds only what we wrote.
+        let confined_to = (scheme == "file" && !create).then(|| canonical(rest)).transpose()?;
+        Ok(Self { is_read_only, confined_to, ..Self::over(store, prefix, settings.operation_deadline) })
     }
 }
 
@@ -92,6 +94,10 @@ fn open_local(folder: &str, create: bool, settings: &StoreSettings) -> Result<Ar
     }
     let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| unusable("no such local folder"))?;
     Ok(Arc::new(store.with_fsync(settings.fsync)))
+}
+
+fn canonical(folder: &str) -> Result<Arc<std::path::Path>, Problem> {
+    std::fs::canonicalize(folder).map(Arc::from).map_err(|_| unusable("no such local folder"))
 }
 
 fn open_memory(name: &str) -> Arc<dyn ObjectStore> {

@@ -61,6 +61,7 @@ impl Root {
         max_bytes: u64,
         range_bytes: u64,
     ) -> Result<Object, StoreError> {
+        self.confine(key, object).await?;
         let path = self.at(key);
         let first = self.store.get_opts(&path, GetOptions::default());
         let first: GetResult = self.timed("read", object, first).await?;
@@ -118,6 +119,7 @@ impl Root {
         range_bytes: u64,
         mut version: Option<String>,
     ) -> Result<Bytes, StoreError> {
+        self.confine(key, object).await?;
         let (path, size) = (self.at(key), range.end - range.start);
         let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         for start in range.clone().step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
@@ -139,6 +141,19 @@ impl Root {
             whole.extend_from_slice(&part);
         }
         Self::whole(whole.into(), size, object)
+    }
+
+    /// The local store follows links, also out of its folder.
+    async fn confine(&self, key: &Path, object: &str) -> Result<(), StoreError> {
+        let Some(root) = &self.confined_to else { return Ok(()) };
+        match tokio::fs::canonicalize(root.join(self.at(key).as_ref())).await {
+            Ok(path) if !path.starts_with(root) => {
+                let cause = Cause::Outside;
+                Err(StoreError { operation: "read", object: object.to_owned(), cause })
+            }
+            // One that is not there is the store's to name.
+            _ => Ok(()),
+        }
     }
 
     /// A body that ends early is the network's fault, and must not pass for a fact about the object.

@@ -1,19 +1,24 @@
-//! Decode + resize + centre crop on one core, in images a second.
+//! Decode + resize + centre crop, and the same with one corruption behind it, on one core, in images a second.
 //!
 //! `cargo bench --bench decode -- [FOLDER]`; FOLDER holds `bccd/` and `bccd_smears/` and defaults to `../shared/data`.
 //! Compare with `peers/pil_decode_bench.py` on the same, otherwise idle machine. Prints one line a data set: images
-//! a second for the whole chain and the share of time spent decoding. An image's time is the fastest of its rounds, so
-//! that other work on the machine disturbs little.
+//! a second for the chain without and with a corruption, and the share of time spent decoding. An image's time is the fastest
+//! of its rounds, so that other work on the machine disturbs little. Image n gets the nth corruption of its suite, by name, round and
+//! round, at one severity, on both sides.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use t3b::corrupt::{Scratch, Severity, Streams, Suite, apply};
 use t3b::decode::resize::Resizer;
 use t3b::decode::{Limits, decode};
+use t3b::pixels::Rgb8;
 
 const SIZE_PX: u32 = 224;
 const N_ROUNDS: usize = 15;
+const SUITE: &str = "bloodmnist";
+const SEVERITY: Severity = Severity::ALL[2];
 
 fn main() {
     let folder = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
@@ -27,33 +32,43 @@ fn main() {
             println!("{name}: skipped, no files under {pattern}");
             continue;
         }
-        let (total, decoding) = measure(&objects);
+        let [decoding, resized, corrupted] = measure(&objects).map(|time| time.as_secs_f64());
         println!(
-            "{name}: {:.0} images/s ({:.1} us each, decode {:.0} %)",
-            1.0 / total.as_secs_f64(),
-            total.as_secs_f64() * 1e6,
-            100.0 * decoding.as_secs_f64() / total.as_secs_f64(),
+            "{name}: {:.0} images/s ({:.1} us each, decode {:.0} %), {:.0} images/s corrupted",
+            1.0 / resized,
+            resized * 1e6,
+            100.0 * decoding / resized,
+            1.0 / corrupted,
         );
     }
 }
 
-/// Mean time for one image, whole and decoding alone.
-fn measure(objects: &[Vec<u8>]) -> (Duration, Duration) {
-    let mut resizer = Resizer::default();
-    let limits = Limits::default();
-    let mut fastest = vec![(Duration::MAX, Duration::MAX); objects.len()];
+/// Mean time for one image: decoded, resized, corrupted.
+fn measure(objects: &[Vec<u8>]) -> [Duration; 3] {
+    let (mut resizer, mut scratch, limits) = (Resizer::default(), Scratch::default(), Limits::default());
+    let suite = Suite::named(SUITE).expect("a suite of MedMNIST-C");
+    let mut entries: Vec<_> = suite.entries().iter().collect();
+    entries.sort_by_key(|entry| entry.name);
+    let mut out = Rgb8::filled(SIZE_PX, SIZE_PX, [0; 3]);
+    let mut fastest = vec![[Duration::MAX; 3]; objects.len()];
     for _ in 0..N_ROUNDS {
-        for (object, (total, decoding)) in objects.iter().zip(&mut fastest) {
+        for (n, (object, fastest)) in objects.iter().zip(&mut fastest).enumerate() {
+            let entry = entries[n % entries.len()];
+            let mut streams = Streams::counter(0, "sample", entry.name, SEVERITY);
             let start = Instant::now();
             let image = decode(object, &limits).expect("the files are good");
-            *decoding = start.elapsed().min(*decoding);
-            std::hint::black_box(resizer.short_side_then_center_crop(&image, SIZE_PX));
-            *total = start.elapsed().min(*total);
+            let decoded = start.elapsed();
+            let pixels = resizer.short_side_then_center_crop(&image, SIZE_PX);
+            let resized = start.elapsed();
+            apply(entry.at(SEVERITY), suite.grey(), &pixels, &mut streams, &mut scratch, &mut out);
+            std::hint::black_box(&out);
+            for (fastest, time) in fastest.iter_mut().zip([decoded, resized, start.elapsed()]) {
+                *fastest = time.min(*fastest);
+            }
         }
     }
     let n = objects.len() as u32;
-    let mean = |part: fn(&(Duration, Duration)) -> Duration| fastest.iter().map(part).sum::<Duration>() / n;
-    (mean(|times| times.0), mean(|times| times.1))
+    std::array::from_fn(|part| fastest.iter().map(|times| times[part]).sum::<Duration>() / n)
 }
 
 fn read_all(folder: &Path) -> Vec<Vec<u8>> {

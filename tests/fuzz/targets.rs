@@ -5,7 +5,9 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use t3b::decode::{DecodeError, Limits, Reason, Rendering, Slice, Window, decode_with, decoded_bytes_with};
+use t3b::decode::{
+    DecodeError, Limits, Reason, Rendering, Slice, Window, decode_with, decoded_bytes_with, is_risky,
+};
 use t3b::model::{Checkpoint, ClipConfig, Role};
 use t3b::npz::Npz;
 use t3b::pixels::Rgb8;
@@ -71,6 +73,10 @@ pub fn dicom_prescan(data: &[u8]) {
 
 fn picture(bytes: &[u8], rendering: &Rendering) {
     let _weighed = decoded_bytes_with(bytes, rendering);
+    // What the job decodes in a process that may die would end this one too.
+    if is_risky(bytes) {
+        return;
+    }
     let decoded: Result<Rgb8, DecodeError> = decode_with(bytes, &LIMITS, rendering);
     if let Err(error) = decoded {
         assert_ne!(error.reason, Reason::DecoderPanic);

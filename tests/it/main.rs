@@ -73,7 +73,7 @@ mod object_facts;
 mod poison;
 /// Names, texts and secrets of the archive are seen nowhere.
 mod private;
-/// A store that points elsewhere.
+/// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.
 mod resources;

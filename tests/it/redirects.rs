@@ -1,11 +1,14 @@
 //! A store that points elsewhere is not followed.
 
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::shards::images;
 use crate::support::Fixture;
+use crate::tables::table;
 
 /// Answers every request by a redirect to `target`, and counts them.
 fn redirecting(status: &'static str, target: String) -> (u16, Arc<AtomicUsize>) {
@@ -51,4 +54,29 @@ fn a_redirect_of_the_store_reaches_nobody() {
         assert!(n_asked.load(Ordering::SeqCst) > 0, "{status}: the store was asked");
         assert_eq!(inner.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "{status}: somebody came");
     }
+}
+
+#[test]
+fn a_link_that_leaves_the_root_is_not_followed() {
+    use std::os::unix::fs::symlink;
+    let fixture = Fixture::new();
+    let image = images(&fixture.path("archive"))[0].1.clone();
+    fs::create_dir_all(fixture.path("outside")).unwrap();
+    fs::write(fixture.path("outside/x.png"), &image).unwrap();
+    fs::write(fixture.path("archive/x.png"), &image).unwrap();
+    symlink(fixture.path("outside/x.png"), fixture.path("archive/file.png")).unwrap();
+    symlink(fixture.path("outside"), fixture.path("archive/folder")).unwrap();
+    symlink("x.png", fixture.path("archive/inside.png")).unwrap();
+    let manifest =
+        |uri: &str| fs::write(fixture.path("archive/manifest.csv"), format!("uri\n{uri}\n")).unwrap();
+    for uri in ["file.png", "folder/x.png"] {
+        manifest(uri);
+        let said = fixture.t3b(&["run", "pipeline.toml"]);
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(65), "{uri}: {text}");
+        assert!(text.contains("M017") && !text.contains(uri), "{uri}: {text}");
+    }
+    manifest("inside.png");
+    fixture.run("followed", &[]).unwrap();
+    assert!(table(&fixture.path("followed"), "predictions").n_rows > 0);
 }

@@ -1,12 +1,16 @@
-"""The peer of tests/bench/decode.rs: PIL + torchvision, decode + Resize(224, bicubic) + CenterCrop(224).
+"""The peer of tests/bench/decode.rs: PIL + torchvision, decode + Resize(224, bicubic) + CenterCrop(224), and with one
+corruption of medmnistc behind it.
 
 python pil_decode_bench.py [FOLDER]      FOLDER holds bccd/ and bccd_smears/; default ../shared/data
-Needs pillow, torch, torchvision. Prints, for each data set, images a second of
+Needs pillow, torch, torchvision, and for the corruptions medmnistc. Prints, for each data set, images a second of
   inline      the transforms alone, in this process, on one thread, from bytes already in memory; an image's time is the
               fastest of its rounds, as in the bench
   dataloader  the same in a DataLoader with one worker and batches of 64 uint8 tensors, as a scoring job would run it;
               the fastest of several passes
 """
+import os
+for name in ("OMP_NUM_THREADS", "MAGICK_THREAD_LIMIT", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
 import io
 import pathlib
 import sys
@@ -23,23 +27,36 @@ TRANSFORM = transforms.Compose(
 )
 N_ROUNDS = 15
 N_PASSES = 5
+SUITE, SEVERITY = "bloodmnist", 2
+try:
+    import cv2
+    from medmnistc.corruptions.registry import CORRUPTIONS_DS
+
+    cv2.setNumThreads(1)
+    CORRUPTIONS = [CORRUPTIONS_DS[SUITE][name] for name in sorted(CORRUPTIONS_DS[SUITE])]
+except ImportError:
+    CORRUPTIONS = None
 
 
 class Objects(Dataset):
-    def __init__(self, objects, as_tensor):
+    def __init__(self, objects, as_tensor, corrupt=False):
         self.objects = objects
         self.as_tensor = as_tensor
+        self.corrupt = corrupt
 
     def __len__(self):
         return len(self.objects)
 
     def __getitem__(self, i):
         image = TRANSFORM(Image.open(io.BytesIO(self.objects[i])).convert("RGB"))
+        if self.corrupt:
+            image = CORRUPTIONS[i % len(CORRUPTIONS)].apply(image, SEVERITY)
+            image = image if isinstance(image, Image.Image) else Image.fromarray(image)
         return transforms.functional.pil_to_tensor(image) if self.as_tensor else image
 
 
-def inline(objects):
-    data = Objects(objects, as_tensor=False)
+def inline(objects, corrupt):
+    data = Objects(objects, False, corrupt)
     fastest = [float("inf")] * len(data)
     for _ in range(N_ROUNDS):
         for i in range(len(data)):
@@ -65,12 +82,15 @@ def main():
             print(f"{name}: skipped, no files under {folder}")
             continue
         objects = [p.read_bytes() for p in files]
-        loader = DataLoader(Objects(objects, as_tensor=True), batch_size=64, num_workers=1, persistent_workers=True)
-        dataloader(loader)  # starts the worker
-        fastest = inline(objects)
-        fed = min(dataloader(loader) for _ in range(N_PASSES))
-        n = len(objects)
-        print(f"{name}: inline {n / fastest:.0f} images/s, dataloader {n / fed:.0f} images/s", flush=True)
+        for corrupt in (False, True) if CORRUPTIONS else (False,):
+            loader = DataLoader(
+                Objects(objects, True, corrupt), batch_size=64, num_workers=1, persistent_workers=True
+            )
+            dataloader(loader)  # starts the worker
+            fastest = inline(objects, corrupt)
+            fed = min(dataloader(loader) for _ in range(N_PASSES))
+            n, what = len(objects), " corrupted" if corrupt else ""
+            print(f"{name}{what}: inline {n / fastest:.0f} images/s, dataloader {n / fed:.0f} images/s", flush=True)
 
 
 if __name__ == "__main__":
