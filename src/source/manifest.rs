@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use object_store::path::Path;
 use sha2::{Digest, Sha256};
 
+use super::fields::{
+    AXIS, BYTES, ENTRY, FRAME, INDEX, OFFSET, REFUSED, ROW, SAMPLE_ID, SHA256, SPLIT, URI, bad, check_key,
+    check_label, check_number, check_place, check_sha256, check_size, check_slice,
+};
 use super::rows::{self, COLUMNS, Row};
-use crate::error::{Exit, Problem};
-use crate::flow::{Place, Sample, Slice};
+use crate::error::Problem;
+use crate::flow::Sample;
 
 /// The manifest after filtering, in file order.
 #[derive(Debug)]
@@ -21,19 +24,6 @@ pub struct Manifest {
     pub sha256: String,
 }
 
-/// What the column `refused` may hold: why the one who listed an archive found nothing to be scored.
-pub(super) const REFUSALS: [&str; 9] = [
-    "decoder_panic",
-    "archive_entry_missing",
-    "archive_truncated",
-    "archive_corrupt",
-    "archive_unsupported",
-    "archive_encrypted",
-    "archive_exceeds_limit",
-    "archive_entry_refused",
-    "archive_ambiguous",
-];
-
 /// How a manifest is read.
 #[derive(Debug, Clone, Copy)]
 pub struct ManifestRule<'a> {
@@ -43,25 +33,6 @@ pub struct ManifestRule<'a> {
     pub split: Option<&'a str>,
     /// Secret that keys pseudonyms; `None` keys them by the manifest's own content.
     pub pseudonym_key: Option<&'a str>,
-}
-
-const URI: usize = 0;
-const SAMPLE_ID: usize = 1;
-const LABEL_IDX: usize = 2;
-const LABEL: usize = 3;
-const SPLIT: usize = 4;
-const SHA256: usize = 5;
-const BYTES: usize = 6;
-const ENTRY: usize = 7;
-const OFFSET: usize = 8;
-const ROW: usize = 9;
-const REFUSED: usize = 10;
-const FRAME: usize = 11;
-const AXIS: usize = 12;
-const INDEX: usize = 13;
-
-fn bad(code: &'static str, what: impl Into<String>) -> Problem {
-    Problem::new(code, Exit::BadData, what)
 }
 
 impl Manifest {
@@ -144,135 +115,18 @@ fn check_row(
     })
 }
 
-/// What no other row has: the uri, what it names within the object, and the frame.
+/// What no other row has: the uri, what it names within the object, the frame and the slice.
 fn place_of(uri: &str, row: &Row) -> String {
     let entry = row[ENTRY].as_deref();
     // Of two entries of one name, the listing refuses the second.
     let refused = row[OFFSET].as_deref().filter(|_| row[REFUSED].is_some());
-    let within = [entry.or(row[OFFSET].as_deref()), row[ROW].as_deref(), row[FRAME].as_deref(), refused];
+    let [offset, row_of, frame, axis, index] = [OFFSET, ROW, FRAME, AXIS, INDEX].map(|n| row[n].as_deref());
+    let within = [entry.or(offset), row_of, frame, axis, index, refused];
     within.into_iter().flatten().fold(uri.to_owned(), |place, within| format!("{place}\0{within}"))
-}
-
-fn check_number(n: usize, row: &Row, column: usize) -> Result<Option<u32>, Problem> {
-    let Some(text) = row[column].as_deref() else { return Ok(None) };
-    let wrong = || {
-        let what = format!("row {n}: {} {}, allowed a whole number from 0", COLUMNS[column], short(text));
-        bad("M023", what)
-    };
-    text.parse().map(Some).map_err(|_| wrong())
-}
-
-fn check_slice(n: usize, row: &Row) -> Result<Option<Slice>, Problem> {
-    match (check_number(n, row, AXIS)?, check_number(n, row, INDEX)?) {
-        (None, None) => Ok(None),
-        (Some(axis @ 0..=2), Some(index)) => Ok(Some(Slice { axis: axis as u8, index })),
-        _ => Err(bad("M023", format!("row {n}: a slice needs an axis, 0, 1 or 2, and an index"))),
-    }
-}
-
-/// Where in its object an image lies; one copy of each name of an array or column is kept in `entries`.
-fn check_place(n: usize, row: &Row, entries: &mut HashSet<Arc<str>>) -> Result<Place, Problem> {
-    if let Some(code) = row[REFUSED].as_deref() {
-        let known = REFUSALS.into_iter().find(|known| *known == code);
-        let unknown = || bad("M024", format!("row {n}: refused is none of {}", REFUSALS.join(", ")));
-        return known.map(Place::Refused).ok_or_else(unknown);
-    }
-    let number = |column: usize| row[column].as_deref().map(|text| check_size(n, text)).transpose();
-    match (number(OFFSET)?, number(ROW)?, row[BYTES].is_some(), row[ENTRY].as_deref()) {
-        (None, None, _, None) => Ok(Place::Whole),
-        (Some(offset), None, true, _) => Ok(Place::Offset(offset)),
-        (None, Some(row), true, entry) => {
-            Ok(Place::Row { entry: entry.map(|entry| interned(entry, entries)), row })
-        }
-        _ => {
-            let what = format!("row {n}: an image inside an archive needs bytes, and either offset or row");
-            Err(bad("M020", what).hint("t3b manifest build writes them"))
-        }
-    }
-}
-
-fn interned(name: &str, names: &mut HashSet<Arc<str>>) -> Arc<str> {
-    if let Some(known) = names.get(name) {
-        return Arc::clone(known);
-    }
-    let name: Arc<str> = name.into();
-    names.insert(Arc::clone(&name));
-    name
 }
 
 fn is_sample_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-}
-
-/// A key below the root and nothing else: relative, no scheme, no `..` in any spelling, no control character.
-pub(super) fn check_key(n: usize, uri: &str) -> Result<Path, Problem> {
-    if let Some(control) = uri.chars().find(|c| c.is_control()) {
-        return Err(bad("M008", format!("row {n}: control character (0x{:02x}) in uri", u32::from(control))));
-    }
-    if uri.starts_with("file://") || uri.starts_with('/') || uri.starts_with('~') {
-        let what = format!("row {n}: absolute paths are not allowed; keys are relative to input.root");
-        return Err(bad("M006", what));
-    }
-    if uri.contains("://") {
-        let what =
-            format!("row {n}: scheme or bucket is not in the allowed roots; keys are relative to input.root");
-        return Err(bad("M007", what));
-    }
-    let dots = |segment: &str| {
-        let plain = segment.to_ascii_lowercase().replace("%25", "%").replace("%2e", ".");
-        plain.is_empty() || plain.chars().all(|c| c == '.') || segment.ends_with('.')
-    };
-    if uri.contains('\\') || uri.to_ascii_lowercase().contains("%2f") || uri.split('/').any(dots) {
-        return Err(bad("M005", format!("row {n}: key contains a '..', empty or escaped segment")));
-    }
-    Path::parse(uri).map_err(|_| bad("M005", format!("row {n}: key has a segment the store cannot name")))
-}
-
-fn check_label(n: usize, row: &Row, labels: &[String]) -> Result<Option<u32>, Problem> {
-    let last = labels.len().saturating_sub(1);
-    let by_name = match row[LABEL].as_deref() {
-        Some(name) => match labels.iter().position(|label| label == name) {
-            Some(place) => Some(place),
-            None if row[LABEL_IDX].is_none() => {
-                return Err(bad("M010", format!("row {n}: label is not one of labels.names")));
-            }
-            None => None,
-        },
-        None => None,
-    };
-    let Some(text) = row[LABEL_IDX].as_deref() else {
-        return Ok(by_name.map(narrow));
-    };
-    match text.parse::<usize>() {
-        Ok(index) if index <= last => {
-            if row[LABEL].is_some() && by_name != Some(index) {
-                let what = format!("class list differs from labels.names at position {index} (row {n})");
-                return Err(bad("M011", what).hint("list labels.names in the order of label_idx"));
-            }
-            Ok(Some(narrow(index)))
-        }
-        _ => Err(bad("M010", format!("row {n}: label_idx {}, classes 0..{last}", short(text)))),
-    }
-}
-
-fn check_sha256(n: usize, text: &str) -> Result<[u8; 32], Problem> {
-    let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| bad("M016", format!("row {n}: sha256 must be 64 hex digits")))
-}
-
-fn check_size(n: usize, text: &str) -> Result<u64, Problem> {
-    let size = text.parse::<u64>().ok().filter(|&size| size <= 1 << 50);
-    size.ok_or_else(|| bad("M015", format!("row {n}: size {}, allowed a whole number of bytes", short(text))))
-}
-
-/// Numbers are quoted in messages; anything longer could be a name in the wrong column.
-fn short(text: &str) -> &str {
-    let numeric = text.len() <= 20 && text.chars().all(|c| c.is_ascii_digit() || c == '-' || c == '.');
-    if numeric { text } else { "(not a number)" }
-}
-
-fn narrow(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 /// Keyed pseudonyms: HMAC-SHA256 of the uri, cut to 128 bits.

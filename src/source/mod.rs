@@ -2,6 +2,7 @@
 
 mod archive;
 pub mod catalog;
+mod fields;
 mod manifest;
 mod ranged;
 mod rows;

@@ -48,6 +48,13 @@ impl Bench {
         assert!(listed.contains("396 samples"), "{listed}");
         let lines = fs::read_to_string(&manifest).unwrap();
         let rows: Vec<Vec<&str>> = lines.lines().map(|line| line.split(',').collect()).collect();
+        let column = |name: &str| rows[0].iter().position(|found| *found == name);
+        if let (Some(split), Some(class)) = (column("split"), column("label_idx")) {
+            for (row, picture) in rows[1..].iter().zip(pictures) {
+                assert_eq!((row[split], row[class]), ("test", picture.class.to_string().as_str()));
+            }
+        }
+        assert_eq!(column("split").is_some(), root.ends_with("npz"), "MedMNIST's files know both");
         let is_place = |name: &str| ["uri", "entry", "offset", "row", "bytes"].contains(&name);
         let places: Vec<usize> = (0..rows[0].len()).filter(|&n| is_place(rows[0][n])).collect();
         let place = |row: &[&str]| places.iter().map(|&n| row[n]).collect::<Vec<_>>().join(",");

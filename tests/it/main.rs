@@ -89,6 +89,8 @@ mod signals;
 mod slow_down;
 /// The same tables from every kind of store.
 mod stores;
+/// Slices of volumes by the columns of a manifest.
+mod volumes;
 /// Pictures that end the process they are decoded in.
 mod worker;
 
