@@ -44,14 +44,20 @@ pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     Ok(spec)
 }
 
+/// Crates whose events hold keys and addresses.
+const CLIENT: [&str; 5] = ["object_store", "hyper", "reqwest", "rustls", "h2"];
+
 pub(super) fn start_logging(settings: &Settings) {
     use tracing_subscriber::{EnvFilter, fmt};
     // The store's client prints keys in its own events, and keys may identify patients.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = ["object_store=off", "hyper=off", "reqwest=off", "rustls=off"]
-        .into_iter()
-        .filter_map(|d| d.parse().ok())
-        .fold(filter, EnvFilter::add_directive);
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    // The most specific directive wins, so those that name the client's modules are left out first.
+    let is_theirs = |directive: &&str| CLIENT.iter().any(|name| directive.trim().starts_with(name));
+    let ours: Vec<&str> = asked.split(',').filter(|directive| !is_theirs(directive)).collect();
+    let filter = EnvFilter::try_new(ours.join(",")).ok().filter(|_| !asked.is_empty());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
+    let off = CLIENT.iter().filter_map(|name| format!("{name}=off").parse().ok());
+    let filter = off.fold(filter, EnvFilter::add_directive);
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second command in the same process keeps the first one's logging.
     let _already_set = match settings.log.format {

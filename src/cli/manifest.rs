@@ -31,7 +31,7 @@ pub struct BuildArgs {
     /// Takes the folder that an image lies in as its label.
     #[arg(long)]
     pub labels_from_folders: bool,
-    /// Reads every image and pins its sha256, so that no damaged one is ever scored.
+    /// Reads every image and pins its sha256, so that none that is damaged later is ever scored.
     #[arg(long)]
     pub sha256: bool,
     /// How the store is spoken to, for example config/s3.toml.

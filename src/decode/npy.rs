@@ -19,7 +19,7 @@ struct Layout<'a> {
 pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
     let Layout { width_px, height_px, .. } = layout(bytes)?;
     let n_pixels = u64::from(width_px) * u64::from(height_px);
-    Ok(Header { width_px, height_px, peak_bytes: n_pixels * Rgb8::CHANNELS as u64 })
+    Ok(Header { width_px, height_px, peak_bytes: n_pixels.saturating_mul(Rgb8::CHANNELS as u64) })
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
@@ -44,8 +44,8 @@ fn layout(bytes: &[u8]) -> Result<Layout<'_>, Fault> {
         Fault::new(Reason::UnsupportedColorType, detail)
     };
     let (height, width, n_channels) = match header.shape.as_slice() {
-        &[height, width] => (height, width, 1),
-        &[height, width, n @ (1 | 3 | 4)] => (height, width, n as usize),
+        [height, width] => (*height, *width, 1),
+        [height, width, n @ (1 | 3 | 4)] => (*height, *width, *n as usize),
         _ => return Err(other()),
     };
     if header.descr != "|u1" {

@@ -72,9 +72,28 @@ where
     Ok(())
 }
 
+/// Runs a request on a task of its own, so that it goes on while nobody asks for its result.
+///
+/// A stream that waits for its consumer, or for the budget, polls none of the requests it has begun; their clocks run on, and an
+/// answer that lies ready is taken for one that never came. Dropped with its future.
+pub async fn driven<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    struct Task<T>(tokio::task::JoinHandle<T>);
+    impl<T> Drop for Task<T> {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let mut task = Task(tokio::spawn(work));
+    joined((&mut task.0).await).await
+}
+
 /// Runs short CPU work off the I/O threads.
 pub async fn off_io<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work).await).await
+}
+
+async fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
         Ok(done) => done,
         Err(end) => match end.try_into_panic() {
             Ok(payload) => std::panic::resume_unwind(payload),
@@ -98,5 +117,32 @@ impl<S: Default> ScratchPool<S> {
         let result = work(&mut scratch);
         idle().push(scratch);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+
+    use super::driven;
+
+    #[tokio::test]
+    async fn a_request_goes_on_while_nobody_asks_for_it() {
+        let (sent, answered) = tokio::sync::oneshot::channel();
+        let kept = Arc::new(());
+        let held = Arc::clone(&kept);
+        let mut request = Box::pin(driven(async move {
+            let _held = held;
+            sent.send(()).expect("somebody listens");
+            std::future::pending::<()>().await;
+        }));
+        assert!((&mut request).now_or_never().is_none());
+        answered.await.expect("it ran on its own");
+        drop(request);
+        while Arc::strong_count(&kept) > 1 {
+            tokio::task::yield_now().await;
+        }
     }
 }

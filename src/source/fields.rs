@@ -25,7 +25,10 @@ pub(super) const AXIS: usize = 12;
 pub(super) const INDEX: usize = 13;
 
 /// What the column `refused` may hold: why the one who listed an archive found nothing to be scored.
-const REFUSALS: [&str; 9] = [
+const REFUSALS: [&str; 12] = [
+    "archived_object",
+    "missing_object",
+    "source_changed",
     "decoder_panic",
     "archive_entry_missing",
     "archive_truncated",

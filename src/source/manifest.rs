@@ -42,7 +42,7 @@ impl Manifest {
     /// declared hash and size, then duplicates. Row numbers in messages count data rows of the file from 1.
     ///
     /// # Errors
-    /// `M001` to `M018`, see `docs/errors.md`. Messages never repeat a key.
+    /// `M001` to `M024`, see `docs/errors.md`. Messages never repeat a key.
     pub fn parse(name: &str, bytes: &Bytes, rule: ManifestRule<'_>) -> Result<Self, Problem> {
         let rows = rows::parse(name, bytes)?;
         let needs = |column: usize| {

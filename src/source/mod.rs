@@ -23,7 +23,7 @@ use ranged::Ranged;
 use crate::flow::{Fetched, Flow, Place, Reject, Sample, Seal, Stage};
 use crate::run::budget::ByteBudget;
 use crate::run::link::Outlet;
-use crate::run::ordered::off_io;
+use crate::run::ordered::{driven, off_io};
 use crate::run::stop::{Phase, Stop};
 use crate::run::verdict::StageEnd;
 use crate::store::{Cause, Object, Root, StoreError};
@@ -113,7 +113,7 @@ fn read_all(
     let (measurer, reader, budget) = (Arc::clone(reader), Arc::clone(reader), budget.clone());
     let sized = stream::iter(samples).map(move |sample| {
         let reader = Arc::clone(&measurer);
-        async move { reader.measure(&sample).await.map(|size| (sample, size)) }
+        driven(async move { reader.measure(&sample).await.map(|size| (sample, size)) })
     });
     let admitted = sized.buffered(concurrency).then(move |measured| {
         let permit = match &measured {
@@ -130,7 +130,14 @@ fn read_all(
         async move {
             let (sample, size, permit) = admitted?;
             let Some(permit) = permit else { return Ok(Flow::Reject(unread(sample, size, max_bytes))) };
-            Ok(match reader.fetch(&sample).await? {
+            let whose = Arc::clone(&sample);
+            let fetch = async move { reader.fetch(&whose).await };
+            let fetched = match sample.place {
+                // Rows take turns at their archive, in this order, and are read by a thread that waits for nobody.
+                Place::Row { .. } => fetch.await?,
+                _ => driven(fetch).await?,
+            };
+            Ok(match fetched {
                 Ok(bytes) => Flow::Item(Fetched { sample, bytes, permit }),
                 Err(refusal) => Flow::Reject(reject(sample, refusal)),
             })

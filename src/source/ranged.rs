@@ -27,7 +27,7 @@ impl Fault {
     }
 }
 
-/// A reader for libraries that want a file. Clones share the last block and the fault, not the place.
+/// A reader for libraries that want a file. Clones share the version, the last block and the fault, not the place.
 ///
 /// Not for I/O threads: each block waits for the store.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub(super) struct Ranged {
     at: u64,
     /// The last block and where it begins.
     block: Arc<Mutex<Option<(u64, Bytes)>>>,
+    /// What the first block was of, and every other must be.
+    version: Arc<Mutex<Option<String>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
@@ -72,6 +74,7 @@ impl Ranged {
             block_bytes,
             at: 0,
             block: Arc::default(),
+            version: Arc::default(),
             fault: Arc::default(),
         }
     }
@@ -107,22 +110,27 @@ impl Ranged {
         }
         // A whole block, for what comes next is asked for next.
         let end = self.size.min(start + n_bytes.max(self.block_bytes));
-        let read = self.root.read_part(&self.key, "archive", start..end, self.block_bytes);
-        match self.runtime.block_on(read) {
+        let mut version = locked(&self.version).clone();
+        let read = self.root.read_block(&self.key, "archive", start..end, self.block_bytes, &mut version);
+        let read = self.runtime.block_on(read);
+        *locked(&self.version) = version;
+        match read {
             Ok(Object::Bytes(bytes)) => {
                 *locked(&self.block) = Some((start, bytes.clone()));
                 Ok(bytes.slice(..usize::try_from(n_bytes).unwrap_or(usize::MAX)))
             }
             Ok(Object::Archived) => Err(self.failed(Fault::bytes("archived_object", "in an archived class"))),
             Ok(Object::Changed) => {
-                Err(self.failed(Fault::bytes("source_changed", "another version at every read")))
+                Err(self.failed(Fault::bytes("source_changed", "another version while it was read")))
             }
+            Ok(Object::Missing) => Err(self.failed(Fault::bytes("missing_object", "no object of that name"))),
             Ok(_) => Err(self.failed(Fault::bytes("archive_truncated", "ends too early"))),
             Err(error) => Err(self.failed(Fault::Store(error))),
         }
     }
 
-    fn failed(&self, fault: Fault) -> io::Error {
+    /// Remembers why the next error is one.
+    pub(super) fn failed(&self, fault: Fault) -> io::Error {
         *locked(&self.fault) = Some(fault);
         io::ErrorKind::Other.into()
     }

@@ -50,7 +50,7 @@ fn bad(code: &'static str, what: impl Into<String>) -> Problem {
 /// Parses by the ending of `name`: `.jsonl`/`.ndjson`, `.parquet`, anything else as CSV.
 ///
 /// # Errors
-/// `M009` not UTF-8, `M012` unreadable Parquet, `M016` a malformed line; each with its row number from 1.
+/// `M009` not UTF-8, `M012` unreadable Parquet, `M018` a malformed line; each with its row number from 1.
 pub(super) fn parse(name: &str, bytes: &Bytes) -> Result<Rows, Problem> {
     let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     match ending.as_str() {

@@ -13,6 +13,8 @@ pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 const END_BYTES: usize = 1024;
 /// More entries than any shard has; a hostile one could claim them for ever.
 const MAX_ENTRIES: usize = 10_000_000;
+/// Most bytes of headers and names that stand together; a long name may claim gigabytes.
+const MAX_RUN_BYTES: u64 = 64 << 20;
 /// Largest sidecar with a class index.
 const MAX_CLASS_BYTES: u64 = 32;
 
@@ -62,9 +64,18 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
     let broken = |_: io::Error| Fault::bytes("archive_truncated", "cut, or no uncompressed tar");
     let size = file.size();
     let mut names = HashSet::new();
-    let mut archive = tar::Archive::new(file.clone());
-    for entry in archive.entries_with_seek().map_err(broken)?.take(MAX_ENTRIES) {
+    let mut archive = tar::Archive::new(Headers { file: file.clone(), n_bytes: 0 });
+    let mut behind = 0;
+    for (n, entry) in archive.entries_with_seek().map_err(broken)?.enumerate() {
         let mut entry = entry.map_err(broken)?;
+        if n == MAX_ENTRIES {
+            return Err(Fault::bytes("archive_exceeds_limit", "more entries than are taken"));
+        }
+        // Also of entries that hold nothing: what a wrong size spans would never be seen.
+        if entry.header().entry_size().ok() != Some(entry.size()) {
+            return Err(Fault::bytes("archive_ambiguous", "an entry with two sizes"));
+        }
+        behind = entry.raw_file_position().saturating_add(entry.size());
         let kind = entry.header().entry_type();
         if kind.is_dir() || kind.is_pax_global_extensions() {
             continue;
@@ -75,25 +86,49 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
             found.push(ShardEntry::refused(Some(name), offset, "archive_entry_refused"));
             continue;
         }
-        if entry.header().entry_size().ok() != Some(bytes) {
-            return Err(Fault::bytes("archive_ambiguous", "an entry with two sizes"));
-        }
         if offset.checked_add(bytes).is_none_or(|end| end > size) {
             return Err(Fault::bytes("archive_truncated", "an entry ends behind the shard"));
         }
         let mut class = None;
         if name.ends_with(".cls") && bytes <= MAX_CLASS_BYTES {
-            let mut text = String::new();
-            entry.read_to_string(&mut text).map_err(broken)?;
-            class = Some(text.trim().to_owned());
+            let mut text = Vec::new();
+            entry.read_to_end(&mut text).map_err(broken)?;
+            class = Some(String::from_utf8_lossy(&text).trim().to_owned());
         }
         found.push(ShardEntry { name: Some(name), offset, bytes, class, refused: None });
     }
-    // The reader takes a cut between two entries for the end.
+    // The reader takes a cut between two entries for the end, and an image may itself end in zeros.
+    let end_of_entries =
+        behind.checked_next_multiple_of(512).and_then(|end| end.checked_add(END_BYTES as u64));
+    if end_of_entries.is_none_or(|end| end > size) {
+        return Err(Fault::bytes("archive_truncated", "no end of a tar"));
+    }
     let mut end = [1; END_BYTES];
     file.seek(SeekFrom::Start(size.saturating_sub(END_BYTES as u64))).map_err(broken)?;
     file.read_exact(&mut end).map_err(broken)?;
     if end == [0; END_BYTES] { Ok(()) } else { Err(Fault::bytes("archive_truncated", "no end of a tar")) }
+}
+
+/// The file as the reader of headers sees it, who jumps over images but holds long names whole.
+struct Headers {
+    file: Ranged,
+    /// Read since the last jump.
+    n_bytes: u64,
+}
+
+impl Read for Headers {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(out)?;
+        self.n_bytes += n as u64;
+        if self.n_bytes > MAX_RUN_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(n) }
+    }
+}
+
+impl Seek for Headers {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.n_bytes = 0;
+        self.file.seek(to)
+    }
 }
 
 /// Whether a name means a place outside the shard.

@@ -202,7 +202,8 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
-        let path = self.at(&Path::from(folder));
+        // As the listing named it: `Path::from` would escape what is escaped.
+        let path = self.at(&Path::parse(folder).unwrap_or_else(|_| Path::from(folder)));
         let found = self.timed("list", object, self.store.list_with_delimiter(Some(&path))).await?;
         let folders = found.common_prefixes.iter().filter_map(|path| self.relative(path)).map(Node::Folder);
         let objects = found.objects.iter().filter_map(|meta| self.listed(meta)).map(Node::Object);

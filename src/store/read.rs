@@ -110,6 +110,38 @@ impl Root {
         Ok(Object::Changed)
     }
 
+    /// Reads a part of a version of an object, or of the one that is there, which `version` then names.
+    ///
+    /// [`Object::Changed`] when there is another version.
+    ///
+    /// # Errors
+    /// Everything that is not a lasting fact about the object.
+    pub async fn read_block(
+        &self,
+        key: &Path,
+        object: &str,
+        range: Range<u64>,
+        range_bytes: u64,
+        version: &mut Option<String>,
+    ) -> Result<Object, StoreError> {
+        if version.is_none() {
+            let path = self.at(key);
+            let found = self.timed("measure", object, self.store.head(&path)).await;
+            match found {
+                Ok(meta) => version.clone_from(&meta.e_tag),
+                Err(error) if error.cause == Cause::Missing => return Ok(Object::Missing),
+                Err(error) => return Err(error),
+            }
+        }
+        match self.pieces(key, object, range, range_bytes, version.clone()).await {
+            Ok(part) => Ok(Object::Bytes(part)),
+            Err(error) if error.cause == Cause::Changed => Ok(Object::Changed),
+            Err(error) if error.cause == Cause::Archived => Ok(Object::Archived),
+            Err(error) if error.cause == Cause::Missing => Ok(Object::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
     /// `range` in pieces, all of `version` or else of the version the first of them has.
     async fn pieces(
         &self,

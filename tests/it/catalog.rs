@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::process::is_full;
 use crate::shards::{images, write_shard};
 use crate::support::Fixture;
+use crate::tables::table;
 
 fn build(fixture: &Fixture, out: &str) -> (Option<i32>, String) {
     let said = fixture.t3b(&["manifest", "build", "lake", "-o", out, "--sha256"]);
@@ -67,6 +68,44 @@ fn what_changed_between_two_calls_is_listed_again() {
     let line = fs::read_to_string(fixture.path("m.csv")).unwrap();
     let line = line.lines().find(|line| line.starts_with("b/c/00000.png")).unwrap();
     assert!(line.contains(&format!(",{},", longer.len())), "{line}");
+}
+
+#[test]
+fn names_are_listed_as_the_store_has_them() {
+    let fixture = Fixture::new();
+    let image = images(&fixture.path("archive"))[0].1.clone();
+    let names = ["K\u{f6}ln/a#b~[1].png", "a~b/{x}^y.png", "a~b/50%.png", "\u{e9}t\u{e9}.png"];
+    for name in names {
+        let path = fixture.path("lake").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, &image).unwrap();
+    }
+    let files = [("x~1.png".to_owned(), image.clone()), ("\u{f6}.png".to_owned(), image)];
+    write_shard(&fixture.path("lake/K\u{f6}ln/shard~1.tar"), &files);
+    let (code, said) = build(&fixture, "m.csv");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("6 samples") && !said.contains("refused"), "{said}");
+    let root = fixture.path("lake").to_string_lossy().into_owned();
+    let manifest = fixture.path("m.csv").to_string_lossy().into_owned();
+    fixture.run("out", &[("input.root", &root), ("input.manifest", &manifest)]).unwrap();
+    assert_eq!(table(&fixture.path("out"), "quarantine").n_rows, 0, "each is found where it was listed");
+}
+
+/// A stand-in for what could not be listed has no class: a folder's name would end the run.
+#[test]
+fn what_cannot_be_listed_has_no_label() {
+    let fixture = Fixture::new();
+    let images = images(&fixture.path("archive"));
+    fs::create_dir_all(fixture.path("lake/platelet")).unwrap();
+    fs::write(fixture.path("lake/platelet/x.png"), &images[0].1).unwrap();
+    write_shard(&fixture.path("lake/shards/a.tar"), &[]);
+    fs::write(fixture.path("lake/shards/a.tar"), [7; 700]).unwrap();
+    let listed = fixture.t3b(&["manifest", "build", "lake", "-o", "m.csv", "--labels-from-folders"]);
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let root = fixture.path("lake").to_string_lossy().into_owned();
+    let manifest = fixture.path("m.csv").to_string_lossy().into_owned();
+    fixture.run("out", &[("input.root", &root), ("input.manifest", &manifest)]).unwrap();
+    assert_eq!(table(&fixture.path("out"), "quarantine").text("reason_code"), ["archive_truncated"]);
 }
 
 /// MiB that a listing reached, as the kernel saw it.

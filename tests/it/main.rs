@@ -35,6 +35,8 @@ mod web;
 
 /// Images in npz and Parquet archives.
 mod archives;
+/// Archives that lie about what they hold.
+mod archives_hostile;
 /// The shipped pair on real cells, read back by another engine.
 mod bccd;
 /// What a run says of itself and what keeps it honest: status, tidy, reproduce, numerics, stalls, verify.

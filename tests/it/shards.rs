@@ -26,6 +26,7 @@ pub(crate) fn images(archive: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 pub(crate) fn write_shard(path: &Path, files: &[(String, Vec<u8>)]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut tar = tar::Builder::new(fs::File::create(path).unwrap());
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();

@@ -52,6 +52,7 @@ impl Archive {
         archive.put("tif", tiff.clone());
         archive.put("tif", tiff[..tiff.len() - 40].to_vec());
         archive.put_dicom();
+        archive.put_volume();
         let page = format!("<html>{}</html>", archive.canary("PAGE"));
         archive.put("png", page.into_bytes());
         let column = archive.canary("COLUMN");
@@ -139,6 +140,22 @@ impl Archive {
         file.extend(behind);
         file.extend((0..=255).collect::<Vec<u8>>());
         file
+    }
+
+    /// 16 x 16 x 1, with the texts of its header.
+    fn put_volume(&mut self) {
+        let mut header = vec![0; 352];
+        let mut set = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        set(0, &348_i32.to_le_bytes());
+        set(40, &[3_i16, 16, 16, 1, 1, 1, 1, 1].map(i16::to_le_bytes).concat());
+        set(70, &[2_i16, 8].map(i16::to_le_bytes).concat());
+        set(108, &352_f32.to_le_bytes());
+        set(344, b"n+1\0");
+        for (at, what) in [(14, "DBNAME"), (148, "DESCRIP"), (228, "AUXFILE"), (328, "INTENT")] {
+            set(at, self.canary(what).as_bytes());
+        }
+        self.put("nii", [header.clone(), (0..=255).collect()].concat());
+        self.put("nii", header[..348].to_vec());
     }
 
     fn put_dicom(&mut self) {

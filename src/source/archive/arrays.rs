@@ -6,6 +6,8 @@ use crate::source::ranged::{Fault, Ranged};
 
 /// Ending of the names of image arrays in MedMNIST's files: `train_images`, `val_images`, `test_images`.
 const IMAGES: &str = "images";
+/// More arrays of images than any data set has; each is opened anew.
+const MAX_ARRAYS: usize = 64;
 /// Ending of the names of their labels.
 const LABELS: &str = "labels";
 
@@ -78,11 +80,16 @@ pub(in crate::source) fn arrays(file: &Ranged) -> Result<Vec<Array>, Fault> {
         for name in open()?.arrays() {
             let Some(prefix) = name.strip_suffix(IMAGES) else { continue };
             let header = open()?.into_rows(&name).map_err(fault)?.header().clone();
-            let is_images = matches!(header.shape.as_slice(), [_, _, _] | [_, _, _, 1 | 3 | 4]);
+            let sides = header.shape.get(1..).unwrap_or_default();
+            let is_images = matches!(sides, [_, _] | [_, _, 1 | 3 | 4]) && !sides.contains(&0);
             if header.descr != "|u1" || !is_images {
                 continue;
             }
             let values = header.row_bytes().unwrap_or_default() as u64;
+            if found.len() == MAX_ARRAYS {
+                let detail = format!("more than {MAX_ARRAYS} arrays of images");
+                return Err(Fault::bytes("archive_exceeds_limit", detail));
+            }
             let split = prefix.trim_end_matches('_');
             found.push(Array {
                 labels: format!("{prefix}{LABELS}"),
@@ -97,12 +104,12 @@ pub(in crate::source) fn arrays(file: &Ranged) -> Result<Vec<Array>, Fault> {
     Ok(found)
 }
 
-/// The class index of the first `n_rows` rows of an array of labels of shape `(n)` or `(n, 1)`; `None` where there are no
-/// such labels.
+/// The class index of every row of an array of labels of shape `(n)` or `(n, 1)`; `None` where there are no such labels, or not
+/// `n_rows`.
 ///
 /// # Errors
 /// `archive_*` reasons, and store failures.
-pub(in crate::source) fn labels(file: &Ranged, name: &str, n_rows: u64) -> Result<Option<Vec<u64>>, Fault> {
+pub(in crate::source) fn labels(file: &Ranged, name: &str, n_rows: u64) -> Result<Option<Vec<i64>>, Fault> {
     super::guarded(file, || {
         let npz = Npz::over(file.clone()).map_err(fault)?;
         if !npz.arrays().iter().any(|array| array == name) {
@@ -116,10 +123,15 @@ pub(in crate::source) fn labels(file: &Ranged, name: &str, n_rows: u64) -> Resul
             return Ok(None);
         }
         let (mut classes, mut row) = (Vec::new(), Vec::new());
-        while (classes.len() as u64) < n_rows && rows.next_into(&mut row).map_err(fault)? {
-            let mut wide = [0; 8];
+        if rows.header().n_rows() != n_rows {
+            return Ok(None);
+        }
+        // To the end, where the checksum is compared.
+        while rows.next_into(&mut row).map_err(fault)? {
+            let is_negative = kind.as_bytes()[1] == b'i' && row.last().is_some_and(|&byte| byte >= 0x80);
+            let mut wide = [if is_negative { 0xff } else { 0 }; 8];
             wide[..row.len()].copy_from_slice(&row);
-            classes.push(u64::from_le_bytes(wide));
+            classes.push(i64::from_le_bytes(wide));
         }
         Ok(Some(classes))
     })

@@ -4,6 +4,7 @@
 //! So it does not matter which worker asks, and where it began.
 
 mod arrays;
+mod footer;
 mod reader;
 mod table;
 

@@ -15,7 +15,7 @@ use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::SchemaDescriptor;
 
-use super::{Cell, Label};
+use super::{Cell, Label, footer};
 use crate::source::ranged::{Fault, Ranged};
 
 /// Names of a column of labels.
@@ -26,8 +26,8 @@ const LABELS: [&str; 3] = ["label", "label_idx", "labels"];
 pub(super) struct TableRows {
     file: TableFile,
     metadata: ArrowReaderMetadata,
-    /// Columns that are read: the image, and the label where there is one.
-    leaves: Vec<usize>,
+    image: usize,
+    label: Option<usize>,
     /// First row of each row group, and the end of the last.
     bounds: Vec<u64>,
     open: Option<Group>,
@@ -48,10 +48,12 @@ impl std::fmt::Debug for Group {
 
 impl TableRows {
     pub(super) fn open(file: Ranged, entry: Option<&str>) -> Result<Self, Fault> {
-        let file = TableFile(file);
+        footer::check_schema(&file)?;
+        let mut file = TableFile { file, is_open: false };
         let no_footer = |_| Fault::bytes("archive_truncated", "no footer: cut, or no Parquet");
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(no_footer)?;
+        file.is_open = true;
         let schema = metadata.metadata().file_metadata().schema_descr();
         let image = image_leaf(schema, entry)
             .ok_or_else(|| Fault::bytes("archive_entry_missing", "no column of bytes of that name"))?;
@@ -65,8 +67,7 @@ impl TableRows {
             let end = n_rows.and_then(|n| bounds[bounds.len() - 1].checked_add(n));
             bounds.push(end.ok_or_else(|| Fault::bytes("archive_corrupt", "a negative number of rows"))?);
         }
-        let leaves = [Some(image), label].into_iter().flatten().collect();
-        Ok(Self { file, metadata, leaves, bounds, open: None })
+        Ok(Self { file, metadata, image, label, bounds, open: None })
     }
 
     fn n_rows(&self) -> u64 {
@@ -99,23 +100,31 @@ impl TableRows {
             group.at += 1;
             if group.at > row {
                 self.open = Some(group);
-                return cell(&batch).ok_or_else(damaged);
+                return self.cell(&batch).ok_or_else(damaged);
             }
         }
+    }
+
+    /// The image and the label of a batch of one row, whose columns stand as in the file; a null image has no bytes.
+    fn cell(&self, batch: &RecordBatch) -> Option<Cell> {
+        let label_first = self.label.is_some_and(|label| label < self.image);
+        let image = batch.columns().get(usize::from(label_first))?;
+        let label = self.label.and_then(|_| label_of(batch.columns().get(usize::from(!label_first))?));
+        Some(Cell { bytes: bytes_of(image)?, label })
     }
 
     fn reader(&self, group: usize) -> Result<ParquetRecordBatchReader, Fault> {
         let schema = self.metadata.metadata().file_metadata().schema_descr();
         ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_row_groups(vec![group])
-            .with_projection(ProjectionMask::leaves(schema, self.leaves.iter().copied()))
+            .with_projection(ProjectionMask::leaves(schema, self.label.into_iter().chain([self.image])))
             .with_batch_size(1)
             .build()
             .map_err(|_| Fault::bytes("archive_unsupported", "a column of another type or compression"))
     }
 }
 
-/// Rows of the only column of images; `None` where the file has no such column, or a choice of them.
+/// Rows of the only column of images; `None` where the file has no such column.
 ///
 /// # Errors
 /// `archive_*` reasons, and store failures.
@@ -135,22 +144,11 @@ fn image_leaf(schema: &SchemaDescriptor, entry: Option<&str>) -> Option<usize> {
         let shape = if in_struct { path.len() == 2 && path[1] == "bytes" } else { path.len() == 1 };
         let is_text = column.converted_type() == ConvertedType::UTF8;
         let is_bytes = column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0;
-        shape && is_bytes && !is_text && entry.is_none_or(|entry| path[0] == entry)
+        let is_meant = entry.map_or(!LABELS.contains(&path[0].as_str()), |entry| path[0] == entry);
+        shape && is_bytes && !is_text && is_meant
     };
     let leaves = || 0..schema.num_columns();
     leaves().find(|n| is_image(n, true)).or_else(|| leaves().find(|n| is_image(n, false)))
-}
-
-/// The image and the label of a batch of one row; a null image has no bytes.
-fn cell(batch: &RecordBatch) -> Option<Cell> {
-    let (mut image, mut label) = (None, None);
-    for column in batch.columns() {
-        match bytes_of(column) {
-            Some(bytes) if image.is_none() => image = Some(bytes),
-            _ => label = label_of(column),
-        }
-    }
-    Some(Cell { bytes: image?, label })
 }
 
 fn bytes_of(column: &ArrayRef) -> Option<Bytes> {
@@ -176,11 +174,15 @@ fn label_of(column: &ArrayRef) -> Option<Label> {
 
 /// What the Parquet reader wants of a file.
 #[derive(Debug, Clone)]
-struct TableFile(Ranged);
+struct TableFile {
+    file: Ranged,
+    /// Its footer was read, and what is read next are pages.
+    is_open: bool,
+}
 
 impl Length for TableFile {
     fn len(&self) -> u64 {
-        self.0.size()
+        self.file.size()
     }
 }
 
@@ -188,12 +190,15 @@ impl ChunkReader for TableFile {
     type T = Ranged;
 
     fn get_read(&self, start: u64) -> ParquetResult<Ranged> {
-        let mut reader = self.0.clone();
+        if self.is_open {
+            footer::check_page(&self.file, start).map_err(|fault| self.file.failed(fault))?;
+        }
+        let mut reader = self.file.clone();
         reader.seek(SeekFrom::Start(start))?;
         Ok(reader)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        Ok(self.0.part(start, length as u64)?)
+        Ok(self.file.part(start, length as u64)?)
     }
 }

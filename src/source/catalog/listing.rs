@@ -56,46 +56,65 @@ pub(super) async fn rows_of(
     finished.buffered(READS).try_collect().await
 }
 
+/// The key of a listed name, as it is: [`Path::from`] would escape what is escaped.
+fn key_of(uri: &str) -> Path {
+    Path::parse(uri).unwrap_or_else(|_| Path::from(uri))
+}
+
 fn loose(uri: String, bytes: u64) -> Listed {
     Listed { uri, bytes: Some(bytes), ..Listed::default() }
 }
 
 /// Adds what does not need the archive to be open.
 async fn finish(root: &Root, mut row: Listed, rule: CatalogRule) -> Result<Listed, Problem> {
-    if rule.labels_from_folders && row.label_idx.is_none() && row.row.is_none() {
+    let is_image = row.refused.is_none() && row.row.is_none();
+    if rule.labels_from_folders && is_image && row.label_idx.is_none() {
         let path = row.entry.as_ref().unwrap_or(&row.uri);
         row.label = path.rsplit('/').nth(1).map(str::to_owned);
     }
     if rule.sha256 && row.sha256.is_none() && row.refused.is_none() {
         let start = row.offset.unwrap_or(0);
         let range = start..start + row.bytes.unwrap_or(0);
-        row.sha256 = Some(sha256(root, &Path::from(row.uri.as_str()), range).await?);
+        match sha256(root, &key_of(&row.uri), range).await? {
+            Ok(hash) => row.sha256 = Some(hash),
+            Err(reason) => row.refused = Some(reason.to_owned()),
+        }
     }
     Ok(row)
 }
 
-async fn sha256(root: &Root, key: &Path, range: Range<u64>) -> Result<String, Problem> {
+/// The hash, or the reason why there is none.
+async fn sha256(root: &Root, key: &Path, range: Range<u64>) -> Result<Result<String, &'static str>, Problem> {
     let mut hash = Sha256::new();
     // Piece by piece: an entry may claim to be as large as its shard.
     for at in range.clone().step_by(RANGE_BYTES as usize) {
         let piece = at..range.end.min(at + RANGE_BYTES);
-        let Object::Bytes(piece) = root.read_part(key, "image", piece, RANGE_BYTES).await? else {
-            let what = "an object went away while it was listed";
-            return Err(Problem::new("S004", Exit::StoreIo, what).hint("run the same command again"));
-        };
-        hash.update(&piece);
+        match root.read_part(key, "image", piece, RANGE_BYTES).await? {
+            Object::Bytes(piece) => hash.update(&piece),
+            Object::Archived => return Ok(Err("archived_object")),
+            Object::Changed => return Ok(Err("source_changed")),
+            _ => {
+                let what = "an object went away while it was listed";
+                return Err(Problem::new("S004", Exit::StoreIo, what).hint("run the same command again"));
+            }
+        }
     }
-    Ok(hex::encode(hash.finalize()))
+    Ok(Ok(hex::encode(hash.finalize())))
 }
 
 fn of_archive(root: &Root, uri: &str, size: u64, rule: CatalogRule) -> Result<Vec<Listed>, StoreError> {
-    let key = Path::from(uri);
+    let key = key_of(uri);
     let file = |block| Ranged::new(root, &key, size, block);
     match ending(uri).as_str() {
         "tar" => Ok(of_shard(uri, entries(|| file(shard::BLOCK_BYTES))?)),
         "npz" => of_npz(uri, || file(RANGE_BYTES), rule),
         _ => of_table(uri, || file(RANGE_BYTES), rule),
     }
+}
+
+/// Sets without labels say so by a negative number.
+fn class(index: i64) -> Option<String> {
+    (index >= 0).then(|| index.to_string())
 }
 
 fn refused(uri: &str, reason: &str) -> Listed {
@@ -124,15 +143,19 @@ fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec
         Ok(found) => found,
         Err((reason, _)) => return Ok(vec![refused(uri, reason)]),
     };
-    if found.iter().any(|array| array.n_rows > MAX_ROWS) {
+    if found.iter().map(|array| array.n_rows).fold(0, u64::saturating_add) > MAX_ROWS {
         return Ok(vec![refused(uri, "archive_exceeds_limit")]);
     }
     let mut rows = Vec::new();
     for array in found {
-        let classes = settled(|| labels(&file(), &array.labels, array.n_rows))?.ok().flatten();
-        let class = |row: u64| {
+        let classes = match settled(|| labels(&file(), &array.labels, array.n_rows))? {
+            Ok(classes) => classes,
+            // Images without their labels would be scored and never judged.
+            Err((reason, _)) => return Ok(vec![refused(uri, reason)]),
+        };
+        let class_of = |row: u64| {
             let classes = classes.as_ref()?;
-            classes.get(usize::try_from(row).ok()?).map(u64::to_string)
+            class(*classes.get(usize::try_from(row).ok()?)?)
         };
         let place = |row: u64| Listed {
             uri: uri.to_owned(),
@@ -140,7 +163,7 @@ fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec
             row: Some(row),
             bytes: Some(array.row_bytes),
             split: array.split.clone(),
-            label_idx: class(row),
+            label_idx: class_of(row),
             ..Listed::default()
         };
         let start = rows.len();
@@ -167,7 +190,7 @@ fn of_table(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<V
         row.bytes = Some(cell.bytes.len() as u64);
         row.sha256 = rule.sha256.then(|| hash(&cell));
         match cell.label {
-            Some(Label::Index(index)) => row.label_idx = Some(index.to_string()),
+            Some(Label::Index(index)) => row.label_idx = class(index),
             Some(Label::Name(name)) => row.label = Some(name),
             None => {}
         }
@@ -188,7 +211,7 @@ fn read_rows(
     let mut reader = ArchiveReader::default();
     for row in rows {
         let of = RowOf {
-            key: Path::from(row.uri.as_str()),
+            key: key_of(&row.uri),
             entry: row.entry.as_deref().map(Into::into),
             row: row.row.unwrap_or_default(),
         };

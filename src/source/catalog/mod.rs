@@ -1,6 +1,7 @@
 //! A manifest made of what lies below a root: loose images and what archives hold, folder by folder, by name.
 //!
-//! Memory: the names in one folder and in those above it, and the rows of a few chunks; never the whole archive.
+//! Memory: the names in one folder and in those above it, and the rows of four chunks: a thousand loose images, or what one archive
+//! holds; never all that is listed.
 
 mod listing;
 mod parts;
@@ -13,6 +14,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::error::{Exit, Problem};
+use crate::run::ordered::driven;
 use crate::store::{Listed as Object, Node, Root};
 use listing::{ARCHIVES, IMAGES, ending, rows_of};
 use parts::Parts;
@@ -148,7 +150,10 @@ fn walk(root: Root, nodes: Vec<Node>, depth: usize) -> BoxStream<'static, Result
         async move {
             match node {
                 Node::Object(object) => Ok((Some(object), Vec::new())),
-                Node::Folder(folder) => Ok((None, root.children(&folder, "archive").await?)),
+                Node::Folder(folder) => {
+                    let children = driven(async move { root.children(&folder, "archive").await });
+                    Ok((None, children.await?))
+                }
             }
         }
     });

@@ -50,7 +50,7 @@ impl Parts {
 
     /// The name of the part for these objects.
     pub(super) fn name(objects: &[Object], rule: CatalogRule) -> String {
-        let mut hash = Sha256::new_with_prefix(format!("{rule:?}"));
+        let mut hash = Sha256::new_with_prefix(format!("{} {rule:?}", env!("CARGO_PKG_VERSION")));
         for object in objects {
             hash.update(format!("\0{}\0{}\0{}", object.name, object.size, object.modified_ms));
         }
@@ -142,7 +142,7 @@ impl Totals {
 
 /// The manifest's file.
 enum Writer {
-    Csv(csv::Writer<File>),
+    Csv(Box<csv::Writer<File>>),
     Parquet(Box<ArrowWriter<BufWriter<File>>>),
 }
 
@@ -153,7 +153,7 @@ impl Writer {
         if as_csv {
             let mut writer = csv::Writer::from_writer(file);
             writer.write_record(schema.fields().iter().map(|field| field.name()))?;
-            return Ok(Self::Csv(writer));
+            return Ok(Self::Csv(Box::new(writer)));
         }
         let writer = ArrowWriter::try_new(BufWriter::new(file), Arc::new(schema), None)?;
         Ok(Self::Parquet(Box::new(writer)))
