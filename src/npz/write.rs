@@ -34,7 +34,7 @@ impl NpzWriter {
     /// Starts the array `member`, named without `.npy`; the one before must be complete.
     ///
     /// # Errors
-    /// When the array before lacks rows, the header is not one that [`Npz`] would read, or writing fails.
+    /// When the array before lacks rows, the header is not one that [`Npz`](super::Npz) would read, or writing fails.
     pub fn start(&mut self, member: &str, header: &NpyHeader) -> Result<(), NpzError> {
         self.check_complete()?;
         let bad = |problem| NpzError::BadHeader { member: member.to_owned(), problem };

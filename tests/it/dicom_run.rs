@@ -82,6 +82,9 @@ fn real_files_are_scored_or_quarantined_by_their_codes_wherever_they_are_decoded
     }
     let rows = rows(&root);
     let fixture = Fixture::new();
+    for (file, _) in DAMAGED {
+        assert!(rows.iter().any(|row| row.uri.ends_with(file)), "{file} is among the files");
+    }
     let lines = rows.iter().enumerate().map(|(n, row)| {
         let frame = row.frame.map_or(String::new(), |frame| frame.to_string());
         format!("{},s{n},{frame}\n", row.uri)

@@ -9,7 +9,7 @@
 //! of the head on the right. The picture is as wide as the first of the two axes that are left and as high as the second.
 //!
 //! Values: `stored * scl_slope + scl_inter` in f64, unscaled where the slope is 0 or not finite, as nibabel does. The
-//! window of [`Window::File`] is `cal_min..cal_max` where the first is below the second, else the range of the slice;
+//! window of [`Window::File`](super::Window::File) is `cal_min..cal_max` where the first is below the second, else the range of the slice;
 //! the levels are rounded to the nearest. Voxels that are not a number are black and count for no range.
 //!
 //! A fourth axis holds volumes, which `frame` names; more axes are refused.

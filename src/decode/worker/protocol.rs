@@ -11,7 +11,7 @@ use crate::pixels::Rgb8;
 
 /// A worker's first words.
 pub(super) const GREETING: [u8; 8] = *b"t3b-dec1";
-/// Longest object that is handed over: what one ranged read of an archive can hold at most.
+/// Longest object that is handed over; `input.max_object_bytes` is far below.
 const MAX_OBJECT_BYTES: u64 = 1 << 40;
 
 /// Stands for the axis where no slice is asked for.
