@@ -6,6 +6,8 @@ fn an_s3_archive_gives_the_same_tables_as_the_folder() {
     let Some(moto) = Moto::start() else { return };
     let fixture = Fixture::new();
     moto.stock(&fixture);
+    // Its creates look and write in two steps, which a loaded machine shows; the probe is for s3s to pass.
+    moto.mark_probed("night");
     let endpoint = format!("store.endpoint=http://127.0.0.1:{}", moto.port);
     let t3b = |args: &[&str]| {
         let said = fixture
