@@ -45,6 +45,14 @@ pub enum Window {
     Percentile,
 }
 
+/// The quantiles of [`Window::Percentile`].
+pub(super) const PERCENTILES: (f64, f64) = (0.01, 0.99);
+
+/// 0..=1 to 0..=255, rounded to the nearest; what is beyond is cut, and not a number becomes 0.
+pub(super) fn to_level(unit: f64) -> u8 {
+    (unit.clamp(0.0, 1.0) * 255.0 + 0.5) as u8
+}
+
 /// What happens to a DICOM object whose Burned In Annotation (0028,0301) is YES.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BurnedIn {

@@ -21,8 +21,8 @@ const MAX_RATIO: u64 = 200;
 /// End of the table of contents, with the longest comment it may have.
 const MAX_END_BYTES: u64 = 22 + 65_535;
 
-/// An archive that is open for reading.
-#[derive(Debug)]
+/// An archive that is open for reading. Clones share its table of contents.
+#[derive(Debug, Clone)]
 pub struct Npz<R> {
     archive: ZipArchive<R>,
 }

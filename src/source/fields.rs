@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 
-use super::rows::{COLUMNS, Row};
-use crate::error::{Exit, Problem};
+use super::rows::{COLUMNS, Row, bad};
+use crate::error::Problem;
 use crate::flow::{Place, Slice};
 
 pub(super) const URI: usize = 0;
@@ -39,10 +39,6 @@ const REFUSALS: [&str; 12] = [
     "archive_entry_refused",
     "archive_ambiguous",
 ];
-
-pub(super) fn bad(code: &'static str, what: impl Into<String>) -> Problem {
-    Problem::new(code, Exit::BadData, what)
-}
 
 pub(super) fn check_number(n: usize, row: &Row, column: usize) -> Result<Option<u32>, Problem> {
     let Some(text) = row[column].as_deref() else { return Ok(None) };

@@ -8,10 +8,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::fields::{
-    AXIS, BYTES, ENTRY, FRAME, INDEX, OFFSET, REFUSED, ROW, SAMPLE_ID, SHA256, SPLIT, URI, bad, check_key,
+    AXIS, BYTES, ENTRY, FRAME, INDEX, OFFSET, REFUSED, ROW, SAMPLE_ID, SHA256, SPLIT, URI, check_key,
     check_label, check_number, check_place, check_sha256, check_size, check_slice,
 };
-use super::rows::{self, COLUMNS, Row};
+use super::rows::{self, COLUMNS, Row, bad};
 use crate::error::Problem;
 use crate::flow::Sample;
 

@@ -28,7 +28,7 @@ use crate::run::stop::{Phase, Stop};
 use crate::run::verdict::StageEnd;
 use crate::store::{Cause, Object, Root, StoreError};
 
-/// Reads of an object whose bytes are not the manifest's, until two agree.
+/// Reads of what is not as it should be, until two agree.
 const REREADS: u32 = 5;
 
 /// A contiguous slice of the manifest: the unit of work, of commit and of distribution.

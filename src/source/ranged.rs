@@ -145,12 +145,8 @@ impl Read for Ranged {
         if self.at >= self.size || out.is_empty() {
             return Ok(0);
         }
-        let left_in_block = locked(&self.block).as_ref().map_or(0, |(start, bytes)| {
-            let offset = self.at.checked_sub(*start);
-            offset.map_or(0, |offset| (bytes.len() as u64).saturating_sub(offset))
-        });
-        let n = if left_in_block > 0 { left_in_block } else { self.block_bytes.min(self.size - self.at) };
-        let bytes = self.part(self.at, n.min(out.len() as u64))?;
+        let n = (out.len() as u64).min(self.block_bytes).min(self.size - self.at);
+        let bytes = self.part(self.at, n)?;
         out[..bytes.len()].copy_from_slice(&bytes);
         self.at += bytes.len() as u64;
         Ok(bytes.len())

@@ -43,7 +43,7 @@ pub(super) struct Rows {
     pub(super) rows: Vec<Row>,
 }
 
-fn bad(code: &'static str, what: impl Into<String>) -> Problem {
+pub(super) fn bad(code: &'static str, what: impl Into<String>) -> Problem {
     Problem::new(code, Exit::BadData, what)
 }
 

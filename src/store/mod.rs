@@ -61,6 +61,11 @@ pub struct Listed {
     pub modified_ms: i64,
 }
 
+/// The key of a listed name, as it is: [`Path::from`] would escape what is escaped.
+pub(crate) fn listed_key(name: &str) -> Path {
+    Path::parse(name).unwrap_or_else(|_| Path::from(name))
+}
+
 /// What stands directly in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
@@ -202,8 +207,7 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
-        // As the listing named it: `Path::from` would escape what is escaped.
-        let path = self.at(&Path::parse(folder).unwrap_or_else(|_| Path::from(folder)));
+        let path = self.at(&listed_key(folder));
         let found = self.timed("list", object, self.store.list_with_delimiter(Some(&path))).await?;
         let folders = found.common_prefixes.iter().filter_map(|path| self.relative(path)).map(Node::Folder);
         let objects = found.objects.iter().filter_map(|meta| self.listed(meta)).map(Node::Object);

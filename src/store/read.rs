@@ -30,6 +30,16 @@ pub enum Object {
     Changed,
 }
 
+/// Failures that are lasting facts about an object.
+fn fact(read: Result<Object, StoreError>) -> Result<Object, StoreError> {
+    read.or_else(|error| match error.cause {
+        Cause::Missing => Ok(Object::Missing),
+        Cause::Archived => Ok(Object::Archived),
+        Cause::Changed => Ok(Object::Changed),
+        _ => Err(error),
+    })
+}
+
 impl Root {
     /// Reads a whole object of at most `max_bytes`, in ranges of at most `range_bytes`, all of one version: an object that changes
     /// meanwhile is read again from its start, and is [`Object::Changed`] when that happens every time.
@@ -43,12 +53,11 @@ impl Root {
         max_bytes: u64,
         range_bytes: u64,
     ) -> Result<Object, StoreError> {
+        self.confine(key, object).await?;
         for _ in 0..VERSIONS {
-            match self.read_version(key, object, max_bytes, range_bytes).await {
-                Err(error) if error.cause == Cause::Changed => {}
-                Err(error) if error.cause == Cause::Missing => return Ok(Object::Missing),
-                Err(error) if error.cause == Cause::Archived => return Ok(Object::Archived),
-                other => return other,
+            match fact(self.read_version(key, object, max_bytes, range_bytes).await)? {
+                Object::Changed => {}
+                found => return Ok(found),
             }
         }
         Ok(Object::Changed)
@@ -61,7 +70,6 @@ impl Root {
         max_bytes: u64,
         range_bytes: u64,
     ) -> Result<Object, StoreError> {
-        self.confine(key, object).await?;
         let path = self.at(key);
         let first = self.store.get_opts(&path, GetOptions::default());
         let first: GetResult = self.timed("read", object, first).await?;
@@ -78,7 +86,8 @@ impl Root {
         }
         let version = first.meta.e_tag.clone();
         drop(first);
-        self.pieces(key, object, 0..size, range_bytes, version).await.map(Object::Bytes)
+        let (bytes, _) = self.pieces(key, object, 0..size, range_bytes, version).await?;
+        Ok(Object::Bytes(bytes))
     }
 
     /// Reads `range` of an object, in pieces of at most `range_bytes` of one version as [`Root::read_object`] does: its bytes,
@@ -93,11 +102,12 @@ impl Root {
         range: Range<u64>,
         range_bytes: u64,
     ) -> Result<Object, StoreError> {
+        self.confine(key, object).await?;
         for _ in 0..VERSIONS {
-            let error = match self.pieces(key, object, range.clone(), range_bytes, None).await {
-                Ok(part) => return Ok(Object::Bytes(part)),
-                Err(error) if error.cause == Cause::Changed => continue,
-                Err(error) if error.cause == Cause::Archived => return Ok(Object::Archived),
+            let read = self.pieces(key, object, range.clone(), range_bytes, None).await;
+            let error = match fact(read.map(|(bytes, _)| Object::Bytes(bytes))) {
+                Ok(Object::Changed) => continue,
+                Ok(found) => return Ok(found),
                 Err(error) => error,
             };
             // Asked only now: a part that is there costs no second request.
@@ -124,25 +134,15 @@ impl Root {
         range_bytes: u64,
         version: &mut Option<String>,
     ) -> Result<Object, StoreError> {
-        if version.is_none() {
-            let path = self.at(key);
-            let found = self.timed("measure", object, self.store.head(&path)).await;
-            match found {
-                Ok(meta) => version.clone_from(&meta.e_tag),
-                Err(error) if error.cause == Cause::Missing => return Ok(Object::Missing),
-                Err(error) => return Err(error),
-            }
-        }
-        match self.pieces(key, object, range, range_bytes, version.clone()).await {
-            Ok(part) => Ok(Object::Bytes(part)),
-            Err(error) if error.cause == Cause::Changed => Ok(Object::Changed),
-            Err(error) if error.cause == Cause::Archived => Ok(Object::Archived),
-            Err(error) if error.cause == Cause::Missing => Ok(Object::Missing),
-            Err(error) => Err(error),
-        }
+        self.confine(key, object).await?;
+        let read = self.pieces(key, object, range, range_bytes, version.clone()).await;
+        fact(read.map(|(bytes, found)| {
+            *version = found;
+            Object::Bytes(bytes)
+        }))
     }
 
-    /// `range` in pieces, all of `version` or else of the version the first of them has.
+    /// `range` in pieces, all of `version` or else of the version the first of them has; the bytes and that version.
     async fn pieces(
         &self,
         key: &Path,
@@ -150,8 +150,7 @@ impl Root {
         range: Range<u64>,
         range_bytes: u64,
         mut version: Option<String>,
-    ) -> Result<Bytes, StoreError> {
-        self.confine(key, object).await?;
+    ) -> Result<(Bytes, Option<String>), StoreError> {
         let (path, size) = (self.at(key), range.end - range.start);
         let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         for start in range.clone().step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
@@ -172,7 +171,7 @@ impl Root {
             version = version.or(found);
             whole.extend_from_slice(&part);
         }
-        Self::whole(whole.into(), size, object)
+        Ok((Self::whole(whole.into(), size, object)?, version))
     }
 
     /// The local store follows links, also out of its folder.

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use futures::future::ready;
 use futures::{StreamExt, stream};
 use object_store::ObjectStoreExt;
-use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use s3_server::{Front, KEY, S3Server, SECRET};
 use support::{Fixture, repo, runtime};
@@ -64,16 +63,7 @@ impl Far {
     fn start(archive: &Fixture, latency: fn(&str) -> Duration) -> Self {
         let server = S3Server::start_far(Front::Locked, &["archive", "tables"], latency);
         let endpoint = format!("http://127.0.0.1:{}", server.port);
-        let store = |bucket| {
-            let builder = AmazonS3Builder::new()
-                .with_endpoint(&endpoint)
-                .with_allow_http(true)
-                .with_bucket_name(bucket)
-                .with_region("us-east-1")
-                .with_access_key_id(KEY)
-                .with_secret_access_key(SECRET);
-            builder.build().unwrap()
-        };
+        let store = |bucket| s3_server::client(server.port, bucket);
         runtime().block_on(async {
             let bucket = store("archive");
             let put = |(name, bytes): (String, Vec<u8>)| {

@@ -22,6 +22,8 @@ mod process;
 mod proxy;
 #[path = "../support/s3_server.rs"]
 mod s3_server;
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/signals.rs"]
 mod signal;
 #[path = "../support/mod.rs"]
@@ -81,8 +83,6 @@ mod redirects;
 mod resources;
 /// A run that died anywhere is resumed to the same bytes; a finished one is left alone.
 mod resume;
-/// The same tables from an S3-compatible server.
-mod s3;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
 /// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.

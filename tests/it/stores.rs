@@ -9,8 +9,11 @@ use crate::s3_server::Front;
 use crate::support::Fixture;
 
 fn run(peer: &Peer, fixture: &Fixture) -> Output {
-    let output = format!("{}://tables/night", peer.scheme);
-    let args = ["run", "pipeline.toml", "--run-id", "r", "--run-date", "2026-01-02", "--output", &output];
+    run_into(peer, fixture, &format!("{}://tables/night", peer.scheme))
+}
+
+fn run_into(peer: &Peer, fixture: &Fixture, output: &str) -> Output {
+    let args = ["run", "pipeline.toml", "--run-id", "r", "--run-date", "2026-01-02", "--output", output];
     peer.command(fixture, &args).output().unwrap()
 }
 
@@ -18,7 +21,7 @@ fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs from and to the store, twice, lists it and verifies it; the tables are those of the folder.
+/// Runs from the store to a folder, and to the store, twice; lists and verifies it; the tables are those of the folder.
 fn gives_the_tables_of_the_folder(peer: &Peer) {
     let fixture = Fixture::new();
     peer.stock(&fixture);
@@ -26,8 +29,12 @@ fn gives_the_tables_of_the_folder(peer: &Peer) {
     assert!(fixture.t3b(&["manifest", "build", "archive", "-o", "here.csv"]).status.success());
     // Whoever still reads the folder finds nothing.
     std::fs::remove_dir_all(fixture.path("archive")).unwrap();
+    let here = run_into(peer, &fixture, "from-store");
+    assert!(here.status.success(), "{}", told(&here));
+    assert!(fixture.published("from-store") == fixture.published("out"), "read from the store");
     let first = run(peer, &fixture);
     assert!(first.status.success(), "{}", told(&first));
+    assert!(told(&first).contains(&format!("{}://tables/night/tables/", peer.scheme)), "{}", told(&first));
     assert!(peer.published("night") == fixture.published("out"));
 
     let again = told(&run(peer, &fixture));

@@ -3,13 +3,14 @@
 //! `tests/support/setup.sh` installs it; it is started as
 //! `azurite-blob --inMemoryPersistence --blobHost 127.0.0.1 --blobPort 0 --skipApiVersionCheck`.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::server::Server;
 use crate::support::repo;
 
 /// The account it knows.
@@ -19,16 +20,9 @@ pub const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// The server.
 pub struct Azurite {
-    child: Child,
+    _server: Server,
     /// Where it listens.
     pub port: u16,
-}
-
-impl Drop for Azurite {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
 }
 
 impl Azurite {
@@ -40,20 +34,11 @@ impl Azurite {
             return None;
         }
         let place = ["--inMemoryPersistence", "--blobHost", "127.0.0.1", "--blobPort", "0"];
-        let child = Command::new(program)
-            .args(place)
-            .args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"])
-            .env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY}"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut azurite = Self { child, port: 0 };
-        let mut lines = BufReader::new(azurite.child.stdout.take()?).lines();
-        let line =
-            lines.by_ref().map_while(Result::ok).find(|line| line.contains("successfully listens on"))?;
-        azurite.port = line.rsplit(':').next()?.trim().parse().ok()?;
-        std::thread::spawn(move || lines.for_each(drop));
+        let mut command = Command::new(program);
+        command.args(place).args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"]);
+        command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY}"));
+        let server = Server::start(&mut command, "successfully listens on")?;
+        let azurite = Self { port: server.port, _server: server };
         containers.iter().for_each(|name| azurite.make(name));
         Some(azurite)
     }

@@ -1,44 +1,28 @@
 //! A moto server (S3 in memory) on a free loopback port, ended with the test.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use object_store::aws::AmazonS3Builder;
-
+use crate::s3_server;
+use crate::server::Server;
 use crate::support::{Fixture, python};
 
 /// The server.
 pub struct Moto {
-    child: Child,
+    _server: Server,
     /// Where it listens.
     pub port: u16,
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
 }
 
 impl Moto {
     /// Starts it, or `None` where the Python peers are not set up.
     pub fn start() -> Option<Self> {
-        let python = python()?;
-        let args = ["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"];
-        let child =
-            Command::new(python).args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
-        let mut moto = Self { child, port: 0 };
-        let mut lines = BufReader::new(moto.child.stderr.take()?).lines();
-        let line = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find(|line| line.contains("Running on http://127.0.0.1:"))?;
-        moto.port = line.rsplit(':').next()?.trim().parse().ok()?;
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(moto)
+        let mut command = Command::new(python()?);
+        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]);
+        let server = Server::start(&mut command, "Running on http://127.0.0.1:")?;
+        Some(Self { port: server.port, _server: server })
     }
 
     /// Puts an object, or makes a bucket when `body` is empty; the server checks no signature.
@@ -89,15 +73,6 @@ impl Moto {
 
     /// Bytes of every promised object below `s3://tables/<prefix>`, by path below `tables/`.
     pub fn published(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
-        let store = AmazonS3Builder::new()
-            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
-            .with_allow_http(true)
-            .with_bucket_name("tables")
-            .with_region("us-east-1")
-            .with_access_key_id("k")
-            .with_secret_access_key("s")
-            .build()
-            .unwrap();
-        crate::peers::published(&store, prefix)
+        crate::peers::published(&s3_server::client(self.port, "tables"), prefix)
     }
 }

@@ -6,7 +6,6 @@ use std::process::Command;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
@@ -49,16 +48,7 @@ impl Peer {
 
     fn at_s3(port: u16, server: Box<dyn Any>) -> Self {
         let endpoint = format!("http://127.0.0.1:{port}");
-        let open = |bucket| -> Arc<dyn ObjectStore> {
-            let builder = AmazonS3Builder::new()
-                .with_endpoint(&endpoint)
-                .with_allow_http(true)
-                .with_bucket_name(bucket)
-                .with_region("us-east-1")
-                .with_access_key_id(s3_server::KEY)
-                .with_secret_access_key(s3_server::SECRET);
-            Arc::new(builder.build().unwrap())
-        };
+        let open = |bucket| -> Arc<dyn ObjectStore> { Arc::new(s3_server::client(port, bucket)) };
         let env = vec![
             ("AWS_ACCESS_KEY_ID", s3_server::KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", s3_server::SECRET.to_owned()),

@@ -13,6 +13,7 @@ use hyper::header::{AUTHORIZATION, HeaderValue, IF_NONE_MATCH};
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
@@ -25,6 +26,19 @@ use crate::support::runtime;
 pub const KEY: &str = "k";
 /// Its secret.
 pub const SECRET: &str = "zqxsecretaccesskey00";
+
+/// A client of this server's bucket, or of another's on loopback that checks no signature.
+pub fn client(port: u16, bucket: &str) -> AmazonS3 {
+    AmazonS3Builder::new()
+        .with_endpoint(format!("http://127.0.0.1:{port}"))
+        .with_allow_http(true)
+        .with_bucket_name(bucket)
+        .with_region("us-east-1")
+        .with_access_key_id(KEY)
+        .with_secret_access_key(SECRET)
+        .build()
+        .unwrap()
+}
 
 /// What stands before the folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

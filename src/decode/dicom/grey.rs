@@ -11,7 +11,7 @@
 //! files without a window is this module's, because pydicom then leaves the values alone.
 
 use super::super::error::Fault;
-use super::super::rendering::Window;
+use super::super::rendering::{PERCENTILES, Window, to_level};
 use super::attributes::{self as tags, Attributes, Scope, invalid, missing};
 use super::lut::Lut;
 use super::module::{Photometric, PixelModule};
@@ -58,10 +58,6 @@ pub(super) fn render(
         Samples::Wide(values) => out.zip(values).for_each(|(rgb, &value)| *rgb = [level(value); 3]),
     }
     Ok(rgb)
-}
-
-fn to_level(unit: f64) -> u8 {
-    (unit.clamp(0.0, 1.0) * 255.0 + 0.5) as u8
 }
 
 impl Modality {
@@ -119,7 +115,7 @@ fn choose(
     match window {
         Window::Fixed { center, width } => Ok(Voi::Linear { center, width: width.max(1.0) }),
         Window::MinMax => percentiles(module, found, samples, modality, (0.0, 1.0)),
-        Window::Percentile => percentiles(module, found, samples, modality, (0.01, 0.99)),
+        Window::Percentile => percentiles(module, found, samples, modality, PERCENTILES),
         Window::File => {
             if let Some(table) = Lut::read(found, Scope::VoiLut, module.is_signed)? {
                 return Ok(Voi::Table(table));

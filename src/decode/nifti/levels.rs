@@ -1,6 +1,6 @@
 //! Values to 8 bits by the rule of [`Window`]; see `dicom/grey.rs`, whose formulas these are.
 
-use super::super::rendering::Window;
+use super::super::rendering::{PERCENTILES, Window, to_level};
 use super::header::NiftiHeader;
 
 /// The two values that become black and white.
@@ -17,8 +17,8 @@ pub(super) fn render(values: &[f64], header: &NiftiHeader, window: Window) -> Ve
             let (center, width) = (center - 0.5, (width - 1.0).max(0.0));
             Range { low: center - width / 2.0, high: center + width / 2.0 }
         }
-        (Window::File | Window::MinMax, _) => quantiles(values, 0.0, 1.0),
-        (Window::Percentile, _) => quantiles(values, 0.01, 0.99),
+        (Window::File | Window::MinMax, _) => quantiles(values, (0.0, 1.0)),
+        (Window::Percentile, _) => quantiles(values, PERCENTILES),
     };
     values.iter().map(|&value| range.level(value)).collect()
 }
@@ -31,13 +31,12 @@ impl Range {
         } else {
             f64::from(u8::from(value > self.low))
         };
-        // Not a number becomes 0.
-        (unit.clamp(0.0, 1.0) * 255.0 + 0.5) as u8
+        to_level(unit)
     }
 }
 
 /// The values at two quantiles (nearest rank) of those that are finite.
-fn quantiles(values: &[f64], low: f64, high: f64) -> Range {
+fn quantiles(values: &[f64], (low, high): (f64, f64)) -> Range {
     let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let n = finite.len();
     if n == 0 {

@@ -6,7 +6,7 @@ use crate::source::ranged::{Fault, Ranged};
 
 /// Ending of the names of image arrays in MedMNIST's files: `train_images`, `val_images`, `test_images`.
 const IMAGES: &str = "images";
-/// More arrays of images than any data set has; each is opened anew.
+/// More arrays of images than any data set has.
 const MAX_ARRAYS: usize = 64;
 /// Ending of the names of their labels.
 const LABELS: &str = "labels";
@@ -74,12 +74,12 @@ pub(in crate::source) struct Array {
 /// # Errors
 /// `archive_*` reasons, and store failures.
 pub(in crate::source) fn arrays(file: &Ranged) -> Result<Vec<Array>, Fault> {
-    let open = || Npz::over(file.clone()).map_err(fault);
     let mut found = Vec::new();
     super::guarded(file, || {
-        for name in open()?.arrays() {
+        let npz = Npz::over(file.clone()).map_err(fault)?;
+        for name in npz.arrays() {
             let Some(prefix) = name.strip_suffix(IMAGES) else { continue };
-            let header = open()?.into_rows(&name).map_err(fault)?.header().clone();
+            let header = npz.clone().into_rows(&name).map_err(fault)?.header().clone();
             let sides = header.shape.get(1..).unwrap_or_default();
             let is_images = matches!(sides, [_, _] | [_, _, 1 | 3 | 4]) && !sides.contains(&0);
             if header.descr != "|u1" || !is_images {

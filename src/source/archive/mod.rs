@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
+use super::REREADS;
 use super::ranged::{Fault, Ranged};
 use crate::store::{Cause, StoreError};
 use arrays::ArrayRows;
@@ -121,9 +122,6 @@ pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>)
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
     done.map_err(|fault| file.fault().unwrap_or(fault))
 }
-
-/// Readings of something that fails, until two agree.
-const REREADS: u32 = 5;
 
 /// Does `work` until it succeeds or fails twice alike: damage on the way is gone or different the next time, damage at rest
 /// is the same, and only that is a fact about the bytes.

@@ -8,13 +8,13 @@ use object_store::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::CatalogRule;
-use super::row::Listed;
+use super::row::Row;
 use crate::error::{Exit, Problem};
 use crate::run::ordered::off_io;
 use crate::source::archive::{ArchiveReader, Cell, Label, RowOf, arrays, labels, n_rows, settled};
 use crate::source::ranged::Ranged;
 use crate::source::shard::{self, entries};
-use crate::store::{Object, Root, StoreError};
+use crate::store::{self, Object, Root, StoreError, listed_key};
 
 /// Endings of names that are listed; what they hold is found out by content when they are scored.
 pub(super) const IMAGES: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "dicom"];
@@ -42,31 +42,26 @@ fn is_image(name: &str) -> bool {
 /// Store failures; `S004` when an object went away meanwhile.
 pub(super) async fn rows_of(
     root: &Root,
-    objects: Vec<(String, u64)>,
+    objects: Vec<store::Listed>,
     rule: CatalogRule,
-) -> Result<Vec<Listed>, Problem> {
+) -> Result<Vec<Row>, Problem> {
     let rows = match objects.as_slice() {
-        [(uri, size)] if ARCHIVES.contains(&ending(uri).as_str()) => {
-            let (root, uri, size) = (root.clone(), uri.clone(), *size);
-            off_io(move || of_archive(&root, &uri, size, rule)).await?
+        [archive] if ARCHIVES.contains(&ending(&archive.name).as_str()) => {
+            let (root, archive) = (root.clone(), archive.clone());
+            off_io(move || of_archive(&root, &archive.name, archive.size, rule)).await?
         }
-        _ => objects.into_iter().map(|(uri, bytes)| loose(uri, bytes)).collect(),
+        _ => objects.into_iter().map(loose).collect(),
     };
     let finished = stream::iter(rows).map(|row| finish(root, row, rule));
     finished.buffered(READS).try_collect().await
 }
 
-/// The key of a listed name, as it is: [`Path::from`] would escape what is escaped.
-fn key_of(uri: &str) -> Path {
-    Path::parse(uri).unwrap_or_else(|_| Path::from(uri))
-}
-
-fn loose(uri: String, bytes: u64) -> Listed {
-    Listed { uri, bytes: Some(bytes), ..Listed::default() }
+fn loose(image: store::Listed) -> Row {
+    Row { uri: image.name, bytes: Some(image.size), ..Row::default() }
 }
 
 /// Adds what does not need the archive to be open.
-async fn finish(root: &Root, mut row: Listed, rule: CatalogRule) -> Result<Listed, Problem> {
+async fn finish(root: &Root, mut row: Row, rule: CatalogRule) -> Result<Row, Problem> {
     let is_image = row.refused.is_none() && row.row.is_none();
     if rule.labels_from_folders && is_image && row.label_idx.is_none() {
         let path = row.entry.as_ref().unwrap_or(&row.uri);
@@ -75,7 +70,7 @@ async fn finish(root: &Root, mut row: Listed, rule: CatalogRule) -> Result<Liste
     if rule.sha256 && row.sha256.is_none() && row.refused.is_none() {
         let start = row.offset.unwrap_or(0);
         let range = start..start + row.bytes.unwrap_or(0);
-        match sha256(root, &key_of(&row.uri), range).await? {
+        match sha256(root, &listed_key(&row.uri), range).await? {
             Ok(hash) => row.sha256 = Some(hash),
             Err(reason) => row.refused = Some(reason.to_owned()),
         }
@@ -102,8 +97,8 @@ async fn sha256(root: &Root, key: &Path, range: Range<u64>) -> Result<Result<Str
     Ok(Ok(hex::encode(hash.finalize())))
 }
 
-fn of_archive(root: &Root, uri: &str, size: u64, rule: CatalogRule) -> Result<Vec<Listed>, StoreError> {
-    let key = key_of(uri);
+fn of_archive(root: &Root, uri: &str, size: u64, rule: CatalogRule) -> Result<Vec<Row>, StoreError> {
+    let key = listed_key(uri);
     let file = |block| Ranged::new(root, &key, size, block);
     match ending(uri).as_str() {
         "tar" => Ok(of_shard(uri, entries(|| file(shard::BLOCK_BYTES))?)),
@@ -117,28 +112,28 @@ fn class(index: i64) -> Option<String> {
     (index >= 0).then(|| index.to_string())
 }
 
-fn refused(uri: &str, reason: &str) -> Listed {
-    Listed { uri: uri.to_owned(), refused: Some(reason.to_owned()), ..Listed::default() }
+fn refused(uri: &str, reason: &str) -> Row {
+    Row { uri: uri.to_owned(), refused: Some(reason.to_owned()), ..Row::default() }
 }
 
-fn of_shard(uri: &str, entries: Vec<shard::ShardEntry>) -> Vec<Listed> {
+fn of_shard(uri: &str, entries: Vec<shard::ShardEntry>) -> Vec<Row> {
     let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
     let class = |entry: &shard::ShardEntry| Some((stem(entry.name.as_ref()?), entry.class.clone()?));
     let classes: HashMap<String, String> = entries.iter().filter_map(class).collect();
     let images = entries.into_iter().filter(|entry| entry.name.as_ref().is_none_or(|name| is_image(name)));
-    let row = |entry: shard::ShardEntry| Listed {
+    let row = |entry: shard::ShardEntry| Row {
         uri: uri.to_owned(),
         offset: Some(entry.offset),
         bytes: Some(entry.bytes),
         label_idx: entry.name.as_ref().and_then(|name| classes.get(&stem(name)).cloned()),
         refused: entry.refused.map(str::to_owned),
         entry: entry.name,
-        ..Listed::default()
+        ..Row::default()
     };
     images.map(row).collect()
 }
 
-fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec<Listed>, StoreError> {
+fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec<Row>, StoreError> {
     let found = match settled(|| arrays(&file()))? {
         Ok(found) => found,
         Err((reason, _)) => return Ok(vec![refused(uri, reason)]),
@@ -157,14 +152,14 @@ fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec
             let classes = classes.as_ref()?;
             class(*classes.get(usize::try_from(row).ok()?)?)
         };
-        let place = |row: u64| Listed {
+        let place = |row: u64| Row {
             uri: uri.to_owned(),
             entry: Some(array.name.clone()),
             row: Some(row),
             bytes: Some(array.row_bytes),
             split: array.split.clone(),
             label_idx: class_of(row),
-            ..Listed::default()
+            ..Row::default()
         };
         let start = rows.len();
         rows.extend((0..array.n_rows).map(place));
@@ -176,7 +171,7 @@ fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec
 }
 
 /// Every image is read, for its size stands nowhere else.
-fn of_table(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec<Listed>, StoreError> {
+fn of_table(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec<Row>, StoreError> {
     let n_rows = match settled(|| n_rows(&file()))? {
         Ok(Some(n_rows)) if n_rows > MAX_ROWS => return Ok(vec![refused(uri, "archive_exceeds_limit")]),
         Ok(Some(n_rows)) => n_rows,
@@ -184,8 +179,8 @@ fn of_table(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<V
         Ok(None) => return Ok(Vec::new()),
         Err((reason, _)) => return Ok(vec![refused(uri, reason)]),
     };
-    let place = |row: u64| Listed { uri: uri.to_owned(), row: Some(row), ..Listed::default() };
-    let mut rows: Vec<Listed> = (0..n_rows).map(place).collect();
+    let place = |row: u64| Row { uri: uri.to_owned(), row: Some(row), ..Row::default() };
+    let mut rows: Vec<Row> = (0..n_rows).map(place).collect();
     read_rows(&mut rows, &file, |row, cell| {
         row.bytes = Some(cell.bytes.len() as u64);
         row.sha256 = rule.sha256.then(|| hash(&cell));
@@ -204,14 +199,14 @@ fn hash(cell: &Cell) -> String {
 
 /// Hands every row what it holds, in order; those that cannot be read are refused.
 fn read_rows(
-    rows: &mut [Listed],
+    rows: &mut [Row],
     file: &impl Fn() -> Ranged,
-    mut with: impl FnMut(&mut Listed, Cell),
+    mut with: impl FnMut(&mut Row, Cell),
 ) -> Result<(), StoreError> {
     let mut reader = ArchiveReader::default();
     for row in rows {
         let of = RowOf {
-            key: key_of(&row.uri),
+            key: listed_key(&row.uri),
             entry: row.entry.as_deref().map(Into::into),
             row: row.row.unwrap_or_default(),
         };

@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::error::{Exit, Problem};
 use crate::run::ordered::driven;
-use crate::store::{Listed as Object, Node, Root};
+use crate::store::{Listed, Node, Root};
 use listing::{ARCHIVES, IMAGES, ending, rows_of};
 use parts::Parts;
 
@@ -94,7 +94,7 @@ pub async fn catalog(root: &Root, rule: CatalogRule, out: &Path) -> Result<Catal
 /// Name of the part that holds a chunk, and whether it was there already.
 async fn part(
     root: &Root,
-    chunk: Vec<Object>,
+    chunk: Vec<Listed>,
     rule: CatalogRule,
     parts: &Parts,
 ) -> Result<(Option<String>, bool), Problem> {
@@ -105,20 +105,19 @@ async fn part(
     if parts.has(&name) {
         return Ok((Some(name), true));
     }
-    let objects = chunk.into_iter().map(|object| (object.name, object.size)).collect();
-    parts.write(&name, &rows_of(root, objects, rule).await?)?;
+    parts.write(&name, &rows_of(root, chunk, rule).await?)?;
     Ok((Some(name), false))
 }
 
 /// Cuts a walk into chunks: some loose images, or one archive.
 struct Chunks {
-    walk: stream::Peekable<BoxStream<'static, Result<Object, Problem>>>,
+    walk: stream::Peekable<BoxStream<'static, Result<Listed, Problem>>>,
     n_others: u64,
 }
 
 impl Chunks {
     /// The next chunk; an empty one only where the walk ends in objects of other kinds.
-    async fn next(&mut self) -> Result<Option<Vec<Object>>, Problem> {
+    async fn next(&mut self) -> Result<Option<Vec<Listed>>, Problem> {
         let (mut chunk, mut walk, mut has_ended) = (Vec::new(), std::pin::Pin::new(&mut self.walk), true);
         while let Some(peeked) = walk.as_mut().peek().await {
             let kind = peeked.as_ref().map_or_else(|_| String::new(), |object| ending(&object.name));
@@ -139,7 +138,7 @@ impl Chunks {
 }
 
 /// The objects below some folders and objects, in their order; the next folders are listed ahead.
-fn walk(root: Root, nodes: Vec<Node>, depth: usize) -> BoxStream<'static, Result<Object, Problem>> {
+fn walk(root: Root, nodes: Vec<Node>, depth: usize) -> BoxStream<'static, Result<Listed, Problem>> {
     if depth > MAX_DEPTH {
         let what = format!("folders nested deeper than {MAX_DEPTH}");
         return stream::once(ready(Err(Problem::new("M025", Exit::BadData, what)))).boxed();

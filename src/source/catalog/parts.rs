@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 
 use super::CatalogRule;
 use super::listing::ending;
-use super::row::{Listed, batch, schema};
+use super::row::{Row, batch, schema};
 use crate::error::{Exit, Problem};
-use crate::store::Listed as Object;
+use crate::store::Listed;
 
 /// The folder of the parts of one manifest.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ impl Parts {
     }
 
     /// The name of the part for these objects.
-    pub(super) fn name(objects: &[Object], rule: CatalogRule) -> String {
+    pub(super) fn name(objects: &[Listed], rule: CatalogRule) -> String {
         let mut hash = Sha256::new_with_prefix(format!("{} {rule:?}", env!("CARGO_PKG_VERSION")));
         for object in objects {
             hash.update(format!("\0{}\0{}\0{}", object.name, object.size, object.modified_ms));
@@ -69,7 +69,7 @@ impl Parts {
     ///
     /// # Errors
     /// `C007`.
-    pub(super) fn write(&self, name: &str, rows: &[Listed]) -> Result<(), Problem> {
+    pub(super) fn write(&self, name: &str, rows: &[Row]) -> Result<(), Problem> {
         let partial = self.folder.join(format!("{name}.partial"));
         let written = || -> io::Result<()> {
             let mut writer = ArrowWriter::try_new(File::create(&partial)?, schema(), None)?;

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 
 /// An image, or what stands in its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct Row {
     pub(super) uri: String,
     pub(super) entry: Option<String>,
     pub(super) offset: Option<u64>,
@@ -42,11 +42,11 @@ pub(super) fn schema() -> SchemaRef {
 }
 
 /// The rows as columns of [`schema`].
-pub(super) fn batch(rows: &[Listed]) -> RecordBatch {
-    let text = |field: fn(&Listed) -> Option<&String>| -> ArrayRef {
+pub(super) fn batch(rows: &[Row]) -> RecordBatch {
+    let text = |field: fn(&Row) -> Option<&String>| -> ArrayRef {
         Arc::new(rows.iter().map(field).collect::<StringArray>())
     };
-    let number = |field: fn(&Listed) -> Option<u64>| -> ArrayRef {
+    let number = |field: fn(&Row) -> Option<u64>| -> ArrayRef {
         Arc::new(rows.iter().map(field).collect::<UInt64Array>())
     };
     let columns = vec![
