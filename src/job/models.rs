@@ -86,7 +86,7 @@ async fn files_at(location: &str, store: &StoreSettings) -> Result<Files, RunErr
     }
     if files.is_empty() {
         let what = "models: no file of a checkpoint at the location";
-        return Err(Problem::new("S004", Exit::StoreIo, what).hint("check the bucket and the prefix").into());
+        return Err(Problem::new("S004", Exit::Config, what).hint("check the bucket and the prefix").into());
     }
     Ok(Files::fetched(files, named))
 }

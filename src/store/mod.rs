@@ -15,6 +15,7 @@ mod settings;
 mod throttle;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct Root {
     is_read_only: bool,
     /// A local folder that nothing is read outside of, links followed.
     confined_to: Option<Arc<std::path::Path>>,
+    /// Whether an answer has shown that the bucket is there and may be read.
+    is_there: Arc<AtomicBool>,
 }
 
 /// What a create found.
@@ -91,7 +94,7 @@ impl Root {
     /// A root over a store the caller made, for tests and wrappers.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
-        Self { store, prefix, deadline, is_read_only: false, confined_to: None }
+        Self { store, prefix, deadline, is_read_only: false, confined_to: None, is_there: Arc::default() }
     }
 
     /// The same store, deeper.
@@ -169,7 +172,7 @@ impl Root {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             let put = self.store.put_opts(&path, PutPayload::from(bytes.clone()), options);
             let Err(error) = self.timed("create", object, put).await else { return Ok(Created::Ours) };
-            if matches!(error.cause, Cause::Denied | Cause::Full) {
+            if error.cause.is_lasting() {
                 return Err(error);
             }
             last = Some(error);

@@ -39,7 +39,7 @@ fn is_image(name: &str) -> bool {
 /// The rows of some loose images, or of one archive.
 ///
 /// # Errors
-/// Store failures; `S004` when an object went away meanwhile.
+/// Store failures; `S015` when an object went away meanwhile.
 pub(super) async fn rows_of(
     root: &Root,
     objects: Vec<store::Listed>,
@@ -90,7 +90,7 @@ async fn sha256(root: &Root, key: &Path, range: Range<u64>) -> Result<Result<Str
             Object::Changed => return Ok(Err("source_changed")),
             _ => {
                 let what = "an object went away while it was listed";
-                return Err(Problem::new("S004", Exit::StoreIo, what).hint("run the same command again"));
+                return Err(Problem::new("S015", Exit::StoreIo, what).hint("run the same command again"));
             }
         }
     }
