@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::commands::start_logging;
 use crate::error::{Exit, RunError};
-use crate::settings::{Settings, Sources};
+use crate::settings::Settings;
 use crate::source::catalog::{CatalogRule, catalog};
 use crate::store::Root;
 
@@ -34,14 +34,14 @@ pub struct BuildArgs {
     /// Reads every image and pins its sha256, so that none that is damaged later is ever scored.
     #[arg(long)]
     pub sha256: bool,
-    /// How the store is spoken to, for example config/s3.toml.
-    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// How the store is spoken to.
+    #[command(flatten)]
+    pub how: super::ConfigArgs,
 }
 
 pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     let ManifestCommand::Build(args) = command;
-    let settings = Settings::defaults(&Sources { config: args.config.clone(), ..Sources::default() })?;
+    let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     let root = Root::open(&super::from_here(&args.root), false, &settings.store)?;
     let rule = CatalogRule { labels_from_folders: args.labels_from_folders, sha256: args.sha256 };

@@ -6,6 +6,7 @@ use super::SpecArgs;
 use super::commands::{on_runtime, start_logging};
 use super::signals::{follow, unless_stopped};
 use crate::error::{Exit, Problem, RunError};
+use crate::flow::meter::Meter;
 use crate::job::{Job, Outcome, Request};
 use crate::ledger::Finalized;
 use crate::report::{AccuracyTable, accuracy};
@@ -48,7 +49,7 @@ pub(super) fn sweep(args: &SpecArgs) -> Result<Exit, RunError> {
 async fn one(spec: Spec, run_id: String) -> Result<(Finalized, AccuracyTable, Root), RunError> {
     let output = Root::open(&spec.pipeline.output.root, true, &spec.settings.store)?;
     let deadline = spec.settings.drain_deadline;
-    let (_following, stop) = follow(deadline);
+    let (_following, stop) = follow(deadline, Meter::default());
     let job = unless_stopped(&stop, Job::prepare(spec)).await?;
     let outcome = job.run(&Request { run_id: Some(run_id), ..Request::default() }, stop).await;
     let (Outcome::AlreadyDone(done) | Outcome::Published(done)) = outcome? else {

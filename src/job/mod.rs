@@ -1,7 +1,10 @@
 //! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
 
 mod execute;
+mod inspect;
+mod look;
 pub(crate) mod models;
+mod pace;
 mod recipes;
 mod reproduce;
 
@@ -11,6 +14,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Exit, Problem, RunError};
+use crate::flow::meter::Meter;
 use crate::ledger::{Finalized, Plan, SpecMap, fingerprint};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
@@ -19,6 +23,9 @@ use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
+pub use inspect::{Answer, Refusal, SampleStory, Whose, reasons, story};
+pub use look::Looked;
+pub use pace::Pace;
 use recipes::{FirstPass, recipes};
 pub use reproduce::Reproduced;
 use t3b_decode::worker::Decoder;
@@ -60,6 +67,8 @@ pub struct Request {
     pub shard: Option<(u32, u32)>,
     /// Goes on with a run that another numerics class began; receipts say which partition is whose.
     pub allow_other_numerics: bool,
+    /// Counts what this process does, for whoever looks while or after it runs.
+    pub meter: Meter,
 }
 
 /// How a run ended without an error.
@@ -83,12 +92,14 @@ impl Job {
     /// `M...` the manifest, `W...` the checkpoints, store failures.
     pub async fn prepare(spec: Spec) -> Result<Self, RunError> {
         let pipeline = &spec.pipeline;
-        let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
+        let input = open_input(&spec)?;
         let manifest = read_manifest(&spec, &input).await?;
         let (models, warnings) = models::load(&spec).await?;
         let first = FirstPass::read(&spec).await?;
         let recipes = recipes(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
+        // What "auto" came to, so that a program with another rule would not cut the same run in two ways.
+        spec_map.insert("run.partition_size".to_owned(), pipeline.partition_size.into());
         let inexact = &spec.pipeline.corrupt.inexact;
         spec_map.insert("content.not_reference_exact".to_owned(), inexact.clone().into());
         if let Some(first) = first {
@@ -108,6 +119,12 @@ impl Job {
     #[must_use]
     pub fn partitions(&self) -> Vec<Partition> {
         partitions(self.manifest.samples.len(), self.spec.pipeline.partition_size)
+    }
+
+    /// Whether any sample's id was derived here, and not given by the manifest.
+    #[must_use]
+    pub fn has_derived_ids(&self) -> bool {
+        self.manifest.has_derived_ids
     }
 
     /// The run id in force.
@@ -158,6 +175,13 @@ impl Job {
         let per_cell: usize = partitions.iter().map(|p| p.rows.len().div_ceil(size)).sum();
         (per_cell * self.spec.pipeline.corrupt.cells.len()) as u64
     }
+}
+
+fn open_input(spec: &Spec) -> Result<Root, Problem> {
+    Root::open(&spec.pipeline.input.root, false, &spec.settings.store).map_err(|problem| {
+        let what = format!("input.root: {}", problem.what);
+        Problem { what, ..problem }
+    })
 }
 
 async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {

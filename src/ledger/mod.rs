@@ -6,8 +6,10 @@
 
 mod attempts;
 mod diagnostics;
+mod discard;
 mod finalize;
 mod layout;
+mod list;
 mod plan;
 mod receipt;
 mod runs;
@@ -17,10 +19,12 @@ mod verify;
 
 pub use attempts::{Attempt, record};
 pub use diagnostics::{Diagnostics, Joint};
+pub use discard::{Discarded, discard};
 pub(crate) use finalize::check_nonfinite;
 pub use finalize::{Finalized, finalize, is_published};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, split_run_uri};
+pub use list::{ListedRun, runs};
 pub use plan::{Plan, SpecMap, fingerprint};
 pub(crate) use receipt::entry;
 pub use receipt::{FileEntry, Receipt, committed, nonce};

@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::pipeline::location;
 use crate::error::{Exit, Problem};
 use crate::store::has_credentials;
 
@@ -128,6 +130,20 @@ impl Reader {
             return None;
         }
         Some(text)
+    }
+
+    /// An optional place: a URI as it is; a relative path made absolute, from `dir` where it is written in a file there or set
+    /// beside it, from the process's folder where it comes from the environment.
+    pub(super) fn opt_place(&mut self, key: &str, dir: &Path) -> Option<String> {
+        let text = self.opt_text(key)?;
+        let is_env = matches!(self.values.get(key), Some((_, Origin::Env(_))));
+        Some(location(&text, if is_env { Path::new("") } else { dir }))
+    }
+
+    /// A place that must be there; empty after a problem.
+    pub(super) fn place(&mut self, key: &str, dir: &Path) -> String {
+        let value = self.opt_place(key, dir);
+        self.required(key, value, String::new())
     }
 
     /// A text that must be there; empty after a problem.

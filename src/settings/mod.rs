@@ -51,11 +51,24 @@ pub struct Spec {
 pub struct Sources {
     /// The pipeline file.
     pub pipeline: PathBuf,
-    /// A config file.
-    pub config: Option<PathBuf>,
+    /// Config files, the last one winning key by key.
+    pub config: Vec<PathBuf>,
     /// `key=value` pairs, strongest of all.
     pub set: Vec<(String, String)>,
 }
+
+/// Keys whose values are places: a relative path is taken from the folder of the file it is written in, and from where the
+/// command is called when it comes from the command line or the environment.
+pub const PATH_KEYS: [&str; 8] = [
+    "input.root",
+    "models.pretrained",
+    "models.expert",
+    "models.text_features",
+    "labels.file",
+    "merge.from",
+    "corrupt.assets.dir",
+    "output.root",
+];
 
 impl Spec {
     /// Reads, layers and checks everything.
@@ -63,21 +76,27 @@ impl Spec {
     /// # Errors
     /// Every problem found in any layer, each naming its key and file.
     pub fn load(sources: &Sources) -> Result<Self, RunError> {
-        let dir = sources.pipeline.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let dir = folder_of(&sources.pipeline);
         let mut file = read_table(&sources.pipeline)?;
         file.remove("sweep");
         let mut layers = vec![(Origin::Default, parse(PIPELINE_DEFAULT, "pipelines/default.toml")?)];
-        layers.extend(labels_layer(&file, &dir)?);
+        let labels = labels_layer(&file, sources, &dir)?;
+        // A file of labels is as strong as the place it is named in.
+        let (below, above) = match labels {
+            Some((Named::InFile, layer)) => (Some(layer), None),
+            Some((Named::Above, layer)) => (None, Some(layer)),
+            None => (None, None),
+        };
+        layers.extend(below);
         layers.push((Origin::File(display(&sources.pipeline)), file));
+        layers.extend(above);
         layers.extend(flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section)));
         let mut reader = Reader::new(layers);
         let pipeline = Pipeline::read(&mut reader, &dir);
         let pipeline_keys = reader.finish();
 
         let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
-        if let Some(path) = &sources.config {
-            layers.push((Origin::File(display(path)), read_table(path)?));
-        }
+        layers.extend(config_layers(sources)?);
         layers.extend(flag_layers(sources, |section| CONFIG_SECTIONS.contains(&section)));
         let mut reader = Reader::new(layers);
         let settings = Settings::read(&mut reader);
@@ -94,15 +113,14 @@ impl Spec {
 }
 
 impl Settings {
-    /// The embedded defaults, for commands that read no pipeline.
+    /// The embedded defaults with config files, variables and flags over them, for commands that read no pipeline.
     ///
     /// # Errors
-    /// Problems in environment variables that override a key.
+    /// Problems in any of them; keys of a pipeline are unknown here.
     pub fn defaults(sources: &Sources) -> Result<Self, RunError> {
         let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
-        if let Some(path) = &sources.config {
-            layers.push((Origin::File(display(path)), read_table(path)?));
-        }
+        layers.extend(config_layers(sources)?);
+        layers.extend(flag_layers(sources, |_| true));
         let mut reader = Reader::new(layers);
         let settings = Self::read(&mut reader);
         reader.finish().map_err(RunError::all)?;
@@ -110,12 +128,47 @@ impl Settings {
     }
 }
 
-/// The labels file as a layer of its own, below the pipeline file that names it.
-fn labels_layer(file: &Table, dir: &Path) -> Result<Option<(Origin, Table)>, RunError> {
-    let name = file.get("labels").and_then(|labels| labels.get("file")).and_then(|file| file.as_str());
-    let Some(name) = name else { return Ok(None) };
-    let labels = read_table(&dir.join(name))?;
-    Ok(Some((Origin::File(name.to_owned()), nested("labels", labels.into()))))
+/// Where `labels.file` is named.
+enum Named {
+    /// In the pipeline file, whose other keys are stronger.
+    InFile,
+    /// On the command line, by a sweep or in the environment, over the pipeline file.
+    Above,
+}
+
+/// The labels file in force as a layer of its own.
+fn labels_layer(
+    file: &Table,
+    sources: &Sources,
+    dir: &Path,
+) -> Result<Option<(Named, (Origin, Table))>, RunError> {
+    const KEY: &str = "labels.file";
+    let flag = sources
+        .set
+        .iter()
+        .rev()
+        .find(|(key, _)| key == KEY)
+        .map(|(_, text)| text.trim_matches('"').to_owned());
+    let variable = std::env::var(env_name(KEY)).ok();
+    let written = file.get("labels").and_then(|labels| labels.get("file")).and_then(|file| file.as_str());
+    let (named, name, path) = match (flag, variable, written) {
+        (Some(name), ..) => (Named::Above, name.clone(), dir.join(name)),
+        (None, Some(name), _) => (Named::Above, name.clone(), PathBuf::from(name)),
+        (None, None, Some(name)) => (Named::InFile, name.to_owned(), dir.join(name)),
+        (None, None, None) => return Ok(None),
+    };
+    let labels = read_table(&path)?;
+    Ok(Some((named, (Origin::File(name), nested("labels", labels.into())))))
+}
+
+/// The folder a file lies in, absolute: a bare name lies where the command is called.
+fn folder_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
+}
+
+fn config_layers(sources: &Sources) -> Result<Vec<(Origin, Table)>, RunError> {
+    sources.config.iter().map(|path| Ok((Origin::File(display(path)), read_table(path)?))).collect()
 }
 
 fn flag_layers(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Vec<(Origin, Table)> {

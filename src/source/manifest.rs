@@ -22,6 +22,8 @@ pub struct Manifest {
     pub samples: Vec<Arc<Sample>>,
     /// Content hash of the manifest file, lower-case hex.
     pub sha256: String,
+    /// Whether the file has no ids of its own, so that they were derived.
+    pub has_derived_ids: bool,
 }
 
 /// How a manifest is read.
@@ -79,7 +81,8 @@ impl Manifest {
             );
             return Err(bad("M001", what));
         }
-        Ok(Self { samples, sha256: hex::encode(Sha256::digest(bytes)) })
+        let has_derived_ids = !rows.present[SAMPLE_ID];
+        Ok(Self { samples, sha256: hex::encode(Sha256::digest(bytes)), has_derived_ids })
     }
 }
 

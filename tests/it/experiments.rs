@@ -133,7 +133,8 @@ fn every_experiment_file_is_valid() {
         let path = entry.unwrap().path();
         let sweep = t3b::settings::Sweep::read(&path).unwrap();
         for variation in sweep.variations {
-            let sources = t3b::settings::Sources { pipeline: path.clone(), config: None, set: variation.set };
+            let sources =
+                t3b::settings::Sources { pipeline: path.clone(), config: Vec::new(), set: variation.set };
             t3b::settings::Spec::load(&sources).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }

@@ -1,0 +1,181 @@
+//! Reading a run: why samples were quarantined, and everything that is said of one sample.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type};
+use serde::Serialize;
+
+use super::Job;
+use crate::error::{Exit, Problem, RunError};
+use crate::ledger::{Layout, Plan};
+use crate::store::Root;
+use crate::tables::{Table, each_batch};
+
+/// Quarantine rows by reason code. A sample that could not be read at all is one row, one that failed in a cell a row for it.
+///
+/// # Errors
+/// Store failures, `V002` a part that is no table.
+pub async fn reasons(root: &Root, plan: &Plan) -> Result<BTreeMap<String, u64>, RunError> {
+    let mut counts = BTreeMap::new();
+    walk(root, plan, Table::Quarantine, &["reason_code"], |batch| {
+        for reason in texts(batch, "reason_code")?.into_iter().flatten() {
+            *counts.entry(reason).or_default() += 1;
+        }
+        Some(())
+    })
+    .await?;
+    Ok(counts)
+}
+
+/// One method's answer in one cell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// Corruption of the cell.
+    pub corruption: String,
+    /// Its severity; 0 for clean.
+    pub severity: i32,
+    /// The method.
+    pub method: String,
+    /// Class it predicts.
+    pub pred: String,
+    /// Probability of that class.
+    pub pred_prob: f32,
+    /// Whether it is the label's; `None` without a label.
+    pub correct: Option<bool>,
+}
+
+/// Why a sample, or the sample in one cell, was not scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// Corruption of the cell; `None` for every cell.
+    pub corruption: Option<String>,
+    /// Its severity.
+    pub severity: Option<i32>,
+    /// The reason's code.
+    pub reason_code: String,
+    /// What was found.
+    pub detail: String,
+}
+
+/// Everything that a run says of one sample.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SampleStory {
+    /// The pseudonym.
+    pub sample_id: String,
+    /// Its label's class, where it has one.
+    pub label: Option<String>,
+    /// Predictions in table order.
+    pub answers: Vec<Answer>,
+    /// Quarantine rows.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Reads what a published run says of one sample.
+///
+/// # Errors
+/// `R010` when the run has no such sample; store failures, `V002` a part that is no table.
+pub async fn story(root: &Root, plan: &Plan, sample_id: &str) -> Result<SampleStory, RunError> {
+    let mut story =
+        SampleStory { sample_id: sample_id.to_owned(), label: None, answers: vec![], refusals: vec![] };
+    let columns = ["sample_id", "corruption", "severity", "method", "label", "pred", "pred_prob", "correct"];
+    walk(root, plan, Table::Predictions, &columns, |batch| {
+        let ids = texts(batch, "sample_id")?;
+        let [corruption, method, label, pred] =
+            ["corruption", "method", "label", "pred"].map(|name| texts(batch, name));
+        let (corruption, method, label, pred) = (corruption?, method?, label?, pred?);
+        let severity = batch.column_by_name("severity")?.as_primitive_opt::<Int32Type>()?;
+        let prob = batch.column_by_name("pred_prob")?.as_primitive_opt::<arrow::datatypes::Float32Type>()?;
+        let correct = batch.column_by_name("correct")?.as_boolean_opt()?;
+        for n in (0..batch.num_rows()).filter(|&n| ids[n].as_deref() == Some(sample_id)) {
+            story.label.clone_from(&label[n]);
+            story.answers.push(Answer {
+                corruption: corruption[n].clone()?,
+                severity: severity.value(n),
+                method: method[n].clone()?,
+                pred: pred[n].clone()?,
+                pred_prob: prob.value(n),
+                correct: correct.is_valid(n).then(|| correct.value(n)),
+            });
+        }
+        Some(())
+    })
+    .await?;
+    let columns = ["sample_id", "corruption", "severity", "reason_code", "detail"];
+    walk(root, plan, Table::Quarantine, &columns, |batch| {
+        let ids = texts(batch, "sample_id")?;
+        let [corruption, reason, detail] =
+            ["corruption", "reason_code", "detail"].map(|name| texts(batch, name));
+        let (corruption, reason, detail) = (corruption?, reason?, detail?);
+        let severity = batch.column_by_name("severity")?.as_primitive_opt::<Int32Type>()?;
+        for n in (0..batch.num_rows()).filter(|&n| ids[n].as_deref() == Some(sample_id)) {
+            story.refusals.push(Refusal {
+                corruption: corruption[n].clone(),
+                severity: severity.is_valid(n).then(|| severity.value(n)),
+                reason_code: reason[n].clone()?,
+                detail: detail[n].clone()?,
+            });
+        }
+        Some(())
+    })
+    .await?;
+    if story.answers.is_empty() && story.refusals.is_empty() {
+        let what = format!("run {} has no sample of that id", plan.run_id);
+        return Err(Problem::new("R010", Exit::Usage, what)
+            .hint("ids are in the column sample_id of its tables; without T3B_PSEUDONYM_KEY they change with the manifest")
+            .into());
+    }
+    Ok(story)
+}
+
+/// The owner's side of a pseudonym.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Whose {
+    /// Key below `input.root`, as the manifest has it.
+    pub key: String,
+    /// Position in the frozen list, from 0: the number that batches and tables count by.
+    pub row: u64,
+}
+
+impl Job {
+    /// Which object of the archive a pseudonym stands for. Only who has the manifest, and the key where there is one, can ask.
+    ///
+    /// # Errors
+    /// `R002` when the run was made of another manifest, `R010` no such sample.
+    pub fn whose(&self, plan: &Plan, sample_id: &str) -> Result<Whose, Problem> {
+        let ours =
+            self.plan(&super::Request { run_id: Some(plan.run_id.clone()), ..super::Request::default() })?;
+        let same = |key: &str| plan.spec.get(key) == ours.spec.get(key);
+        if !same("content.manifest_sha256") || !same("content.sample_ids_sha256") {
+            let what = format!("run {} was made of another manifest, split or pseudonym key", plan.run_id);
+            return Err(Problem::new("R002", Exit::Config, what)
+                .hint("name the pipeline that the run was made with, and set its T3B_PSEUDONYM_KEY"));
+        }
+        let sample = self.manifest.samples.iter().find(|sample| &*sample.id == sample_id);
+        let sample = sample
+            .ok_or_else(|| Problem::new("R010", Exit::Usage, "the manifest has no sample of that id"))?;
+        Ok(Whose { key: sample.key.as_ref().to_owned(), row: sample.row })
+    }
+}
+
+async fn walk(
+    root: &Root,
+    plan: &Plan,
+    table: Table,
+    columns: &[&str],
+    mut look: impl FnMut(&RecordBatch) -> Option<()>,
+) -> Result<(), RunError> {
+    let layout = Layout::new(&plan.run_id);
+    for partition in 0..plan.n_partitions {
+        each_batch(root, &layout.part(table, &plan.run_date, partition), columns, &mut look).await?;
+    }
+    Ok(())
+}
+
+/// A column of texts, dictionaries unfolded.
+fn texts(batch: &RecordBatch, name: &str) -> Option<Vec<Option<String>>> {
+    let column = cast(batch.column_by_name(name)?, &DataType::Utf8).ok()?;
+    let column = column.as_string_opt::<i32>()?;
+    Some(column.iter().map(|text| text.map(str::to_owned)).collect())
+}
