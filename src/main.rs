@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use t3b::cli::{Cli, execute};
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use t3b::decode::worker::MMAP_THRESHOLD;
 use t3b::error::Exit;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use t3b_decode::worker::MMAP_THRESHOLD;
 
 /// Has glibc map large buffers on their own, so that a decoded image is returned when it is dropped.
 ///

@@ -1,7 +1,7 @@
 //! Small changes that keep a crop's class, so that the model sees no crop twice the same.
 
-use t3b::corrupt::{self, Corruption, Entry, Scratch, Severity, Streams, Suite};
-use t3b::pixels::Rgb8;
+use t3b_corrupt::{self, Corruption, Entry, Scratch, Severity, Streams, Suite};
+use t3b_image::Rgb8;
 
 use crate::data::Crop;
 use crate::dice::Dice;
@@ -58,7 +58,7 @@ pub(crate) fn corrupted(
 ) -> Rgb8 {
     let mut out = image.clone();
     let mut streams = Streams::counter(seed, id, name, severity);
-    corrupt::apply(kind, false, image, &mut streams, scratch, &mut out);
+    t3b_corrupt::apply(kind, false, image, &mut streams, scratch, &mut out);
     out
 }
 

@@ -2,10 +2,10 @@
 
 use std::{error::Error, fs, path::Path};
 
-use t3b::decode::resize::Resizer;
-use t3b::decode::{Limits, decode};
 use t3b::demo::{CellClass, draw_crop};
-use t3b::pixels::Rgb8;
+use t3b_decode::{Limits, decode};
+use t3b_image::Rgb8;
+use t3b_image::resize::Resizer;
 
 /// A labelled image at the model's size.
 pub(crate) struct Crop {

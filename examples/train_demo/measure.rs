@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, error::Error};
 
 use candle_core::{Device, Tensor};
-use t3b::corrupt::{Scratch, Severity, Suite};
 use t3b::model::config::ClipConfig;
 use t3b::model::normalize::Normalizer;
 use t3b::model::prompts::Tokens;
 use t3b::model::tower::{TextTower, VisionTower};
 use t3b::model::{TextBank, ZeroShot};
+use t3b_corrupt::{Scratch, Severity, Suite};
 
 use crate::augment::corrupted;
 use crate::data::Crop;

@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, loss::cross_entropy};
-use t3b::corrupt::Scratch;
 use t3b::model::normalize::Normalizer;
 use t3b::model::prompts::Tokens;
+use t3b_corrupt::Scratch;
 
 use crate::augment::{Damage, moved};
 use crate::clip::Clip;

@@ -8,11 +8,12 @@ use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs};
 use crate::demo;
 use crate::error::{Exit, Problem, RunError};
-use crate::evaluate::accuracy;
+use crate::flow::progress::LogFormat;
+use crate::flow::progress::rss_mib;
 use crate::job::{Job, Outcome, Request};
-use crate::run::progress::rss_mib;
-use crate::sink::{Finalized, Layout, finalize, nonce, split_run_uri, verify};
-use crate::spec::{Effective, LogFormat, Settings, Sources, Spec};
+use crate::ledger::{Finalized, Layout, finalize, nonce, split_run_uri, verify};
+use crate::report::accuracy;
+use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 
 /// Runs one command to its end.
@@ -34,7 +35,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Status(args) => super::runs::show_status(args),
         Command::Tidy(args) => super::runs::tidy_run(args),
         Command::Reproduce(args) => super::runs::reproduce_run(args),
-        Command::Decode => Ok(crate::decode::worker::serve()),
+        Command::Decode => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
     }
 }
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::corrupt::{Assets, Corruption, Entry, RngMode, Scratch, Severity, Streams, Suite, apply};
-use crate::decode::resize::Resizer;
-use crate::decode::{self, Limits};
 use crate::demo::{CellClass, DEFAULT_SEED, draw_crop};
 use crate::error::{Exit, Problem, RunError};
-use crate::pixels::Rgb8;
-use crate::regenerate::{ExportError, contact_sheet, data_set_name, export_medmnist_c, write_png};
+use t3b_corrupt::export::{ExportError, contact_sheet, data_set_name, export_medmnist_c, write_png};
+use t3b_corrupt::{Assets, Corruption, Entry, RngMode, Scratch, Severity, Streams, Suite, apply};
+use t3b_decode::{self, Limits};
+use t3b_image::Rgb8;
+use t3b_image::resize::Resizer;
 
 /// Side of the image that is drawn when none is given.
 const DRAWN_PX: u32 = 224;
@@ -181,7 +181,7 @@ fn out(args: &CorruptArgs) -> Result<&Path, Problem> {
 
 fn read_image(path: &Path) -> Result<Rgb8, Problem> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error.kind().to_string()))?;
-    decode::decode(&bytes, &Limits::default()).map_err(|error| unreadable(path, &error.to_string()))
+    t3b_decode::decode(&bytes, &Limits::default()).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 fn write(path: &Path, image: &Rgb8) -> Result<(), Problem> {

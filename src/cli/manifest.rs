@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 
 use super::commands::start_logging;
 use crate::error::{Exit, RunError};
+use crate::settings::{Settings, Sources};
 use crate::source::catalog::{CatalogRule, catalog};
-use crate::spec::{Settings, Sources};
 use crate::store::Root;
 
 /// `t3b manifest`.

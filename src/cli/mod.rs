@@ -22,7 +22,7 @@ pub use fetch::FetchArgs;
 pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
 
-use crate::spec::Sources;
+use crate::settings::Sources;
 
 /// Scores archives of medical images with two CLIP models merged at test time (T3_B).
 ///
@@ -103,7 +103,7 @@ pub enum Command {
     /// Decodes pictures for another t3b, in a process that may die of them.
     ///
     /// Example: `t3b run` starts it where decoder.isolation asks for it.
-    #[command(name = crate::decode::worker::COMMAND, hide = true)]
+    #[command(name = t3b_decode::worker::COMMAND, hide = true)]
     Decode,
 }
 

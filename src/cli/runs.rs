@@ -7,7 +7,7 @@ use super::commands::{load, on_runtime, open_run};
 use super::{ReproduceArgs, StatusArgs, TidyArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Request};
-use crate::sink::{Status, status, tidy};
+use crate::ledger::{Status, status, tidy};
 use crate::store::{Root, leftovers};
 
 /// Where a run stands.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::error::{Exit, Problem, RunError};
-use crate::run::stop::{Phase, Stop, StopHandle, stop};
+use crate::flow::stop::{Phase, Stop, StopHandle, stop};
 
 /// Follows signals until dropped; call it before anything that takes time.
 pub(super) struct Signals {

@@ -6,10 +6,10 @@ use super::SpecArgs;
 use super::commands::{on_runtime, start_logging};
 use super::signals::{follow, unless_stopped};
 use crate::error::{Exit, Problem, RunError};
-use crate::evaluate::{AccuracyTable, accuracy};
 use crate::job::{Job, Outcome, Request};
-use crate::sink::Finalized;
-use crate::spec::{Spec, Sweep, Variation};
+use crate::ledger::Finalized;
+use crate::report::{AccuracyTable, accuracy};
+use crate::settings::{Spec, Sweep, Variation};
 use crate::store::Root;
 
 const COLUMNS: &str = "run_id,method,accuracy_clean,accuracy_corrupted,lambda_mean,lambda_var_within,\

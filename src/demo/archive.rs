@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::draw::{CellClass, draw_crop};
 use super::rng::Draws;
-use crate::pixels::Rgb8;
+use t3b_image::Rgb8;
 
 /// Name of the manifest in the archive's root.
 pub const MANIFEST_FILE: &str = "manifest.csv";

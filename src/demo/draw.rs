@@ -3,7 +3,7 @@
 use super::rng::{Draws, value_noise};
 use super::shape::{Blob, turned};
 use super::slide::Slide;
-use crate::pixels::Rgb8;
+use t3b_image::Rgb8;
 
 /// What a crop shows; the order is the label order of the BCCD manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@
 //! they do under a microscope.
 
 use super::rng::{Draws, value_noise};
-use crate::pixels::Rgb8;
+use t3b_image::Rgb8;
 
 /// Absorbance of eosin (pink: haemoglobin, granules) for red, green and blue at density 1.
 const EOSIN: [f32; 3] = [0.055, 0.23, 0.165];

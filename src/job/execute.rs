@@ -4,21 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Job, Outcome, Request};
-use crate::corrupt::stage::{CorruptRule, Place};
-use crate::decode::stage::DecodeRule;
 use crate::error::{Exit, Problem, RunError};
-use crate::run::lane::ReadyLane;
-use crate::run::meter::Meter;
-use crate::run::progress::Progress;
-use crate::run::stop::{Phase, Stop};
-use crate::run::{Graph, Rules, score_partitions};
+use crate::flow::meter::Meter;
+use crate::flow::progress::Progress;
+use crate::flow::stop::{Phase, Stop};
+use crate::graph::corrupt::{CorruptAt, CorruptRule};
+use crate::graph::decode::DecodeRule;
+use crate::graph::lane::ReadyLane;
+use crate::graph::sink::SinkRule;
+use crate::graph::{Graph, Rules, score_partitions};
+use crate::ledger::{Attempt, Layout, Plan, committed, finalize, is_published, nonce, read_plan, record};
 use crate::score::{Lane, LaneRule, numerics_class, pick};
-use crate::sink::{
-    Attempt, Layout, Names, Plan, SinkRule, committed, finalize, is_published, nonce, read_plan, record,
-};
+use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, SourceRule};
-use crate::spec::{Settings, Spec};
 use crate::store::{Created, Root};
+use crate::tables::Names;
 
 /// A job whose lane stands ready; what is left to know is the plan and where tables go.
 pub(super) struct Ready {
@@ -87,7 +87,7 @@ impl Job {
         let plan = freeze(&output, ready.rules.sink.plan, request.allow_other_numerics).await?;
         ready.rules.sink.plan = plan.clone();
         let meter = Meter::default();
-        let mut attempt = Attempt::open(nonce()?, &ready.rules.sink);
+        let mut attempt = Attempt::open(nonce()?, &ready.rules.sink.device, &ready.rules.sink.canary);
         let progress = Progress::start(meter.clone(), n_batches, ready.settings.log);
         let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
         drop(progress);
@@ -137,7 +137,7 @@ impl Job {
                 rendering: pipeline.rendering,
                 isolation: settings.isolation,
                 program: self.decoder.as_path().into(),
-                resize_to_px: (pipeline.corrupt.place == Place::Model).then_some(side_px),
+                resize_to_px: (pipeline.corrupt.at == CorruptAt::Model).then_some(side_px),
             },
             corrupt: CorruptRule {
                 cells: Arc::clone(&cells),
@@ -176,7 +176,7 @@ impl Ready {
     ) -> Result<(), Problem> {
         let Self { lane, rules, input, manifest, settings } = self;
         let graph = Graph { input, output, manifest, todo, rules, lane };
-        score_partitions(graph, &settings, stop, meter).await
+        score_partitions(graph, settings.resources(), stop, meter).await
     }
 }
 

@@ -10,17 +10,18 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::decode::worker::Decoder;
 use crate::error::{Exit, Problem, RunError};
+use crate::ledger::{Finalized, Plan, SpecMap, fingerprint};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
 use crate::score::Models;
-use crate::sink::{FORMAT_VERSION, Finalized, Plan, SpecMap, fingerprint};
+use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
-use crate::spec::{Effective, Spec};
 use crate::store::Root;
+use crate::tables::FORMAT_VERSION;
 use recipes::{FirstPass, recipes};
 pub use reproduce::Reproduced;
+use t3b_decode::worker::Decoder;
 
 /// Most bytes of a manifest file.
 const MAX_MANIFEST_BYTES: u64 = 4 << 30;
@@ -116,7 +117,7 @@ impl Job {
     pub fn run_id(&self, request: &Request) -> Result<String, Problem> {
         let default = || format!("{}-{}", self.spec.pipeline.name, &self.fingerprint()[..12]);
         let run_id = request.run_id.clone().unwrap_or_else(default);
-        if crate::spec::is_run_id(&run_id) {
+        if crate::ledger::is_run_id(&run_id) {
             return Ok(run_id);
         }
         let what =

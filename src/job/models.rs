@@ -11,8 +11,9 @@ use crate::model::prompts::{Prompts, Tokens};
 use crate::model::vocabulary::Vocabulary;
 use crate::model::{Checkpoint, ModelError, ModelWarning, Role, bank_file};
 use crate::score::{Models, TextSource};
-use crate::spec::{Pipeline, Spec, StoreSettings};
+use crate::settings::{Pipeline, Spec};
 use crate::store::Root;
+use crate::store::StoreSettings;
 
 /// Most bytes of one file of a checkpoint that is fetched into memory.
 const MAX_FILE_BYTES: u64 = 16 << 30;

@@ -2,7 +2,7 @@
 //! rule needs them.
 
 use crate::error::{Exit, Problem, RunError};
-use crate::evaluate::{SignalRow, parent_probs, signals};
+use crate::ledger::{Layout, Plan, read_plan, split_run_uri};
 use crate::merge::beta_mixture::BetaMixture;
 use crate::merge::coefficient::T3Rule;
 use crate::merge::divergence::{Signals, entropy_nats, log_softmax};
@@ -11,8 +11,8 @@ use crate::merge::lerp::m3_coefficient;
 use crate::merge::method::Method;
 use crate::merge::recipe::{CoefficientRule, Recipe, StaticRule, t3};
 use crate::merge::statistics::Running;
-use crate::sink::{Layout, Plan, read_plan, split_run_uri};
-use crate::spec::{Merge, Spec};
+use crate::report::{SignalRow, parent_probs, signals};
+use crate::settings::{Merge, Spec};
 use crate::store::Root;
 
 /// What an earlier run says of the whole set.

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{Job, Request};
 use crate::error::{Exit, Problem, RunError};
-use crate::evaluate::differing_tables;
-use crate::run::meter::Meter;
-use crate::run::stop::stop;
-use crate::sink::{Layout, Receipt, Table, nonce, read_plan};
+use crate::flow::meter::Meter;
+use crate::flow::stop::stop;
+use crate::ledger::{Layout, Receipt, nonce, read_plan};
+use crate::report::differing_tables;
 use crate::source::Partition;
 use crate::store::Root;
+use crate::tables::Table;
 
 /// Most bytes of one staged or published object.
 const MAX_PART_BYTES: u64 = 4 << 30;

@@ -204,3 +204,21 @@ pub enum RuleError {
         tau: f64,
     },
 }
+
+/// Whether a batch's coefficients spread over more than half of the widest spread possible, which is a standard
+/// deviation of half the rule's range. A choice: the paper only says that high variance shows a mixed batch.
+pub(crate) fn is_heterogeneous(lambda: &[f64], lambda_range: f64) -> bool {
+    let variance = super::statistics::Running::of(lambda).variance_population().unwrap_or_default();
+    variance.sqrt() > lambda_range / 4.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_two_camps_is_heterogeneous() {
+        assert!(is_heterogeneous(&[0.5, 0.58, 0.5, 0.58], 0.0858));
+        assert!(!is_heterogeneous(&[0.53, 0.54, 0.535], 0.0858));
+    }
+}

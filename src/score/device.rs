@@ -3,7 +3,17 @@
 use candle_core::Device;
 
 use crate::error::{Exit, Problem};
-use crate::spec::DeviceKind;
+
+/// Which device the lane owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// CUDA where it was compiled in and a device answers, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first CUDA device; an error where there is none.
+    Cuda,
+}
 
 /// The device of that kind; `Auto` falls back to the CPU.
 ///

@@ -8,18 +8,17 @@ use sha2::{Digest, Sha256};
 use super::inputs::Models;
 use super::models::ModelSet;
 use super::predict::predict;
-use super::towers::Images;
+use super::towers::{Images, TowerKind};
 use crate::error::{Exit, Problem};
-use crate::flow::{Batch, Member, Reject, Scored, Signal, Stage};
 use crate::merge::coefficient::{Guard, T3Rule, batch_mean};
 use crate::merge::divergence::{Signals, log_softmax};
 use crate::merge::ensemble::{mean_of_logits, mean_of_probabilities};
 use crate::merge::entropy_ratio::Temperatures;
 use crate::merge::method::Method;
 use crate::merge::recipe::{Recipe, t3};
+use crate::messages::{Batch, Member, Reject, Scored, Signal, Stage};
 use crate::model::normalize::Normalizer;
 use crate::model::{ModelError, ZeroShot};
-use crate::spec::TowerKind;
 
 /// How a lane scores.
 #[derive(Debug, Clone)]

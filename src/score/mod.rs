@@ -9,14 +9,15 @@ mod towers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use device::{numerics_class, pick};
+pub use device::{DeviceKind, numerics_class, pick};
 pub use inputs::{Models, TextSource};
 pub use lane::{Lane, LaneRule};
+pub use towers::TowerKind;
 
 use crate::error::{Exit, Problem};
-use crate::flow::{Batch, Flow, Scored};
-use crate::run::link::{Inlet, Outlet};
-use crate::run::verdict::StageEnd;
+use crate::flow::verdict::StageEnd;
+use crate::messages::{Batch, Flow, Scored};
+use crate::messages::{Inlet, Outlet};
 
 /// The stage, for a thread of its own: scores batch after batch; rejects and seals keep their place.
 ///

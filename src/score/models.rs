@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::inputs::{Models, TextSource};
-use super::towers::{Images, Towers};
+use super::towers::{Images, TowerKind, Towers};
 use crate::error::Problem;
 use crate::merge::factored::FactoredVision;
 use crate::merge::recipe::{Recipe, StaticRule};
@@ -13,7 +13,6 @@ use crate::merge::weights::{Parents, Tensors};
 use crate::model::layout::Part;
 use crate::model::tower::TextTower;
 use crate::model::{ClipConfig, ModelError, TextBank, ZeroShot};
-use crate::spec::TowerKind;
 
 /// The parents and what can be made of them.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! From log-probabilities to what a table says about one sample.
 
-use crate::flow::Prediction;
 use crate::merge::divergence::entropy_nats;
+use crate::messages::Prediction;
 
 /// Summarises one row of log-probabilities. Among equal probabilities the lowest class index wins.
 #[must_use]

@@ -9,7 +9,15 @@ use crate::model::fast::{Activations, FastVision, Weights};
 use crate::model::packed::{PACKED, pack, with_values};
 use crate::model::tower::VisionTower;
 use crate::model::{ClipConfig, ModelError};
-use crate::spec::TowerKind;
+
+/// Which code computes image features; both agree to some 1e-6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TowerKind {
+    /// Ours: packed weights and kernels of our own on the CPU, candle's operations elsewhere.
+    Fast,
+    /// candle-transformers', for comparison; `quick_gelu` models only.
+    Reference,
+}
 
 /// A batch of normalised images, with what all models compute from it alike.
 pub(super) struct Images {

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use object_store::path::Path;
+use t3b_decode::Slice;
 
 use super::rows::{COLUMNS, Row, bad};
 use crate::error::Problem;
-use crate::flow::{Place, Slice};
+use crate::messages::Location;
 
 pub(super) const URI: usize = 0;
 pub(super) const SAMPLE_ID: usize = 1;
@@ -58,18 +59,22 @@ pub(super) fn check_slice(n: usize, row: &Row) -> Result<Option<Slice>, Problem>
 }
 
 /// Where in its object an image lies; one copy of each name of an array or column is kept in `entries`.
-pub(super) fn check_place(n: usize, row: &Row, entries: &mut HashSet<Arc<str>>) -> Result<Place, Problem> {
+pub(super) fn check_location(
+    n: usize,
+    row: &Row,
+    entries: &mut HashSet<Arc<str>>,
+) -> Result<Location, Problem> {
     if let Some(code) = row[REFUSED].as_deref() {
         let known = REFUSALS.into_iter().find(|known| *known == code);
         let unknown = || bad("M024", format!("row {n}: refused is none of {}", REFUSALS.join(", ")));
-        return known.map(Place::Refused).ok_or_else(unknown);
+        return known.map(Location::Refused).ok_or_else(unknown);
     }
     let number = |column: usize| row[column].as_deref().map(|text| check_size(n, text)).transpose();
     match (number(OFFSET)?, number(ROW)?, row[BYTES].is_some(), row[ENTRY].as_deref()) {
-        (None, None, _, None) => Ok(Place::Whole),
-        (Some(offset), None, true, _) => Ok(Place::Offset(offset)),
+        (None, None, _, None) => Ok(Location::Whole),
+        (Some(offset), None, true, _) => Ok(Location::Offset(offset)),
         (None, Some(row), true, entry) => {
-            Ok(Place::Row { entry: entry.map(|entry| interned(entry, entries)), row })
+            Ok(Location::Row { entry: entry.map(|entry| interned(entry, entries)), row })
         }
         _ => {
             let what = format!("row {n}: an image inside an archive needs bytes, and either offset or row");

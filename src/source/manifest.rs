@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::fields::{
     AXIS, BYTES, ENTRY, FRAME, INDEX, OFFSET, REFUSED, ROW, SAMPLE_ID, SHA256, SPLIT, URI, check_key,
-    check_label, check_number, check_place, check_sha256, check_size, check_slice,
+    check_label, check_location, check_number, check_sha256, check_size, check_slice,
 };
 use super::rows::{self, COLUMNS, Row, bad};
 use crate::error::Problem;
-use crate::flow::Sample;
+use crate::messages::Sample;
 
 /// The manifest after filtering, in file order.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ fn check_row(
         label_idx: check_label(n, row, labels)?,
         sha256: row[SHA256].as_deref().map(|text| check_sha256(n, text)).transpose()?,
         size_bytes: row[BYTES].as_deref().map(|text| check_size(n, text)).transpose()?,
-        place: check_place(n, row, entries)?,
+        location: check_location(n, row, entries)?,
         frame: check_number(n, row, FRAME)?,
         slice: check_slice(n, row)?,
     })

@@ -20,12 +20,12 @@ use archive::{ArchiveReader, RowOf};
 pub use manifest::{Manifest, ManifestRule};
 use ranged::Ranged;
 
-use crate::flow::{Fetched, Flow, Place, Reject, Sample, Seal, Stage};
-use crate::run::budget::ByteBudget;
-use crate::run::link::Outlet;
-use crate::run::ordered::{driven, off_io};
-use crate::run::stop::{Phase, Stop};
-use crate::run::verdict::StageEnd;
+use crate::flow::budget::ByteBudget;
+use crate::flow::ordered::{driven, off_io};
+use crate::flow::stop::{Phase, Stop};
+use crate::flow::verdict::StageEnd;
+use crate::messages::Outlet;
+use crate::messages::{Fetched, Flow, Location, Reject, Sample, Seal, Stage};
 use crate::store::{Cause, Object, Root, StoreError};
 
 /// Reads of what is not as it should be, until two agree.
@@ -132,9 +132,9 @@ fn read_all(
             let Some(permit) = permit else { return Ok(Flow::Reject(unread(sample, size, max_bytes))) };
             let whose = Arc::clone(&sample);
             let fetch = async move { reader.fetch(&whose).await };
-            let fetched = match sample.place {
+            let fetched = match sample.location {
                 // Rows take turns at their archive, in this order, and are read by a thread that waits for nobody.
-                Place::Row { .. } => fetch.await?,
+                Location::Row { .. } => fetch.await?,
                 _ => driven(fetch).await?,
             };
             Ok(match fetched {
@@ -148,7 +148,7 @@ fn read_all(
 
 /// Why a sample of this size is not read.
 fn unread(sample: Arc<Sample>, size: Option<u64>, max_bytes: u64) -> Reject {
-    if let Place::Refused(reason) = sample.place {
+    if let Location::Refused(reason) = sample.location {
         let size = sample.size_bytes;
         return reject(sample, (reason, "found when the archive was listed".to_owned(), size));
     }
@@ -185,8 +185,8 @@ struct Reader {
 impl Reader {
     /// The manifest's size, or the store's where the manifest has none, so that the budget is taken in order.
     async fn measure(&self, sample: &Sample) -> Result<Option<u64>, StoreError> {
-        match (&sample.place, sample.size_bytes) {
-            (Place::Refused(_), _) => Ok(None),
+        match (&sample.location, sample.size_bytes) {
+            (Location::Refused(_), _) => Ok(None),
             (_, Some(size)) => Ok(Some(size)),
             (_, None) => self.root.size(&sample.key, &object(sample)).await,
         }
@@ -196,13 +196,13 @@ impl Reader {
     async fn read(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {
         let (key, object, range_bytes) = (&sample.key, object(sample), self.rule.range_bytes);
         let max_bytes = self.rule.max_object_bytes;
-        let found = match (&sample.place, sample.size_bytes) {
-            (Place::Row { entry, row }, size) => {
+        let found = match (&sample.location, sample.size_bytes) {
+            (Location::Row { entry, row }, size) => {
                 let of = RowOf { key: key.clone(), entry: entry.clone(), row: *row };
                 let found = self.row(of).await?;
                 return Ok(found.map_err(|(reason, detail)| (reason, detail, size)));
             }
-            (Place::Offset(offset), Some(size)) => {
+            (Location::Offset(offset), Some(size)) => {
                 self.root.read_part(key, &object, *offset..offset.saturating_add(size), range_bytes).await?
             }
             _ => self.root.read_object(key, &object, max_bytes, range_bytes).await?,

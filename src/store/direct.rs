@@ -9,8 +9,8 @@ use object_store::client::{HttpClient, HttpConnector};
 use object_store::{ClientConfigKey, ClientOptions};
 use reqwest::redirect::Policy;
 
+use super::settings::StoreSettings;
 use super::throttle::Throttled;
-use crate::spec::StoreSettings;
 
 /// Idle connections are closed before common load balancers do it silently.
 pub(super) const POOL_IDLE: Duration = Duration::from_secs(15);

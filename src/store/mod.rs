@@ -11,6 +11,7 @@ mod leftovers;
 mod open;
 mod probe;
 mod read;
+mod settings;
 mod throttle;
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use error::classify;
 pub use error::{Cause, StoreError};
 pub use leftovers::{Leftover, leftovers};
 pub use read::Object;
+pub use settings::StoreSettings;
+pub(crate) use settings::has_credentials;
 
 /// Tries of one create whose outcome is unknown.
 const CREATE_TRIES: u32 = 5;

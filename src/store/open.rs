@@ -16,8 +16,8 @@ use std::time::Duration;
 use super::Root;
 use super::direct::{Direct, POOL_IDLE};
 use super::error::READ_ONLY;
+use super::settings::{StoreSettings, has_credentials};
 use crate::error::{Exit, Problem};
-use crate::spec::{StoreSettings, has_credentials};
 
 /// The whole process shares each `memory://name`, so that a test's writer and reader meet.
 static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();

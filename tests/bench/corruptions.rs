@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use t3b::corrupt::{Corruption, Scratch, Severity, Streams, Suite, apply};
-use t3b::pixels::Rgb8;
+use t3b_corrupt::{Corruption, Scratch, Severity, Streams, Suite, apply};
+use t3b_image::Rgb8;
 
 const SIDE_PX: u32 = 224;
 const MIN_REPEATS: usize = 7;

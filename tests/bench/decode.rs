@@ -10,10 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use t3b::corrupt::{Scratch, Severity, Streams, Suite, apply};
-use t3b::decode::resize::Resizer;
-use t3b::decode::{Limits, decode};
-use t3b::pixels::Rgb8;
+use t3b_corrupt::{Scratch, Severity, Streams, Suite, apply};
+use t3b_decode::{Limits, decode};
+use t3b_image::Rgb8;
+use t3b_image::resize::Resizer;
 
 const SIZE_PX: u32 = 224;
 const N_ROUNDS: usize = 15;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use object_store::path::Path as Key;
-use t3b::flow::{Batch, Member, Sample, Slot};
 use t3b::merge::coefficient::{Guard, T3Rule};
 use t3b::merge::dare::Dare;
 use t3b::merge::entropy_ratio::Temperatures;
 use t3b::merge::method::Method;
 use t3b::merge::recipe::{CoefficientRule, Recipe, StaticRule};
+use t3b::messages::{Batch, Member, Sample, Slot};
 use t3b::model::checkpoint::CheckpointSpec;
 use t3b::model::files::Files;
 use t3b::model::pair::PairReport;
@@ -20,7 +20,7 @@ use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
 use t3b::model::{Checkpoint, Role};
 use t3b::score::{Lane, LaneRule, Models, TextSource};
-use t3b::spec::TowerKind;
+use t3b::score::TowerKind;
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 31;
@@ -71,7 +71,7 @@ fn batch() -> Batch {
         label_idx: None,
         sha256: None,
         size_bytes: None,
-        place: t3b::flow::Place::Whole,
+        location: t3b::messages::Location::Whole,
         frame: None,
         slice: None,
     };

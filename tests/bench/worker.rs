@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use t3b::decode::worker::{Decoder, Isolation};
-use t3b::decode::{Limits, Rendering, decode_with};
+use t3b_decode::worker::{Decoder, Isolation};
+use t3b_decode::{Limits, Rendering, decode_with};
 
 #[path = "../support/dicom.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the tests")]

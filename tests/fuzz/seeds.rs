@@ -10,7 +10,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use t3b::model::ClipConfig;
 use t3b::model::random::{Seeds, safetensors};
-use t3b::npz::{NpyHeader, NpzWriter};
+use t3b_image::npz::{NpyHeader, NpzWriter};
 
 use crate::dicom::{Syntax, Value, compressed_file, data_set, file, grey_16, jpeg_2000_file, text, us, with};
 use crate::support::repo;

@@ -5,16 +5,16 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use t3b::decode::{
-    DecodeError, Limits, Reason, Rendering, Slice, Window, decode_with, decoded_bytes_with, is_risky,
-};
 use t3b::model::{Checkpoint, ClipConfig, Role};
-use t3b::npz::Npz;
-use t3b::pixels::Rgb8;
+use t3b::settings::{Settings, Sources};
 use t3b::source::catalog::{CatalogRule, catalog};
 use t3b::source::{Manifest, ManifestRule};
-use t3b::spec::{Settings, Sources};
 use t3b::store::Root;
+use t3b_decode::{
+    DecodeError, Limits, Reason, Rendering, Slice, Window, decode_with, decoded_bytes_with, is_risky,
+};
+use t3b_image::Rgb8;
+use t3b_image::npz::Npz;
 
 /// A function of any bytes.
 pub type Target = fn(&[u8]);

@@ -12,10 +12,10 @@ use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
 pub(crate) use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
-use t3b::decode::resize::Resizer;
-use t3b::decode::{Limits, decode};
-use t3b::npz::{NpyHeader, NpzWriter};
-use t3b::regenerate::write_png;
+use t3b_corrupt::export::write_png;
+use t3b_decode::{Limits, decode};
+use t3b_image::npz::{NpyHeader, NpzWriter};
+use t3b_image::resize::Resizer;
 
 use crate::shards::{images, write_shard};
 use crate::support::{Fixture, python, repo, shared};

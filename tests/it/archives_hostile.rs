@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use t3b::decode::{Limits, decode};
-use t3b::npz::NpyHeader;
+use t3b_decode::{Limits, decode};
+use t3b_image::npz::NpyHeader;
 
 use crate::archives::{list, pictures, quarantined, score_listed, write_table, write_zip};
 use crate::support::Fixture;

@@ -2,7 +2,7 @@ use std::fs;
 use std::time::Duration;
 
 use t3b::error::Exit;
-use t3b::sink::{status, tidy};
+use t3b::ledger::{status, tidy};
 
 use crate::faults::{Dice, Fault, Faults, Side};
 use crate::process::{End, PATIENT, is_full, live, live_with, objects, probed_store, promised, root};
@@ -67,7 +67,7 @@ fn tidy_deletes_exactly_what_no_receipt_names_and_never_of_an_open_partition() {
         assert_eq!(done.n_deleted, dry.orphans.len());
         assert_eq!(objects(&store, "_t3b/runs/r/stage").len(), 12, "operation {operation}");
         assert!(promised(&store) == promised(&reference));
-        runtime().block_on(t3b::sink::verify(&root(&store), "r")).unwrap();
+        runtime().block_on(t3b::ledger::verify(&root(&store), "r")).unwrap();
     }
     let seen = runtime().block_on(status(&root(&reference), "r")).unwrap();
     assert_eq!((seen.n_committed, seen.n_canaries), (3, 1));
@@ -238,7 +238,7 @@ fn verify_names_every_flip_deletion_and_addition() {
                 ("V003", extra)
             }
         };
-        let error = runtime.block_on(t3b::sink::verify(&root, "r")).expect_err(&wrong);
+        let error = runtime.block_on(t3b::ledger::verify(&root, "r")).expect_err(&wrong);
         let problem = &error.problems()[0];
         assert_eq!((error.problems().len(), problem.code), (1, code), "{wrong}: {error}");
         assert!(problem.what.contains(&wrong), "{wrong}: {error}");
@@ -248,6 +248,6 @@ fn verify_names_every_flip_deletion_and_addition() {
             runtime.block_on(root.write(name, "object", whole[name].clone().into())).unwrap();
         }
     }
-    runtime.block_on(t3b::sink::verify(&root, "r")).unwrap();
+    runtime.block_on(t3b::ledger::verify(&root, "r")).unwrap();
     eprintln!("verify: {n_cases}/{n_cases} named");
 }

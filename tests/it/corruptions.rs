@@ -8,8 +8,8 @@ mod statistics;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use t3b::corrupt::{Assets, Corruption, Scratch, Streams, Suite, apply};
-use t3b::pixels::Rgb8;
+use t3b_corrupt::{Assets, Corruption, Scratch, Streams, Suite, apply};
+use t3b_image::Rgb8;
 
 const SIDE_PX: u32 = 224;
 

@@ -164,12 +164,12 @@ fn a_run_made_visible_before_every_receipt_would_be_noticed() {
     for key in gone {
         runtime.block_on(root.delete(&key, "object")).unwrap();
     }
-    let refused = runtime.block_on(t3b::sink::finalize(&root, "r")).unwrap_err();
+    let refused = runtime.block_on(t3b::ledger::finalize(&root, "r")).unwrap_err();
     assert_eq!(refused.problems()[0].code, "R008");
     let plan = runtime.block_on(root.read("_t3b/runs/r/plan.json", "plan", 1 << 20)).unwrap().unwrap();
     let hasty = String::from_utf8(plan.to_vec()).unwrap();
     let hasty = hasty.replace("\"n_partitions\": 3", "\"n_partitions\": 2");
     runtime.block_on(root.write("_t3b/runs/r/plan.json", "plan", hasty.into())).unwrap();
-    runtime.block_on(t3b::sink::finalize(&root, "r")).unwrap();
+    runtime.block_on(t3b::ledger::finalize(&root, "r")).unwrap();
     assert!(promised(&store) != reference, "the control was not noticed");
 }

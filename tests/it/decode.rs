@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use t3b::decode::resize::{CropRule, Resizer};
-use t3b::decode::{DecodeError, Limits, decode, decoded_bytes};
-use t3b::pixels::Rgb8;
+use t3b_decode::{DecodeError, Limits, decode, decoded_bytes};
+use t3b_image::Rgb8;
+use t3b_image::resize::{CropRule, Resizer};
 
 /// Limits for the goldens, some of which are one pixel wide.
 const LOOSE: Limits = Limits { max_side_px: 20_000, min_side_px: 1, max_pixels: 1 << 24, max_aspect: 1000 };

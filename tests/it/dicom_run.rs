@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use t3b::decode::{Limits, Rendering, decode_with, is_risky};
+use t3b_decode::{Limits, Rendering, decode_with, is_risky};
 
 use crate::support::{Fixture, repo};
 use crate::tables::table;

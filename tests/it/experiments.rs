@@ -131,10 +131,10 @@ fn a_sweep_runs_its_axes_and_writes_one_summary() {
 fn every_experiment_file_is_valid() {
     for entry in fs::read_dir(repo("pipelines/experiments")).unwrap() {
         let path = entry.unwrap().path();
-        let sweep = t3b::spec::Sweep::read(&path).unwrap();
+        let sweep = t3b::settings::Sweep::read(&path).unwrap();
         for variation in sweep.variations {
-            let sources = t3b::spec::Sources { pipeline: path.clone(), config: None, set: variation.set };
-            t3b::spec::Spec::load(&sources).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let sources = t3b::settings::Sources { pipeline: path.clone(), config: None, set: variation.set };
+            t3b::settings::Spec::load(&sources).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }
 }

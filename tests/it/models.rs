@@ -4,7 +4,7 @@ use std::fs;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use t3b::spec::Spec;
+use t3b::settings::Spec;
 use t3b::store::Root;
 
 use crate::bad_checkpoints as bad;
@@ -179,7 +179,7 @@ fn label_files_are_in_the_order_of_the_data_sets() {
         let by_file = text.replace(inline, &format!("file = {:?}", path.to_string_lossy()));
         let pipeline = fixture.path("by_file.toml");
         fs::write(&pipeline, by_file).unwrap();
-        let spec = Spec::load(&t3b::spec::Sources { pipeline, ..Default::default() }).unwrap();
+        let spec = Spec::load(&t3b::settings::Sources { pipeline, ..Default::default() }).unwrap();
         assert!(spec.pipeline.labels.names.len() >= 2, "{}", path.display());
     }
 }

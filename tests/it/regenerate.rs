@@ -3,10 +3,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use t3b::corrupt::{Assets, Severity, Suite};
-use t3b::npz::{NpyHeader, Npz, NpzError, NpzWriter};
-use t3b::pixels::Rgb8;
-use t3b::regenerate::{ExportError, contact_sheet, data_set_name, export_medmnist_c};
+use t3b_corrupt::export::{ExportError, contact_sheet, data_set_name, export_medmnist_c};
+use t3b_corrupt::{Assets, Severity, Suite};
+use t3b_image::Rgb8;
+use t3b_image::npz::{NpyHeader, Npz, NpzError, NpzWriter};
 
 const SIDE: i64 = 224;
 

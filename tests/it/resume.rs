@@ -2,8 +2,8 @@ use std::fs;
 use std::path::Path;
 
 use t3b::error::Exit;
+use t3b::flow::stop::{Phase, stop};
 use t3b::job::Outcome;
-use t3b::run::stop::{Phase, stop};
 
 use crate::support::Fixture;
 

@@ -63,8 +63,8 @@ fn a_grey_suite_can_keep_the_noise_at_its_nominal_strength() {
 #[test]
 fn every_suite_scores() {
     let fixture = Fixture::new();
-    for suite in t3b::corrupt::Suite::names() {
-        let all = t3b::corrupt::Suite::named(suite).unwrap();
+    for suite in t3b_corrupt::Suite::names() {
+        let all = t3b_corrupt::Suite::named(suite).unwrap();
         let names: Vec<&str> = all.entries().iter().map(|entry| entry.name).collect();
         let names = format!("{names:?}");
         let out = suite.replace('-', "_");

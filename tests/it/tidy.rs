@@ -100,11 +100,11 @@ fn unsafe_code_has_one_home() {
 #[test]
 fn evaluation_never_loads_a_model_and_dependencies_point_one_way() {
     only_not("src/evaluate", &["crate::model", "crate::merge", "crate::score"]);
-    only_not("src/model", &["crate::merge", "crate::score", "crate::sink", "crate::run", "crate::source"]);
-    only_not("src/merge", &["crate::score", "crate::sink", "crate::run", "crate::source"]);
-    only_not("src/source", &["crate::decode", "crate::score", "crate::sink"]);
-    only_not("src/decode", &["crate::source", "crate::corrupt", "crate::score", "crate::sink"]);
-    only_not("src/corrupt", &["crate::source", "crate::score", "crate::sink"]);
+    only_not("src/model", &["crate::merge", "crate::score", "crate::ledger", "crate::run", "crate::source"]);
+    only_not("src/merge", &["crate::score", "crate::ledger", "crate::run", "crate::source"]);
+    only_not("src/source", &["crate::decode", "crate::score", "crate::ledger"]);
+    only_not("src/decode", &["crate::source", "crate::corrupt", "crate::score", "crate::ledger"]);
+    only_not("src/corrupt", &["crate::source", "crate::score", "crate::ledger"]);
 }
 
 fn only_not(home: &str, words: &[&str]) {

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use t3b::decode::worker::{COMMAND, Decoder, Isolation};
-use t3b::decode::{Limits, Reason, Rendering, decode, decode_with, is_risky};
 use t3b::error::{Exit, RunError};
+use t3b::flow::stop::stop;
 use t3b::job::Outcome;
-use t3b::run::stop::stop;
+use t3b_decode::worker::{COMMAND, Decoder, Isolation};
+use t3b_decode::{Limits, Reason, Rendering, decode, decode_with, is_risky};
 
 use crate::hostile;
 use crate::support::dicom::{compressed_file, grey_16, jpeg_2000_file, us, with};

@@ -9,11 +9,11 @@ use std::process::{Command, Output};
 
 use t3b::demo::write_archive;
 use t3b::error::RunError;
+use t3b::flow::stop::{Stop, stop};
 use t3b::job::{Job, Outcome, Request};
 use t3b::model::ClipConfig;
 use t3b::model::random::{Seeds, safetensors};
-use t3b::run::stop::{Stop, stop};
-use t3b::spec::{Sources, Spec};
+use t3b::settings::{Sources, Spec};
 use tempfile::TempDir;
 
 /// Images of the fixture's archive: two full partitions and a short one.

@@ -10,8 +10,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use t3b::error::RunError;
+use t3b::flow::stop::stop;
 use t3b::job::Outcome;
-use t3b::run::stop::stop;
 use t3b::store::Root;
 
 use crate::faults::Faults;
@@ -140,5 +140,5 @@ pub fn resume_and_check(
     assert!(before.iter().all(|(key, bytes)| after[key] == *bytes), "{case}: a receipt has changed");
     let n_staged = objects(store, "_t3b/runs/r/stage").len();
     assert!(n_staged <= 4 * (3 + n_deaths), "{case}: {n_staged} staged objects after {n_deaths} deaths");
-    runtime().block_on(t3b::sink::verify(&root(store), "r")).unwrap();
+    runtime().block_on(t3b::ledger::verify(&root(store), "r")).unwrap();
 }

@@ -1,8 +1,8 @@
 //! Rows of an npz array as the `.npy` files they would be, and what an npz holds.
 
 use super::{Cell, cut};
-use crate::npz::{NpyHeader, Npz, NpzError, Rows};
 use crate::source::ranged::{Fault, Ranged};
+use t3b_image::npz::{NpyHeader, Npz, NpzError, Rows};
 
 /// Ending of the names of image arrays in MedMNIST's files: `train_images`, `val_images`, `test_images`.
 const IMAGES: &str = "images";

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::CatalogRule;
 use super::row::Row;
 use crate::error::{Exit, Problem};
-use crate::run::ordered::off_io;
+use crate::flow::ordered::off_io;
 use crate::source::archive::{ArchiveReader, Cell, Label, RowOf, arrays, labels, n_rows, settled};
 use crate::source::ranged::Ranged;
 use crate::source::shard::{self, entries};

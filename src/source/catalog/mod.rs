@@ -14,7 +14,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::error::{Exit, Problem};
-use crate::run::ordered::driven;
+use crate::flow::ordered::driven;
 use crate::store::{Listed, Node, Root};
 use listing::{ARCHIVES, IMAGES, ending, rows_of};
 use parts::Parts;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use t3b::corrupt::{Severity, Streams};
+use t3b_corrupt::{Severity, Streams};
 
 use super::{assets, can_be_exact, corrupted, golden_file, input, inputs, lcg, manifest_dir, sha256, suite};
-use t3b::corrupt::{Scratch, Suite, apply};
-use t3b::pixels::Rgb8;
+use t3b_corrupt::{Scratch, Suite, apply};
+use t3b_image::Rgb8;
 
 /// Share of values where a gaussian blur may be one level off: its reference does not specify how it sums.
 const MAX_TIES: f64 = 1e-4;

@@ -1,7 +1,7 @@
 //! What must hold for every corruption, whatever it does.
 
-use t3b::corrupt::{Corruption, Scratch, Severity, Streams, Suite, apply, apply_native_grey};
-use t3b::pixels::Rgb8;
+use t3b_corrupt::{Corruption, Scratch, Severity, Streams, Suite, apply, apply_native_grey};
+use t3b_image::Rgb8;
 
 use super::{corrupted, input, lcg};
 

@@ -3,7 +3,7 @@
 //! Expected values from python 3.11 and numpy 1.26.4, such as
 //! `sha256(np.random.default_rng(0).random(1000).tobytes())`.
 
-use t3b::corrupt::rng::{legacy::Legacy, pcg64::Pcg64, poisson::Poisson, python::Python};
+use t3b_corrupt::rng::{legacy::Legacy, pcg64::Pcg64, poisson::Poisson, python::Python};
 
 use super::sha256;
 

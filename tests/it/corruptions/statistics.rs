@@ -1,7 +1,7 @@
 //! Counter-mode noise against the laws it is meant to follow, on flat images.
 
-use t3b::corrupt::{Corruption, Scratch, Severity, Streams, Suite, apply_native_grey};
-use t3b::pixels::Rgb8;
+use t3b_corrupt::{Corruption, Scratch, Severity, Streams, Suite, apply_native_grey};
+use t3b_image::Rgb8;
 
 use super::{SIDE_PX, corrupted, input};
 

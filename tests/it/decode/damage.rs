@@ -1,7 +1,7 @@
 use std::fs;
 use std::process::Command;
 
-use t3b::decode::{DecodeError, Format, Limits, decode, decoded_bytes};
+use t3b_decode::{DecodeError, Format, Limits, decode, decoded_bytes};
 
 use super::{LOOSE, assert_golden, code, golden, golden_file, shared, text};
 use crate::hostile;

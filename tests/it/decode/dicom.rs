@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use t3b::decode::{BurnedIn, DecodeError, Limits, Rendering, Window, decode_with, decoded_bytes_with};
-use t3b::pixels::Rgb8;
+use t3b_decode::{BurnedIn, DecodeError, Limits, Rendering, Window, decode_with, decoded_bytes_with};
+use t3b_image::Rgb8;
 
 use crate::support::dicom::{
     Element, Syntax, compressed_file, data_set, file, grey_16, part_10, text, us, with,

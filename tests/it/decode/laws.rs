@@ -1,7 +1,7 @@
 use proptest::prelude::*;
-use t3b::decode::decode;
-use t3b::decode::resize::Resizer;
-use t3b::pixels::Rgb8;
+use t3b_decode::decode;
+use t3b_image::Rgb8;
+use t3b_image::resize::Resizer;
 
 use super::{LOOSE, code, golden, golden_file};
 

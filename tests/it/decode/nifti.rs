@@ -7,8 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use t3b::decode::{DecodeError, Format, Limits, Rendering, Slice, Window, decode_with, decoded_bytes_with};
-use t3b::pixels::Rgb8;
+use t3b_decode::{DecodeError, Format, Limits, Rendering, Slice, Window, decode_with, decoded_bytes_with};
+use t3b_image::Rgb8;
 
 use crate::support::repo;
 

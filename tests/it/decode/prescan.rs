@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use t3b::decode::{Limits, Reason, Rendering, Window, decode_with, decoded_bytes_with};
+use t3b_decode::{Limits, Reason, Rendering, Window, decode_with, decoded_bytes_with};
 
 use crate::support::dicom::{Syntax, Value, compressed_file, file, grey_16, text, us, with};
 use crate::support::repo;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use t3b::decode::{DecodeError, Limits, Rendering, decode_with, decoded_bytes_with};
-use t3b::pixels::Rgb8;
+use t3b_decode::{DecodeError, Limits, Rendering, decode_with, decoded_bytes_with};
+use t3b_image::Rgb8;
 
 use crate::hostile::{grey_tiff as grey, tiff};
 

@@ -1,0 +1,105 @@
+//! Where a run stands: a bar on a terminal, one line every few seconds elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::meter::Meter;
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A bar on a terminal, plain lines elsewhere.
+    Auto,
+    /// A progress bar.
+    Bar,
+    /// One plain line at a time.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs and progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form.
+    pub format: LogFormat,
+    /// Time between progress lines.
+    pub every: Duration,
+}
+
+/// Shows `meter` until dropped; `n_batches` is what this process will score.
+#[derive(Debug)]
+pub struct Progress {
+    task: tokio::task::JoinHandle<()>,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Starts showing. Must be called inside a runtime.
+    #[must_use]
+    pub fn start(meter: Meter, n_batches: u64, log: LogSettings) -> Self {
+        let with_bar = match log.format {
+            LogFormat::Auto => std::io::stderr().is_terminal(),
+            LogFormat::Bar => true,
+            LogFormat::Plain | LogFormat::Json => false,
+        };
+        let bar = with_bar.then(|| bar(n_batches));
+        let every = if with_bar { Duration::from_millis(200) } else { log.every };
+        let task = tokio::spawn(show(meter, n_batches, every, bar.clone()));
+        Self { task, bar }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(n_batches: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} batches  {elapsed} + {eta}  {msg}");
+    ProgressBar::new(n_batches).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+async fn show(meter: Meter, n_batches: u64, every: Duration, bar: Option<ProgressBar>) {
+    let started = Instant::now();
+    let mut ticks = tokio::time::interval(every);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let (scored, committed) = (meter.score.n_sent(), meter.committed.load(Relaxed));
+        let slow = slowest(&meter);
+        if let Some(bar) = &bar {
+            let rss = rss_mib("VmRSS:").unwrap_or_default();
+            bar.set_position(scored.min(n_batches));
+            bar.set_message(format!("{committed} partitions committed, waiting on {slow}, {rss} MiB"));
+        } else {
+            let elapsed_s = started.elapsed().as_secs();
+            let rss_mib = rss_mib("VmRSS:");
+            tracing::info!(scored, n_batches, committed, elapsed_s, rss_mib, waiting_on = slow, "progress");
+        }
+    }
+}
+
+/// A resident-set figure of this process, `VmRSS:` now or `VmHWM:` at its peak, where the system tells.
+#[must_use]
+pub fn rss_mib(which: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(which))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+/// The stage that holds up the others: the last one that the stage before it waits for about as long as any.
+fn slowest(meter: &Meter) -> &'static str {
+    let receivers = ["decode", "corrupt", "batch", "score", "sink"];
+    let waits = meter.stages().map(|(_, stage)| stage.blocked());
+    let longest = waits.iter().max().copied().unwrap_or_default();
+    let held_up = waits.iter().rposition(|&wait| !wait.is_zero() && wait * 2 >= longest);
+    held_up.map_or("source", |n| receivers[n])
+}

@@ -1,0 +1,94 @@
+//! The corrupt stage: one image in, one per cell out; read once, corrupt many.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::flow::budget::ByteBudget;
+use crate::flow::ordered::map_ordered;
+use crate::flow::verdict::StageEnd;
+use crate::messages::{Corrupted, Decoded, Flow, Sample};
+use crate::messages::{Inlet, Outlet};
+use t3b_corrupt::{Cell, Grey, RngMode, Scratch, Streams, apply, apply_native_grey};
+use t3b_image::Rgb8;
+use t3b_image::pool::ScratchPool;
+use t3b_image::resize::Resizer;
+
+/// Where corruption happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CorruptAt {
+    /// At model resolution, as MedMNIST-C does.
+    Model,
+    /// At the image's own size, before the resize.
+    Source,
+}
+
+/// What corrupting needs to know.
+#[derive(Debug, Clone)]
+pub struct CorruptRule {
+    /// Every cell, in scoring order.
+    pub cells: Arc<[Cell]>,
+    /// What is done for grey data sets.
+    pub grey: Grey,
+    /// Which streams to draw from.
+    pub rng: RngMode,
+    /// The pipeline's seed.
+    pub seed: u64,
+    /// Side of the model's square input; images of another size are resized after corruption.
+    pub side_px: u32,
+}
+
+/// Sends every image once per cell, in cell order, at model resolution.
+///
+/// # Errors
+/// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
+pub async fn run(
+    rule: CorruptRule,
+    n_jobs: usize,
+    inlet: Inlet<Decoded>,
+    outlet: Outlet<Corrupted>,
+) -> Result<(), StageEnd> {
+    let pool = ScratchPool::<(Scratch, Resizer)>::default();
+    let job = move |decoded: Decoded, _: Option<OwnedSemaphorePermit>| {
+        pool.with(|(scratch, resizer)| {
+            let Decoded { sample, pixels, permit } = decoded;
+            let corrupted =
+                rule.cells.iter().map(|cell| rule.corrupt(&sample, &pixels, cell, scratch, resizer));
+            let messages = corrupted
+                .enumerate()
+                .map(|(cell, pixels)| Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels }));
+            let messages: Vec<_> = messages.collect();
+            // The source-sized image is gone only now.
+            drop((pixels, permit));
+            Ok(messages)
+        })
+    };
+    map_ordered(n_jobs, inlet, outlet, None::<(ByteBudget, fn(&Decoded) -> u64)>, job).await
+}
+
+impl CorruptRule {
+    fn corrupt(
+        &self,
+        sample: &Sample,
+        pixels: &Rgb8,
+        cell: &Cell,
+        scratch: &mut Scratch,
+        resizer: &mut Resizer,
+    ) -> Rgb8 {
+        let mut out = pixels.clone();
+        if let Some((severity, kind)) = cell.kind() {
+            let mut streams = match self.rng {
+                RngMode::Counter => Streams::counter(self.seed, &sample.id, &cell.corruption, *severity),
+                RngMode::NumpyCompat => Streams::numpy_compat(self.seed),
+            };
+            match self.grey {
+                Grey::Native => apply_native_grey(kind, pixels, &mut streams, scratch, &mut out),
+                grey => apply(kind, grey == Grey::Luma, pixels, &mut streams, scratch, &mut out),
+            }
+        }
+        if (out.width_px(), out.height_px()) == (self.side_px, self.side_px) {
+            return out;
+        }
+        resizer.short_side_then_center_crop(&out, self.side_px)
+    }
+}

@@ -1,0 +1,111 @@
+//! The decode stage: verified bytes to pixels, side by side and in order.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::{Exit, Problem};
+use crate::flow::budget::ByteBudget;
+use crate::flow::ordered::map_ordered;
+use crate::flow::verdict::StageEnd;
+use crate::messages::{Decoded, Fetched, Flow, Reject, Stage};
+use crate::messages::{Inlet, Outlet};
+use t3b_decode::worker::{Decoder, Isolation, WorkerError};
+use t3b_decode::{Limits, Rendering, decoded_bytes_with};
+use t3b_image::pool::ScratchPool;
+use t3b_image::resize::Resizer;
+
+/// What decoding needs to know.
+#[derive(Debug, Clone)]
+pub struct DecodeRule {
+    /// Checked on the header before any memory is taken.
+    pub limits: Limits,
+    /// How values become 8 bits; the frame is the sample's own.
+    pub rendering: Rendering,
+    /// Which pictures are decoded in a process of their own.
+    pub isolation: Isolation,
+    /// The program of that process.
+    pub program: Arc<Path>,
+    /// Side of the model's square input, or `None` to keep the image's own size.
+    pub resize_to_px: Option<u32>,
+}
+
+impl DecodeRule {
+    fn rendering_of(&self, fetched: &Fetched) -> Rendering {
+        Rendering { frame: fetched.sample.frame, slice: fetched.sample.slice, ..self.rendering }
+    }
+}
+
+/// Order per image: header limits, decode, then where asked bicubic resize of the short side and
+/// centre crop. An image that keeps its size keeps its share of the budget.
+///
+/// # Errors
+/// `Torn` and `Hangup` from the links, `Panicked` when a job panics, `P003` and `B007` from [`Decoder::decode`].
+pub async fn run(
+    rule: DecodeRule,
+    n_jobs: usize,
+    budget: ByteBudget,
+    inlet: Inlet<Fetched>,
+    outlet: Outlet<Decoded>,
+) -> Result<(), StageEnd> {
+    let resizers = ScratchPool::<Resizer>::default();
+    let decoder = Decoder::new(rule.isolation, Arc::clone(&rule.program));
+    let weighing = rule.clone();
+    let weigh = move |fetched: &Fetched| {
+        decoded_bytes_with(&fetched.bytes, &weighing.rendering_of(fetched)).unwrap_or(0)
+    };
+    let job = move |fetched: Fetched, permit: Option<OwnedSemaphorePermit>| {
+        let flow = resizers.with(|resizer| decode_one(&rule, &decoder, resizer, &fetched, permit))?;
+        Ok(vec![flow])
+    };
+    map_ordered(n_jobs, inlet, outlet, Some((budget, weigh)), job).await
+}
+
+impl From<WorkerError> for Problem {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Ended { .. } => {
+                let hint = "where the machine is out of memory, lower threads.cpu or memory.budget_mib; then run \
+                            the same command again to go on";
+                Self::new("P003", Exit::Preempted, error.to_string()).hint(hint)
+            }
+            WorkerError::Unfit(_) => Self::new("B007", Exit::Bug, error.to_string()).hint(
+                "it is this program with the argument __decode; decoder.isolation = \"none\" does without it",
+            ),
+        }
+    }
+}
+
+/// The permit goes along with an image that keeps its size, and is given back here with any other.
+fn decode_one(
+    rule: &DecodeRule,
+    decoder: &Decoder,
+    resizer: &mut Resizer,
+    fetched: &Fetched,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Result<Flow<Decoded>, Problem> {
+    let sample = fetched.sample.clone();
+    let image = match decoder.decode(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched))? {
+        Ok(image) => image,
+        Err(error) => {
+            return Ok(Flow::Reject(Reject {
+                sample,
+                cell: None,
+                stage: Stage::Decode,
+                reason: error.reason.code(),
+                detail: error.detail,
+                size_bytes: Some(fetched.bytes.len() as u64),
+                format: Some(error.format.name()),
+                declared_px: error.declared_px,
+            }));
+        }
+    };
+    Ok(Flow::Item(match rule.resize_to_px {
+        Some(side_px) => {
+            let pixels = resizer.short_side_then_center_crop(&image, side_px);
+            Decoded { sample, pixels, permit: None }
+        }
+        None => Decoded { sample, pixels: image, permit },
+    }))
+}

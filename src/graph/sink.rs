@@ -1,0 +1,194 @@
+//! The sink stage: scored batches to a committed partition: encode, stage, commit by receipt.
+
+use bytes::Bytes;
+
+use crate::error::{Exit, Problem, RunError};
+use crate::flow::meter::Meter;
+use crate::flow::verdict::StageEnd;
+use crate::ledger::{Diagnostics, Layout, Plan, Receipt, check_nonfinite, entry, nonce};
+use crate::merge::method::Method;
+use crate::messages::{Flow, Inlet, Reject, Scored, Seal};
+use crate::store::Root;
+use crate::tables::{
+    CoefficientRows, FORMAT_VERSION, Names, PredictionRows, QuarantineRows, SignalRows, Table, TableWriter,
+};
+
+/// What the sink needs to know.
+#[derive(Debug, Clone)]
+pub struct SinkRule {
+    /// The frozen plan.
+    pub plan: Plan,
+    /// Names that rows refer to.
+    pub names: Names,
+    /// The method whose entropies `coefficients` summarises.
+    pub primary: Method,
+    /// How far the rule lets a coefficient move, for the heterogeneity flag.
+    pub lambda_range: f64,
+    /// Whether `predictions` has the class probabilities.
+    pub probs: bool,
+    /// Numerics class of the lane.
+    pub device: String,
+    /// Its canary.
+    pub canary: String,
+}
+
+/// Commits partition after partition, each on its seal and only when every sample is accounted for.
+///
+/// # Errors
+/// Store failures, `B003` when a sample is lost or counted twice, `Torn` from the link.
+pub async fn sink(
+    rule: SinkRule,
+    root: Root,
+    mut inlet: Inlet<Scored>,
+    meter: Meter,
+) -> Result<(), StageEnd> {
+    let mut open: Option<OpenPartition> = None;
+    let n_pairs = rule.plan.n_samples * rule.names.cells.len() as u64;
+    let mut n_nonfinite = 0;
+    while let Some(message) = inlet.next().await? {
+        if let Flow::Seal(seal) = message {
+            let finished = open.take().map_or_else(|| OpenPartition::new(&rule), Ok)?;
+            n_nonfinite += finished.n_nonfinite();
+            check_nonfinite(n_nonfinite, n_pairs)?;
+            finished.commit(&rule, &root, seal).await.map_err(first)?;
+            meter.committed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            continue;
+        }
+        let partition = match &mut open {
+            Some(partition) => partition,
+            None => open.insert(OpenPartition::new(&rule)?),
+        };
+        match message {
+            Flow::Item(scored) => partition.add(&rule, scored)?,
+            Flow::Reject(reject) => partition.rejects.push(reject),
+            Flow::Seal(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reason of a pair that a model gave no finite number for.
+const NONFINITE: &str = "model_nonfinite";
+
+fn first(error: RunError) -> Problem {
+    error.problems()[0].clone()
+}
+
+/// The tables of the partition that is being written.
+struct OpenPartition {
+    predictions: TableWriter<PredictionRows>,
+    signals: TableWriter<SignalRows>,
+    coefficients: TableWriter<CoefficientRows>,
+    quarantine: TableWriter<QuarantineRows>,
+    rejects: Vec<Reject>,
+    n_scored: Vec<u64>,
+    n_coefficients: u64,
+    lambda_sum: f64,
+    diagnostics: Diagnostics,
+}
+
+impl OpenPartition {
+    fn new(rule: &SinkRule) -> Result<Self, Problem> {
+        let (plan, probs) = (&rule.plan.origin(), rule.probs);
+        Ok(Self {
+            predictions: TableWriter::new(Table::Predictions, probs, plan, PredictionRows::new(probs))?,
+            signals: TableWriter::new(Table::Signals, false, plan, SignalRows::default())?,
+            coefficients: TableWriter::new(Table::Coefficients, false, plan, CoefficientRows::default())?,
+            quarantine: TableWriter::new(Table::Quarantine, false, plan, QuarantineRows::default())?,
+            rejects: Vec::new(),
+            n_scored: vec![0; rule.names.cells.len()],
+            n_coefficients: 0,
+            lambda_sum: 0.0,
+            diagnostics: Diagnostics::default(),
+        })
+    }
+
+    fn add(&mut self, rule: &SinkRule, scored: Scored) -> Result<(), Problem> {
+        let (slot, names) = (&scored.slot, &rule.names);
+        for (n, member) in scored.members.iter().enumerate() {
+            for (method, said) in &scored.predictions {
+                self.predictions.rows.push(member, slot, *method, &said[n], names);
+                self.predictions.cut()?;
+            }
+            self.n_scored[member.cell] += 1;
+            self.signals.rows.push(member, slot, &scored.signals[n], names);
+            self.signals.cut()?;
+        }
+        self.diagnostics.push(&scored, rule.primary, rule.lambda_range);
+        self.coefficients.rows.push(&scored, rule.primary, rule.lambda_range, names);
+        self.coefficients.cut()?;
+        if let Some(lambda) = scored.lambda_batch {
+            self.n_coefficients += 1;
+            self.lambda_sum += lambda;
+        }
+        self.rejects.extend(scored.rejects);
+        Ok(())
+    }
+
+    fn n_nonfinite(&self) -> u64 {
+        self.rejects.iter().filter(|reject| reject.reason == NONFINITE).count() as u64
+    }
+
+    /// Counts every (sample, cell) pair once: scored, or rejected in the cell, or rejected before it.
+    fn check_conservation(&self, seal: Seal) -> Result<u64, Problem> {
+        let before_cells = self.rejects.iter().filter(|reject| reject.cell.is_none()).count() as u64;
+        let mut n_quarantined = 0;
+        for (cell, n_scored) in self.n_scored.iter().enumerate() {
+            let in_cell = self.rejects.iter().filter(|reject| reject.cell == Some(cell)).count() as u64;
+            let accounted = n_scored + in_cell + before_cells;
+            if accounted != seal.n_samples {
+                let what = format!(
+                    "partition {}, cell {cell}: {accounted} samples accounted for, {} admitted",
+                    seal.partition, seal.n_samples
+                );
+                return Err(Problem::new("B003", Exit::Bug, what));
+            }
+            n_quarantined += in_cell + before_cells;
+        }
+        Ok(n_quarantined)
+    }
+
+    async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<(), RunError> {
+        let (n_quarantined, n_nonfinite) = (self.check_conservation(seal)?, self.n_nonfinite());
+        self.rejects.sort_by_key(|reject| (reject.sample.row, reject.cell));
+        for reject in &self.rejects {
+            self.quarantine.rows.push(reject, &rule.names);
+            self.quarantine.cut().map_err(Problem::from)?;
+        }
+        let tables = [
+            (Table::Predictions, self.predictions.finish()),
+            (Table::Signals, self.signals.finish()),
+            (Table::Coefficients, self.coefficients.finish()),
+            (Table::Quarantine, self.quarantine.finish()),
+        ];
+        let (layout, nonce) = (Layout::new(&rule.plan.run_id), nonce()?);
+        let mut files = Vec::with_capacity(tables.len());
+        for (table, finished) in tables {
+            let (bytes, rows) = finished.map_err(Problem::from)?;
+            let path = layout.staged(seal.partition, &nonce, table);
+            let object = format!("staged {} of partition {}", table.name(), seal.partition);
+            files.push(entry(table.name(), path.clone(), &bytes, rows));
+            root.write(&path, &object, Bytes::from(bytes)).await.map_err(Problem::from)?;
+        }
+        let receipt = Receipt {
+            format_version: FORMAT_VERSION,
+            partition: seal.partition,
+            nonce,
+            spec_sha256: rule.plan.spec_sha256.clone(),
+            n_samples: seal.n_samples,
+            n_scored: self.n_scored.iter().sum(),
+            n_quarantined,
+            n_coefficients: self.n_coefficients,
+            lambda_sum: self.lambda_sum,
+            diagnostics: self.diagnostics,
+            device: rule.device.clone(),
+            canary: rule.canary.clone(),
+            n_nonfinite,
+            files,
+        };
+        if !receipt.commit(root, &layout).await? {
+            tracing::info!(partition = seal.partition, "another worker committed this partition first");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! The `attempts` table: one row per process that worked on a run. Operations, not science: it holds times, so it is
+//! outside the promise of equal bytes, and failing to write it fails nothing.
+
+use std::time::Duration;
+
+use super::layout::Layout;
+use super::plan::Plan;
+use super::runs::Row;
+use crate::error::Problem;
+use crate::flow::progress::rss_mib;
+use crate::store::Root;
+
+/// A process at its end does not wait for a store that may be why it ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One process's work on one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    id: String,
+    device: String,
+    canary: String,
+    opened_at_us: i64,
+    outcome: (&'static str, u8),
+    /// Batches it scored.
+    pub n_batches: u64,
+    /// Partitions it committed, or found committed by another.
+    pub n_partitions: u64,
+}
+
+impl Attempt {
+    /// Begins now.
+    #[must_use]
+    pub fn open(id: String, device: &str, canary: &str) -> Self {
+        Self {
+            id,
+            device: device.to_owned(),
+            canary: canary.to_owned(),
+            opened_at_us: chrono::Utc::now().timestamp_micros(),
+            outcome: ("done", 0),
+            n_batches: 0,
+            n_partitions: 0,
+        }
+    }
+
+    /// Ends with `problem`, or well.
+    #[must_use]
+    pub fn close(mut self, problem: Option<&Problem>) -> Self {
+        self.outcome = problem.map_or(("done", 0), |problem| (problem.code, problem.exit.code()));
+        self
+    }
+
+    fn row(&self) -> Row {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let mut row = Row::default();
+        row.text("attempt_id", Some(self.id.clone()));
+        row.time("opened_at", Some(self.opened_at_us));
+        row.time("closed_at", Some(chrono::Utc::now().timestamp_micros()));
+        row.text("outcome", Some(self.outcome.0.to_owned()));
+        row.whole32("exit_code", i64::from(self.outcome.1));
+        row.whole64("n_batches", signed(self.n_batches));
+        row.whole64("n_partitions", signed(self.n_partitions));
+        row.whole64("rss_peak_mib", signed(rss_mib("VmHWM:").unwrap_or_default()));
+        row.text("device", Some(self.device.clone()));
+        row.text("canary", Some(self.canary.clone()));
+        row
+    }
+}
+
+/// Writes the row, if the store takes it soon.
+pub async fn record(root: &Root, plan: &Plan, attempt: Attempt) {
+    let Ok(bytes) = attempt.row().encode("attempts", plan) else { return };
+    let folder = Layout::new(&plan.run_id).published("attempts", &plan.run_date);
+    let key = format!("{folder}/{}.parquet", attempt.id);
+    let write = root.write(&key, "attempts row", bytes.into());
+    if !matches!(tokio::time::timeout(PATIENCE, write).await, Ok(Ok(()))) {
+        tracing::warn!("the attempts row could not be written");
+    }
+}

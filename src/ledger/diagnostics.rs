@@ -1,0 +1,176 @@
+//! What a run says about its own coefficients: are batches mixed, does the divergence point at errors, are the
+//! parents calibrated. Sums per partition, joined in partition order, so the result has one value.
+
+use serde::{Deserialize, Serialize};
+
+use crate::merge::coefficient::is_heterogeneous;
+use crate::merge::method::Method;
+use crate::merge::statistics::Running;
+use crate::messages::{Prediction, Scored};
+
+/// Two columns seen together: enough for Pearson's r.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joint {
+    n: f64,
+    mean_x: f64,
+    mean_y: f64,
+    sum_xx: f64,
+    sum_yy: f64,
+    sum_xy: f64,
+}
+
+impl Joint {
+    fn push(&mut self, x: f64, y: f64) {
+        *self = self.then(Self { n: 1.0, mean_x: x, mean_y: y, ..Self::default() });
+    }
+
+    /// Both sets together, this one first (Chan, Golub and LeVeque's pairwise update).
+    fn then(self, later: Self) -> Self {
+        let n = self.n + later.n;
+        if n == 0.0 {
+            return self;
+        }
+        let (dx, dy) = (later.mean_x - self.mean_x, later.mean_y - self.mean_y);
+        let weight = self.n * later.n / n;
+        Self {
+            n,
+            mean_x: self.mean_x + dx * later.n / n,
+            mean_y: self.mean_y + dy * later.n / n,
+            sum_xx: self.sum_xx + later.sum_xx + dx * dx * weight,
+            sum_yy: self.sum_yy + later.sum_yy + dy * dy * weight,
+            sum_xy: self.sum_xy + later.sum_xy + dx * dy * weight,
+        }
+    }
+
+    /// Pearson's r; `None` when a column is constant or empty.
+    #[must_use]
+    pub fn pearson_r(&self) -> Option<f64> {
+        let norm = (self.sum_xx * self.sum_yy).sqrt();
+        (norm > 0.0).then(|| (self.sum_xy / norm).clamp(-1.0, 1.0))
+    }
+
+    /// Mean of the first column minus mean of the second; `None` when empty.
+    #[must_use]
+    pub fn mean_difference(&self) -> Option<f64> {
+        (self.n > 0.0).then_some(self.mean_x - self.mean_y)
+    }
+}
+
+/// Diagnostics of one partition, or of several joined in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Diagnostics {
+    /// (sample, cell) pairs with a signal.
+    pub n_signals: u64,
+    /// Pairs the guard moved.
+    pub n_guarded: u64,
+    /// Batches with a coefficient.
+    pub n_batches: u64,
+    /// Batches whose coefficients vary by more than a quarter of the rule's range.
+    pub n_heterogeneous: u64,
+    /// Sum over batches of the variance of `lambda_sample` inside the batch.
+    pub lambda_var_sum: f64,
+    /// Largest divergence seen.
+    pub js_max_nats: f64,
+    /// Divergence against correctness (0 or 1) of the primary method, over labelled pairs.
+    pub js_correct: Joint,
+    /// `H_pt - H_ft` against the same.
+    pub entropy_gap_correct: Joint,
+    /// The generalist's top probability against its correctness: their difference is its overconfidence.
+    pub pt_confidence: Joint,
+    /// The expert's.
+    pub ft_confidence: Joint,
+}
+
+impl Diagnostics {
+    /// Adds one batch. `lambda_range` is how far the rule lets a coefficient move.
+    pub(crate) fn push(&mut self, scored: &Scored, primary: Method, lambda_range: f64) {
+        if scored.signals.is_empty() {
+            return;
+        }
+        let lambda: Vec<f64> = scored.signals.iter().map(|signal| signal.lambda_sample).collect();
+        self.n_batches += 1;
+        self.lambda_var_sum += Running::of(&lambda).variance_population().unwrap_or_default();
+        self.n_heterogeneous += u64::from(is_heterogeneous(&lambda, lambda_range));
+        let said = |method| scored.predictions.iter().find(|(m, _)| *m == method).map(|(_, said)| said);
+        let (main, pt, ft) = (said(primary), said(Method::Pretrained), said(Method::Expert));
+        for (n, (member, signal)) in scored.members.iter().zip(&scored.signals).enumerate() {
+            self.n_signals += 1;
+            self.n_guarded += u64::from(signal.guard != 0);
+            self.js_max_nats = self.js_max_nats.max(signal.js_nats);
+            let Some(label) = member.sample.label_idx else { continue };
+            let correct = |said: &Prediction| f64::from(u8::from(said.pred_idx == label));
+            if let Some(said) = main.map(|said| &said[n]) {
+                self.js_correct.push(signal.js_nats, correct(said));
+                self.entropy_gap_correct.push(signal.pt_entropy_nats - signal.ft_entropy_nats, correct(said));
+            }
+            for (confidence, said) in [(&mut self.pt_confidence, pt), (&mut self.ft_confidence, ft)] {
+                if let Some(said) = said.map(|said| &said[n]) {
+                    confidence.push(said.pred_prob, correct(said));
+                }
+            }
+        }
+    }
+
+    /// Both sets together, this one first.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self {
+            n_signals: self.n_signals + later.n_signals,
+            n_guarded: self.n_guarded + later.n_guarded,
+            n_batches: self.n_batches + later.n_batches,
+            n_heterogeneous: self.n_heterogeneous + later.n_heterogeneous,
+            lambda_var_sum: self.lambda_var_sum + later.lambda_var_sum,
+            js_max_nats: self.js_max_nats.max(later.js_max_nats),
+            js_correct: self.js_correct.then(later.js_correct),
+            entropy_gap_correct: self.entropy_gap_correct.then(later.entropy_gap_correct),
+            pt_confidence: self.pt_confidence.then(later.pt_confidence),
+            ft_confidence: self.ft_confidence.then(later.ft_confidence),
+        }
+    }
+
+    /// Mean variance of the coefficients inside a batch.
+    #[must_use]
+    pub fn lambda_var_within(&self) -> Option<f64> {
+        share(self.lambda_var_sum, self.n_batches)
+    }
+
+    /// Share of batches that are heterogeneous.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn heterogeneous_share(&self) -> Option<f64> {
+        share(self.n_heterogeneous as f64, self.n_batches)
+    }
+
+    /// Share of pairs the guard moved.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn guarded_share(&self) -> Option<f64> {
+        share(self.n_guarded as f64, self.n_signals)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn share(sum: f64, n: u64) -> Option<f64> {
+    (n > 0).then(|| sum / n as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::statistics::pearson_r;
+
+    #[test]
+    fn joined_partitions_give_pearsons_r_of_all_rows() {
+        let xs: Vec<f64> = (0..50).map(|n| f64::from(n * n % 17)).collect();
+        let ys: Vec<f64> = (0..50).map(|n| f64::from(n % 5)).collect();
+        let mut halves = [Joint::default(), Joint::default()];
+        for (n, (&x, &y)) in xs.iter().zip(&ys).enumerate() {
+            halves[usize::from(n >= 20)].push(x, y);
+        }
+        let joined = halves[0].then(halves[1]).pearson_r().unwrap();
+        assert!((joined - pearson_r(&xs, &ys).unwrap()).abs() < 1e-12);
+        assert_eq!(Joint::default().pearson_r(), None);
+    }
+}

@@ -1,0 +1,258 @@
+//! Publishing a run whose partitions are all committed; any number of times, by anyone, at once.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::diagnostics::Diagnostics;
+use super::layout::Layout;
+use super::plan::Plan;
+use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt, committed, entry};
+use super::runs::{Totals, encode, is_over, read_plan};
+use crate::error::{Exit, Problem, RunError};
+use crate::store::{Created, Root};
+use crate::tables::Table;
+
+/// Most bytes a staged or published object may have; the writers stay far below.
+pub(super) const MAX_TABLE_BYTES: u64 = 4 << 30;
+
+/// The content of a `_SUCCESS` object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Success {
+    pub(super) spec_sha256: String,
+    pub(super) files: Vec<FileEntry>,
+}
+
+/// A published run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finalized {
+    /// The plan it followed.
+    pub plan: Plan,
+    /// (sample, cell) pairs scored.
+    pub n_scored: u64,
+    /// (sample, cell) pairs quarantined.
+    pub n_quarantined: u64,
+    /// What the run says about its coefficients.
+    pub diagnostics: Diagnostics,
+    /// Mean coefficient over batches.
+    pub lambda_mean: Option<f64>,
+    /// Objects this call wrote; 0 when everything was there.
+    pub n_written: usize,
+    /// Whether more was quarantined than the pipeline allows.
+    pub over_quarantine: bool,
+}
+
+/// Whether the run's row is there, so that readers see it.
+///
+/// # Errors
+/// Store failures.
+pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
+    let row = object_store::path::Path::from(Layout::new(&plan.run_id).runs_row(&plan.run_date));
+    Ok(root.size(&row, "runs row").await.map_err(Problem::from)?.is_some())
+}
+
+/// Publishes: copies every staged object under `tables/`, then a `_SUCCESS` per table, then the `runs` row.
+///
+/// Every step is create-only and repeats to the same bytes, so a crash anywhere is mended by calling again.
+///
+/// # Errors
+/// `R008` when partitions have no receipt yet, `R006` when a staged or published object has other bytes than
+/// its receipt says, and store failures.
+pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> {
+    let layout = Layout::new(run_id);
+    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    let receipts = read_receipts(root, &layout, &plan).await?;
+    // Shards stay below the limit one by one and may be over it together.
+    check_nonfinite(receipts.iter().map(|r| r.n_nonfinite).sum(), plan.n_samples * plan.cells.len() as u64)?;
+    let mut n_written = 0;
+    let mut published = Vec::new();
+    for receipt in &receipts {
+        for table in Table::ALL {
+            let (file, wrote) = publish(root, &layout, &plan, receipt, table).await?;
+            n_written += usize::from(wrote);
+            published.push(file);
+        }
+    }
+    for table in Table::ALL {
+        let files = published.iter().filter(|file| file.table == table.name()).cloned().collect();
+        let success = Success { spec_sha256: plan.spec_sha256.clone(), files };
+        let bytes = serde_json::to_vec_pretty(&success).expect("a list of files has a JSON text");
+        let key = layout.success(table, &plan.run_date);
+        n_written += usize::from(create_same(root, &key, "success marker", bytes.into()).await?);
+    }
+    n_written += usize::from(make_visible(root, &layout, &plan, &receipts, &published).await?);
+    let total = |field: fn(&Receipt) -> u64| receipts.iter().map(field).sum::<u64>();
+    let (n_scored, n_quarantined) = (total(|r| r.n_scored), total(|r| r.n_quarantined));
+    let allowed = plan.spec.get("run.max_quarantine").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let over_quarantine = is_over(signed(n_scored), signed(n_quarantined), allowed);
+    let totals = Totals { receipts: &receipts, files: &published, completed_at_us: 0 };
+    let (diagnostics, lambda_mean) = (totals.diagnostics(), totals.lambda_mean());
+    Ok(Finalized { plan, diagnostics, lambda_mean, n_scored, n_quarantined, n_written, over_quarantine })
+}
+
+/// A run id that no plan has.
+pub(super) fn no_such_run(run_id: &str) -> Problem {
+    Problem::new("R009", Exit::Usage, format!("no run {run_id} below this root"))
+        .hint("a run's URI is printed when it starts: <output root>/_t3b/runs/<run id>")
+}
+
+/// Every receipt of the plan, by partition.
+pub(super) async fn read_receipts(
+    root: &Root,
+    layout: &Layout,
+    plan: &Plan,
+) -> Result<Vec<Receipt>, RunError> {
+    let have = committed(root, layout).await?;
+    let missing: Vec<u32> = (0..plan.n_partitions).filter(|p| have.binary_search(p).is_err()).collect();
+    if !missing.is_empty() {
+        let shown: Vec<String> = missing.iter().take(10).map(u32::to_string).collect();
+        let more = if missing.len() > 10 { ", ..." } else { "" };
+        let what = format!(
+            "{} of {} partitions are not committed: {}{more}",
+            missing.len(),
+            plan.n_partitions,
+            shown.join(", ")
+        );
+        let problem = Problem::new("R008", Exit::StoreIo, what);
+        return Err(problem.hint("run the same t3b run command again; it resumes").into());
+    }
+    let mut receipts = Vec::with_capacity(have.len());
+    for partition in 0..plan.n_partitions {
+        let receipt = Receipt::read(root, layout, partition).await?;
+        let receipt = receipt.ok_or_else(|| unreadable(partition))?;
+        if receipt.spec_sha256 != plan.spec_sha256 {
+            let what = format!("receipt of partition {partition} follows another spec than the plan");
+            return Err(Problem::new("R001", Exit::Config, what).into());
+        }
+        receipts.push(receipt);
+    }
+    Ok(receipts)
+}
+
+fn unreadable(partition: u32) -> Problem {
+    Problem::new("R007", Exit::StoreIo, format!("receipt of partition {partition} was listed but is gone"))
+}
+
+async fn publish(
+    root: &Root,
+    layout: &Layout,
+    plan: &Plan,
+    receipt: &Receipt,
+    table: Table,
+) -> Result<(FileEntry, bool), RunError> {
+    let staged = receipt.file(table)?;
+    let path = layout.part(table, &plan.run_date, receipt.partition);
+    let file = FileEntry { path: path.clone(), ..staged.clone() };
+    let object = format!("{} of partition {}", table.name(), receipt.partition);
+    if let Some(found) = root.read(&path, &object, MAX_TABLE_BYTES).await.map_err(Problem::from)? {
+        check_bytes(&file, &found)?;
+        return Ok((file, false));
+    }
+    let bytes =
+        root.read(&staged.path, &format!("staged {object}"), MAX_TABLE_BYTES).await.map_err(Problem::from)?;
+    let bytes =
+        bytes.ok_or_else(|| Problem::new("R006", Exit::StoreIo, format!("staged {object} is gone")))?;
+    check_bytes(staged, &bytes)?;
+    let wrote = create_same(root, &path, &object, bytes).await?;
+    Ok((file, wrote))
+}
+
+/// Checks size and content hash.
+pub(super) fn check_bytes(file: &FileEntry, bytes: &Bytes) -> Result<(), Problem> {
+    let found = hex::encode(Sha256::digest(bytes));
+    if file.bytes == bytes.len() as u64 && file.sha256 == found {
+        return Ok(());
+    }
+    let what =
+        format!("{}: sha256 {}..., its receipt says {}...", file.path, &found[..12], &file.sha256[..12]);
+    Err(Problem::new("R006", Exit::BadData, what)
+        .hint("the object changed at rest; restore it or use a new run id"))
+}
+
+/// Creates an object that every finalizer writes with the same bytes; `true` when this call did.
+async fn create_same(root: &Root, key: &str, object: &str, bytes: Bytes) -> Result<bool, RunError> {
+    if let Some(found) = root.read(key, object, MAX_TABLE_BYTES).await.map_err(Problem::from)? {
+        return if found == bytes { Ok(false) } else { Err(differs(key).into()) };
+    }
+    match root.create(key, object, bytes).await.map_err(Problem::from)? {
+        Created::Ours => Ok(true),
+        Created::Exists(_) => Err(differs(key).into()),
+    }
+}
+
+fn differs(key: &str) -> Problem {
+    Problem::new("R006", Exit::Fenced, format!("{key} exists with other bytes"))
+        .hint("another program version published this run; use a new run id")
+}
+
+/// When a run was completed and what its row is, frozen once so that the row is the same bytes for every finalizer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Completion {
+    completed_at_us: i64,
+    pub(super) row: FileEntry,
+}
+
+/// Reads the completion record; `None` when nobody has come that far.
+pub(super) async fn read_completion(root: &Root, layout: &Layout) -> Result<Option<Completion>, RunError> {
+    let found = root.read(&layout.completion(), "completion record", MAX_JSON_BYTES).await;
+    found.map_err(Problem::from)?.map(|bytes| parse_completion(&bytes)).transpose()
+}
+
+fn parse_completion(bytes: &Bytes) -> Result<Completion, RunError> {
+    let unreadable = |_| Problem::new("R007", Exit::BadData, "the completion record is unreadable").into();
+    serde_json::from_slice(bytes).map_err(unreadable)
+}
+
+/// Creates the `runs` row; the first finalizer's completion time stays.
+async fn make_visible(
+    root: &Root,
+    layout: &Layout,
+    plan: &Plan,
+    receipts: &[Receipt],
+    files: &[FileEntry],
+) -> Result<bool, RunError> {
+    if is_published(root, plan).await? {
+        return Ok(false);
+    }
+    let key = layout.runs_row(&plan.run_date);
+    let row_at = |completed_at_us| encode(plan, &Totals { receipts, files, completed_at_us });
+    let completion = match read_completion(root, layout).await? {
+        Some(theirs) => theirs,
+        None => {
+            let completed_at_us = chrono::Utc::now().timestamp_micros();
+            let row = entry("runs", key.clone(), &row_at(completed_at_us)?, 1);
+            let ours = Completion { completed_at_us, row };
+            let bytes = serde_json::to_vec_pretty(&ours).expect("a completion has a JSON text");
+            let created = root.create(&layout.completion(), "completion record", bytes.into()).await;
+            match created.map_err(Problem::from)? {
+                Created::Ours => ours,
+                Created::Exists(theirs) => parse_completion(&theirs)?,
+            }
+        }
+    };
+    let bytes = Bytes::from(row_at(completion.completed_at_us)?);
+    check_bytes(&completion.row, &bytes).map_err(|_| differs(&key))?;
+    create_same(root, &key, "runs row", bytes).await
+}
+
+/// A thousandth: below it a freak image, above it broken weights or a broken device.
+const ALLOWED_NONFINITE: f64 = 0.001;
+
+/// Refuses a run whose models answer with NaN or infinity too often.
+///
+/// # Errors
+/// `N001` when more than a thousandth of all pairs are not finite.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub(crate) fn check_nonfinite(n_nonfinite: u64, n_pairs: u64) -> Result<(), Problem> {
+    if n_nonfinite as f64 <= ALLOWED_NONFINITE * n_pairs as f64 {
+        return Ok(());
+    }
+    let what = format!(
+        "{n_nonfinite} of {n_pairs} (sample, cell) pairs have logits that are not finite, allowed 0.1 %"
+    );
+    Err(Problem::new("N001", Exit::BadData, what)
+        .hint("the weights or the device are broken; nothing is published"))
+}

@@ -1,0 +1,118 @@
+//! Where everything of a run lies below the output root.
+
+use crate::tables::Table;
+
+/// Names of one run's objects, relative to the output root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    run_id: String,
+}
+
+impl Layout {
+    /// The layout of run `run_id`.
+    #[must_use]
+    pub fn new(run_id: &str) -> Self {
+        Self { run_id: run_id.to_owned() }
+    }
+
+    /// Our own folder; the leading underscore hides it from table readers.
+    #[must_use]
+    pub fn run(&self) -> String {
+        format!("_t3b/runs/{}", self.run_id)
+    }
+
+    /// The frozen plan.
+    #[must_use]
+    pub fn plan(&self) -> String {
+        format!("{}/plan.json", self.run())
+    }
+
+    /// When the run was completed, and what its row is.
+    #[must_use]
+    pub fn completion(&self) -> String {
+        format!("{}/completed.json", self.run())
+    }
+
+    /// Folder of the receipts.
+    #[must_use]
+    pub fn receipts(&self) -> String {
+        format!("{}/receipts", self.run())
+    }
+
+    /// The object that commits a partition.
+    #[must_use]
+    pub fn receipt(&self, partition: u32) -> String {
+        format!("{}/{partition:05}.json", self.receipts())
+    }
+
+    /// Folder of what attempts have staged.
+    #[must_use]
+    pub fn stage(&self) -> String {
+        format!("{}/stage", self.run())
+    }
+
+    /// A staged table of one attempt at a partition; `nonce` makes the name unique.
+    #[must_use]
+    pub fn staged(&self, partition: u32, nonce: &str, table: Table) -> String {
+        format!("{}/{partition:05}.{nonce}.{}.parquet", self.stage(), table.name())
+    }
+
+    /// Folder of a published table's parts.
+    #[must_use]
+    pub fn published(&self, table: &str, run_date: &str) -> String {
+        format!("tables/{table}/run_date={run_date}/run_id={}", self.run_id)
+    }
+
+    /// One published part.
+    #[must_use]
+    pub fn part(&self, table: Table, run_date: &str, partition: u32) -> String {
+        format!("{}/part-{partition:05}.parquet", self.published(table.name(), run_date))
+    }
+
+    /// The one row that makes a run visible.
+    #[must_use]
+    pub fn runs_row(&self, run_date: &str) -> String {
+        format!("{}/run.parquet", self.published("runs", run_date))
+    }
+
+    /// The list of a table's published objects.
+    #[must_use]
+    pub fn success(&self, table: Table, run_date: &str) -> String {
+        format!("{}/_SUCCESS", self.published(table.name(), run_date))
+    }
+}
+
+/// Splits `<root>/_t3b/runs/<run_id>` into root and run id.
+#[must_use]
+pub fn split_run_uri(uri: &str) -> Option<(&str, &str)> {
+    let (root, run_id) = uri.trim_end_matches('/').rsplit_once("/_t3b/runs/")?;
+    (!root.is_empty() && is_run_id(run_id)).then_some((root, run_id))
+}
+
+/// Whether `text` can be a run id: it becomes part of object keys.
+#[must_use]
+pub fn is_run_id(text: &str) -> bool {
+    text.len() <= 64 && text.get(..48.min(text.len())).is_some_and(is_name) && is_tail(text)
+}
+
+/// Whether `text` can be a run name or the stem of a run id: it becomes part of object keys.
+pub(crate) fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 48 && text.starts_with(plain) && text.chars().all(|c| plain(c) || c == '_' || c == '-')
+}
+
+fn is_tail(text: &str) -> bool {
+    text.chars().skip(48).all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_uri_names_its_root_and_run() {
+        assert_eq!(split_run_uri("s3://b/out/_t3b/runs/night-1/"), Some(("s3://b/out", "night-1")));
+        assert_eq!(split_run_uri("s3://b/out"), None);
+        assert_eq!(split_run_uri("s3://b/out/_t3b/runs/a/b"), None);
+    }
+}

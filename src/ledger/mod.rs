@@ -1,0 +1,30 @@
+//! What makes a run's tables count: the plan, receipts, publishing, checking, and what is said about it.
+//!
+//! A partition's staged objects carry the attempt's nonce in their names, so no two attempts share a key. The
+//! receipt is created after them and names exactly the objects that count. Publishing copies them under
+//! `tables/`, create-only; the `runs` row comes last and makes the run visible.
+
+mod attempts;
+mod diagnostics;
+mod finalize;
+mod layout;
+mod plan;
+mod receipt;
+mod runs;
+mod status;
+mod tidy;
+mod verify;
+
+pub use attempts::{Attempt, record};
+pub use diagnostics::{Diagnostics, Joint};
+pub(crate) use finalize::check_nonfinite;
+pub use finalize::{Finalized, finalize, is_published};
+pub(crate) use layout::is_name;
+pub use layout::{Layout, is_run_id, split_run_uri};
+pub use plan::{Plan, SpecMap, fingerprint};
+pub(crate) use receipt::entry;
+pub use receipt::{FileEntry, Receipt, committed, nonce};
+pub use runs::read_plan;
+pub use status::{Status, status};
+pub use tidy::{Tidied, tidy};
+pub use verify::{Verified, verify};

@@ -1,0 +1,149 @@
+//! What a run computes, frozen once: created before the first partition and compared ever after.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Exit, Problem};
+use crate::tables::Origin;
+
+/// Everything that decides a row, by dotted key; canonical because the keys are sorted.
+pub type SpecMap = BTreeMap<String, Value>;
+
+/// The frozen plan of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Names the run below one output root.
+    pub run_id: String,
+    /// Day of the run, `YYYY-MM-DD`; asked from the clock once, here.
+    pub run_date: String,
+    /// When the plan was made, RFC 3339; information only.
+    pub planned_at: String,
+    /// Content hash of `spec`.
+    pub spec_sha256: String,
+    /// Pipeline keys and the content hashes of manifest and checkpoints.
+    pub spec: SpecMap,
+    /// Samples of the frozen manifest.
+    pub n_samples: u64,
+    /// Partitions they are cut into.
+    pub n_partitions: u32,
+    /// Corruption and severity of every cell, in scoring order.
+    pub cells: Vec<(String, u8)>,
+    /// Version of the program that planned.
+    pub code_version: String,
+    /// Numerics of the machine that planned: hash of two fixed images' logits.
+    pub canary: String,
+}
+
+/// Lower-case hex SHA-256 of the canonical JSON of `spec`.
+///
+/// # Panics
+/// Never: a map of JSON values has a JSON text.
+#[must_use]
+pub fn fingerprint(spec: &SpecMap) -> String {
+    let text = serde_json::to_vec(spec).expect("a map of JSON values has a JSON text");
+    hex::encode(Sha256::digest(text))
+}
+
+impl Plan {
+    /// What the footers of its tables say.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin { run_id: self.run_id.clone(), spec_sha256: self.spec_sha256.clone() }
+    }
+
+    /// Checks that `ours` would compute the same rows as this stored plan.
+    ///
+    /// # Errors
+    /// `R005` another format version, `R002` another manifest, `R001` any other difference, each named.
+    pub fn check_same(&self, ours: &Self) -> Result<(), Problem> {
+        if self.format_version != ours.format_version {
+            let what =
+                format!("plan format {}, this program writes {}", self.format_version, ours.format_version);
+            return Err(Problem::new("R005", Exit::Config, what));
+        }
+        if self.spec_sha256 == ours.spec_sha256 {
+            return Ok(());
+        }
+        let differing = differences(&self.spec, &ours.spec);
+        let manifest_only = differing.iter().all(|(key, _)| key == "content.manifest_sha256");
+        let code = if manifest_only { "R002" } else { "R001" };
+        let list: Vec<_> = differing.into_iter().map(|(key, change)| format!("{key} {change}")).collect();
+        let what = format!("run {} was started with another spec: {}", self.run_id, list.join("; "));
+        Err(Problem::new(code, Exit::Config, what).hint("use a new --run-id, or restore the setting"))
+    }
+}
+
+impl Plan {
+    /// Checks that this machine computes the same bits as the one that planned.
+    ///
+    /// # Errors
+    /// `R004` when it does not.
+    pub fn check_numerics(&self, canary: &str) -> Result<(), Problem> {
+        if self.canary == canary {
+            return Ok(());
+        }
+        let start = |text: &str| text.chars().take(12).collect::<String>();
+        let what = format!(
+            "numerics canary is {}..., run {} was started with {}...: other rows would differ in their last bits",
+            start(canary),
+            self.run_id,
+            start(&self.canary)
+        );
+        Err(Problem::new("R004", Exit::Config, what)
+            .hint("go on on the same kind of machine, or pass --allow-other-numerics; receipts record it"))
+    }
+}
+
+fn differences(old: &SpecMap, new: &SpecMap) -> Vec<(String, String)> {
+    let keys: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let shown = |value: Option<&Value>| {
+        let text = value.map_or("(none)".to_owned(), Value::to_string);
+        if text.len() > 40 { format!("{}...", text.chars().take(37).collect::<String>()) } else { text }
+    };
+    let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    changed.map(|key| (key.clone(), format!("{} -> {}", shown(old.get(key)), shown(new.get(key))))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::FORMAT_VERSION;
+
+    fn plan(gamma: f64) -> Plan {
+        let spec =
+            SpecMap::from([("merge.gamma".to_owned(), gamma.into()), ("run.seed".to_owned(), 0.into())]);
+        Plan {
+            format_version: FORMAT_VERSION,
+            run_id: "night-1".into(),
+            run_date: "2026-01-02".into(),
+            planned_at: String::new(),
+            spec_sha256: fingerprint(&spec),
+            spec,
+            n_samples: 1,
+            n_partitions: 1,
+            cells: vec![],
+            code_version: String::new(),
+            canary: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_changed_setting_is_named_with_both_values() {
+        let problem = plan(0.5).check_same(&plan(0.7)).unwrap_err();
+        assert_eq!(problem.code, "R001");
+        assert!(problem.what.contains("merge.gamma 0.5 -> 0.7"), "{problem}");
+        assert!(!problem.what.contains("run.seed"), "{problem}");
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_canonical_text() {
+        let spec = SpecMap::from([("b".to_owned(), 2.into()), ("a".to_owned(), 1.into())]);
+        assert_eq!(fingerprint(&spec), hex::encode(Sha256::digest(br#"{"a":1,"b":2}"#)));
+    }
+}

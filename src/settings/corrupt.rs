@@ -1,0 +1,208 @@
+//! `[corrupt]`: which cells are scored and how an image becomes them.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::layers::Reader;
+use super::pipeline::location;
+use crate::error::{Exit, Problem};
+use crate::graph::corrupt::CorruptAt;
+use t3b_corrupt::{Assets, Cell, Corruption, Grey, RngMode, Severity, Suite};
+
+/// Cells, and how images become them.
+#[derive(Debug, Clone)]
+pub struct Corrupt {
+    /// Every (corruption, severity) in scoring order, `clean/0` first when included.
+    pub cells: Vec<Cell>,
+    /// What is done for grey data sets.
+    pub grey: Grey,
+    /// Before or after the resize.
+    pub at: CorruptAt,
+    /// Which random streams the corruptions draw from.
+    pub rng: RngMode,
+    /// Names of the corruptions whose pictures are our own and not the reference's.
+    pub inexact: Vec<String>,
+}
+
+impl Corrupt {
+    /// Reads and checks `[corrupt]`; problems stay in `reader`. Relative paths are taken from `dir`.
+    pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
+        let assets = read_assets(reader, dir);
+        let suite = read_suite(reader, &assets);
+        let native = reader.choice("corrupt.grey", &["luma", "native"]) == "native";
+        let grey = match (&suite, native) {
+            (Some(suite), false) if suite.grey() => Grey::Luma,
+            (Some(suite), true) if suite.grey() => Grey::Native,
+            _ => Grey::No,
+        };
+        let of_suite = suite.iter().flat_map(|suite| suite.entries());
+        let mut ladders: Vec<Ladder> =
+            of_suite.map(|entry| (entry.name.to_owned(), entry.levels.clone())).collect();
+        ladders.extend(read_custom(reader));
+        let cells = read_cells(reader, &ladders);
+        let inexact = |cell: &&Cell| cell.kind().is_some_and(|(_, kind)| !kind.is_exact());
+        let mut names: Vec<String> =
+            cells.iter().filter(inexact).map(|cell| cell.corruption.to_string()).collect();
+        names.dedup();
+        Self {
+            cells,
+            grey,
+            at: match reader.choice("corrupt.at", &["model", "source"]).as_str() {
+                "source" => CorruptAt::Source,
+                _ => CorruptAt::Model,
+            },
+            rng: match reader.choice("corrupt.rng", &["counter", "numpy-compat"]).as_str() {
+                "numpy-compat" => RngMode::NumpyCompat,
+                _ => RngMode::Counter,
+            },
+            inexact: names,
+        }
+    }
+}
+
+fn read_assets(reader: &mut Reader, dir: &Path) -> Assets {
+    let Some(folder) = reader.opt_text("corrupt.assets.dir") else { return Assets::default() };
+    Assets::from_dir(Path::new(&location(&folder, dir))).unwrap_or_else(|_| {
+        let problem = Problem::new(
+            "C001",
+            Exit::Config,
+            "corrupt.assets.dir: stain masks or glyphs there cannot be read",
+        )
+        .hint("tests/support/fetch_assets.sh fetches both");
+        reader.problem(problem);
+        Assets::default()
+    })
+}
+
+fn read_suite(reader: &mut Reader, assets: &Assets) -> Option<Suite> {
+    let name = reader.opt_text("corrupt.suite")?;
+    let suite = Suite::with_assets(&name, assets);
+    if suite.is_none() {
+        let what = format!("corrupt.suite: found {name:?}, allowed {}", Suite::names().join(", "));
+        reader.problem(Problem::new("C001", Exit::Config, what));
+    }
+    suite
+}
+
+/// A corruption's name and its five severities.
+type Ladder = (String, [Corruption; 5]);
+
+fn read_cells(reader: &mut Reader, ladders: &[Ladder]) -> Vec<Cell> {
+    let wanted = reader.opt_texts("corrupt.corruptions");
+    let severities = reader.wholes("corrupt.severities", 1..=5);
+    let mut cells = Vec::new();
+    if reader.switch("corrupt.include_clean") {
+        cells.push(Cell::clean());
+    }
+    let known: Vec<&str> = ladders.iter().map(|(name, _)| name.as_str()).collect();
+    for name in wanted.iter().flatten().filter(|name| !known.contains(&name.as_str())) {
+        let what = format!("corrupt.corruptions: found {name:?}, allowed {}", known.join(", "));
+        reader.problem(Problem::new("C001", Exit::Config, what));
+    }
+    let chosen = |ladder: &&Ladder| wanted.as_ref().is_none_or(|wanted| wanted.contains(&ladder.0));
+    for (name, levels) in ladders.iter().filter(chosen) {
+        let severities = severities.iter().filter_map(|&s| Severity::new(u8::try_from(s).ok()?));
+        cells.extend(
+            severities.map(|severity| Cell::corrupted(name, severity, levels[severity.index()].clone())),
+        );
+    }
+    if cells.is_empty() {
+        let problem = Problem::new("C001", Exit::Config, "corrupt: no cell is left to score")
+            .hint("set corrupt.include_clean = true or name a suite and severities");
+        reader.problem(problem);
+    }
+    cells
+}
+
+/// `[[corrupt.custom]]`: a name, a kind, and one list of parameters per severity.
+fn read_custom(reader: &mut Reader) -> Vec<Ladder> {
+    let Some(tables) = reader.opt_tables("corrupt.custom") else { return Vec::new() };
+    let mut ladders = Vec::new();
+    for (n, table) in tables.iter().enumerate() {
+        match custom(table) {
+            Some(ladder) => ladders.push(ladder),
+            None => {
+                let what = format!(
+                    "corrupt.custom[{n}]: allowed name = \"...\", kind = one of {}, parameters = five numbers or five lists",
+                    KINDS.join(", ")
+                );
+                reader.problem(Problem::new("C001", Exit::Config, what));
+            }
+        }
+    }
+    ladders
+}
+
+fn custom(table: &Table) -> Option<Ladder> {
+    let name = table.get("name")?.as_str()?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.is_empty() || name.len() > 40 || name == "clean" || !name.chars().all(plain) || table.len() != 3 {
+        return None;
+    }
+    let kind = table.get("kind")?.as_str()?;
+    let levels = table.get("parameters")?.as_array()?.iter().map(|level| corruption(kind, &numbers(level)?));
+    let levels: Vec<Corruption> = levels.collect::<Option<_>>()?;
+    Some((name.to_owned(), levels.try_into().ok()?))
+}
+
+fn numbers(level: &Value) -> Option<Vec<f64>> {
+    #[expect(clippy::cast_precision_loss, reason = "a parameter written as an integer is small")]
+    let number =
+        |v: &Value| v.as_float().or_else(|| v.as_integer().map(|n| n as f64)).filter(|n| n.is_finite());
+    match level.as_array() {
+        Some(list) => list.iter().map(number).collect(),
+        None => Some(vec![number(level)?]),
+    }
+}
+
+/// Kinds a user can give parameters for.
+const KINDS: [&str; 13] = [
+    "pixelate",
+    "jpeg_compression",
+    "gaussian_noise",
+    "speckle_noise",
+    "impulse_noise",
+    "shot_noise",
+    "gaussian_blur",
+    "defocus_blur",
+    "motion_blur",
+    "brightness",
+    "contrast",
+    "gamma_correction",
+    "black_corner",
+];
+
+fn corruption(kind: &str, parameters: &[f64]) -> Option<Corruption> {
+    let positive = parameters.iter().all(|&p| p > 0.0 && p <= 1e4);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be whole and in range"
+    )]
+    let whole = |p: f64, max: f64| (p.fract() == 0.0 && (1.0..=max).contains(&p)).then_some(p as u8);
+    Some(match (kind, parameters) {
+        _ if !positive => return None,
+        ("pixelate", &[factor]) if factor <= 1.0 => Corruption::Pixelate { factor },
+        ("jpeg_compression", &[quality]) => Corruption::JpegCompression { quality: whole(quality, 100.0)? },
+        ("gaussian_noise", &[std]) => Corruption::GaussianNoise { std },
+        ("speckle_noise", &[std]) => Corruption::SpeckleNoise { std },
+        ("impulse_noise", &[amount]) if amount <= 1.0 => Corruption::ImpulseNoise { amount },
+        ("shot_noise", &[photons]) => Corruption::ShotNoise { photons },
+        ("gaussian_blur", &[size]) => {
+            let kernel_size_px = whole(size, 99.0).filter(|size| size % 2 == 1)?;
+            Corruption::GaussianBlur { kernel_size_px }
+        }
+        ("defocus_blur", &[radius_px, alias_sigma_px]) if radius_px <= 10.0 => {
+            Corruption::DefocusBlur { radius_px, alias_sigma_px }
+        }
+        ("motion_blur", &[radius_px, sigma_px]) if radius_px <= 100.0 => {
+            Corruption::MotionBlur { radius_px, sigma_px }
+        }
+        ("brightness", &[factor]) => Corruption::Brightness { factor },
+        ("contrast", &[factor]) => Corruption::Contrast { factor },
+        ("gamma_correction", &[gamma]) => Corruption::GammaCorrection { gamma },
+        ("black_corner", &[radius_factor]) => Corruption::BlackCorner { radius_factor },
+        _ => return None,
+    })
+}

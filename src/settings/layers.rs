@@ -1,0 +1,300 @@
+//! Settings in layers: embedded defaults, a file, environment variables, flags; each value knows its origin.
+//!
+//! A [`Reader`] is asked for every key that exists. What it was asked for is the list of known keys, so the
+//! list cannot drift from the code, and whatever a layer holds beyond it is refused with the nearest key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::Serialize;
+use toml::{Table, Value};
+
+use crate::error::{Exit, Problem};
+use crate::store::has_credentials;
+
+/// Where an effective value came from, lowest precedence first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The commented file embedded in the binary.
+    Default,
+    /// The settings file, by the name the user gave.
+    File(String),
+    /// An environment variable, by name.
+    Env(String),
+    /// A command-line flag.
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(name) => f.write_str(name),
+            Self::Env(name) => write!(f, "${name}"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// One effective key, for `t3b check` and the fingerprint.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effective {
+    /// Dotted key, such as `run.batch_size`.
+    pub key: String,
+    /// The value in force.
+    pub value: Value,
+    /// The layer it came from.
+    pub origin: Origin,
+}
+
+/// Flattened layers of one kind of settings, with the problems found so far.
+#[derive(Debug)]
+pub(super) struct Reader {
+    values: BTreeMap<String, (Value, Origin)>,
+    known: BTreeSet<String>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    /// Lays `layers` over each other, the last winning, key by key.
+    #[must_use]
+    pub(super) fn new(layers: Vec<(Origin, Table)>) -> Self {
+        let mut values = BTreeMap::new();
+        for (origin, table) in layers {
+            flatten("", table, &mut |key, value| {
+                values.insert(key, (value, origin.clone()));
+            });
+        }
+        Self { values, known: BTreeSet::new(), problems: Vec::new() }
+    }
+
+    /// Records a problem of the caller's own.
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn take(&mut self, key: &str) -> Option<(Value, Origin)> {
+        self.known.insert(key.to_owned());
+        let from_env = env_name(key);
+        if let Ok(text) = std::env::var(&from_env) {
+            self.values.insert(key.to_owned(), (parse_scalar(&text), Origin::Env(from_env)));
+        }
+        self.values.get(key).cloned()
+    }
+
+    fn wrong(&mut self, key: &str, found: &Value, origin: &Origin, allowed: &str) {
+        self.problem(Problem::new(
+            "C001",
+            Exit::Config,
+            format!("{key}: found {}, allowed {allowed} (from {origin})", shown(found)),
+        ));
+    }
+
+    /// An optional value of any other kind; `allowed` is what the problem says when `parse` takes nothing.
+    pub(super) fn typed<T>(
+        &mut self,
+        key: &str,
+        allowed: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let (value, origin) = self.take(key)?;
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            self.wrong(key, &value, &origin, allowed);
+        }
+        parsed
+    }
+
+    fn required<T>(&mut self, key: &str, value: Option<T>, fallback: T) -> T {
+        if value.is_none() && !self.values.contains_key(key) {
+            self.problem(Problem::new(
+                "C001",
+                Exit::Config,
+                format!("{key}: missing, and it has no default"),
+            ));
+        }
+        value.unwrap_or(fallback)
+    }
+
+    /// An optional text. Settings are printed, so one that holds credentials is refused here.
+    pub(super) fn opt_text(&mut self, key: &str) -> Option<String> {
+        let text = self.typed(key, "a text", |v| v.as_str().map(str::to_owned))?;
+        if has_credentials(&text) {
+            let what = format!("{key}: credentials in a URI are refused");
+            let problem = Problem::new("C003", Exit::Config, what);
+            self.problem(problem.hint("use the provider's environment variables or role"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that must be there; empty after a problem.
+    pub(super) fn text(&mut self, key: &str) -> String {
+        let value = self.opt_text(key);
+        self.required(key, value, String::new())
+    }
+
+    /// One of `names`; the first after a problem.
+    pub(super) fn choice(&mut self, key: &str, names: &[&str]) -> String {
+        let allowed = names.join(" | ");
+        let value =
+            self.typed(key, &allowed, |v| v.as_str().filter(|text| names.contains(text)).map(str::to_owned));
+        self.required(key, value, names[0].to_owned())
+    }
+
+    /// A switch.
+    pub(super) fn switch(&mut self, key: &str) -> bool {
+        let value = self.typed(key, "true | false", Value::as_bool);
+        self.required(key, value, false)
+    }
+
+    /// A whole number in `range`; its lower end after a problem.
+    pub(super) fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> u64 {
+        let allowed = format!("{}..={}", range.start(), range.end());
+        let value = self.typed(key, &allowed, |v| {
+            v.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n))
+        });
+        self.required(key, value, *range.start())
+    }
+
+    /// A finite number in `range`; its lower end after a problem.
+    pub(super) fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> f64 {
+        let start = *range.start();
+        let value = self.opt_number(key, range);
+        self.required(key, value, start)
+    }
+
+    /// An optional finite number in `range`.
+    pub(super) fn opt_number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        let allowed = format!("a finite number in {}..={}", range.start(), range.end());
+        self.typed(key, &allowed, |v| as_number(v).filter(|n| range.contains(n)))
+    }
+
+    /// An optional list of texts.
+    pub(super) fn opt_texts(&mut self, key: &str) -> Option<Vec<String>> {
+        self.typed(key, "a list of texts", |v| {
+            v.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+        })
+    }
+
+    /// An optional list of tables.
+    pub(super) fn opt_tables(&mut self, key: &str) -> Option<Vec<Table>> {
+        self.typed(key, "a list of tables", |v| {
+            v.as_array()?.iter().map(|item| item.as_table().cloned()).collect()
+        })
+    }
+
+    /// A list of whole numbers, each in `range`; empty after a problem.
+    pub(super) fn wholes(&mut self, key: &str, range: RangeInclusive<u64>) -> Vec<u64> {
+        let allowed = format!("a list of numbers in {}..={}", range.start(), range.end());
+        let value = self.typed(key, &allowed, |v| {
+            let items = v.as_array()?.iter();
+            items.map(|n| u64::try_from(n.as_integer()?).ok().filter(|n| range.contains(n))).collect()
+        });
+        self.required(key, value, Vec::new())
+    }
+
+    /// Ends the reading: the effective values, or every problem found, unknown keys included.
+    ///
+    /// # Errors
+    /// All problems recorded while reading, then one per unknown key.
+    pub(super) fn finish(mut self) -> Result<Vec<Effective>, Vec<Problem>> {
+        let unknown = self.values.iter().filter(|(key, _)| !self.known.contains(*key));
+        let unknown: Vec<Problem> = unknown.map(|(key, (_, origin))| self.unknown(key, origin)).collect();
+        self.problems.extend(unknown);
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let values = self.values.into_iter();
+        Ok(values.map(|(key, (value, origin))| Effective { key, value, origin }).collect())
+    }
+
+    fn unknown(&self, key: &str, origin: &Origin) -> Problem {
+        let problem = Problem::new("C006", Exit::Config, format!("{key}: unknown key (from {origin})"));
+        let nearest = self.known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
+        match nearest {
+            Some(nearest) => problem.hint(format!("did you mean {nearest}?")),
+            None => problem,
+        }
+    }
+}
+
+/// The environment variable that overrides `key`.
+#[must_use]
+pub fn env_name(key: &str) -> String {
+    format!("T3B_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Reads `text` as a TOML value, or as a plain text when it is none.
+#[must_use]
+pub(super) fn parse_scalar(text: &str) -> Value {
+    let table = format!("value = {text}").parse::<Table>();
+    let parsed = table.ok().and_then(|mut table| table.remove("value"));
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// A table that holds `value` under the dotted `key`.
+#[must_use]
+pub(super) fn nested(key: &str, value: Value) -> Table {
+    let (head, rest) = key.split_once('.').map_or((key, None), |(head, rest)| (head, Some(rest)));
+    let inner = rest.map_or(value.clone(), |rest| Value::Table(nested(rest, value)));
+    Table::from_iter([(head.to_owned(), inner)])
+}
+
+fn flatten(prefix: &str, table: Table, emit: &mut impl FnMut(String, Value)) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Table(inner) => flatten(&key, inner, emit),
+            leaf => emit(key, leaf),
+        }
+    }
+}
+
+fn as_number(value: &Value) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a setting written as an integer is small")]
+    let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64))?;
+    number.is_finite().then_some(number)
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { format!("{}...", text.chars().take(57).collect::<String>()) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(text: &str) -> Reader {
+        let default = "[run]\nbatch_size = 32".parse().unwrap();
+        Reader::new(vec![(Origin::Default, default), (Origin::File("p.toml".into()), text.parse().unwrap())])
+    }
+
+    #[test]
+    fn the_file_wins_over_the_default_and_says_so() {
+        let mut reader = reader("[run]\nbatch_size = 8");
+        assert_eq!(reader.whole("run.batch_size", 1..=64), 8);
+        let effective = reader.finish().unwrap();
+        assert_eq!(effective[0].origin, Origin::File("p.toml".into()));
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_the_nearest_key() {
+        let mut reader = reader("[run]\nbatch_size = 0\nbatchsize = 3\n[merge]\ngamma = nan");
+        reader.whole("run.batch_size", 1..=64);
+        reader.number("merge.gamma", 0.0..=10.0);
+        let problems = reader.finish().unwrap_err();
+        assert_eq!(problems.len(), 3);
+        assert_eq!(problems[2].hint.as_deref(), Some("did you mean run.batch_size?"));
+    }
+
+    #[test]
+    fn set_values_are_toml_or_plain_text() {
+        assert_eq!(parse_scalar("0.7"), Value::Float(0.7));
+        assert_eq!(parse_scalar("s3://bucket/x"), Value::String("s3://bucket/x".into()));
+        assert_eq!(nested("a.b", Value::Integer(1)).to_string().trim(), "[a]\nb = 1");
+    }
+}

@@ -1,0 +1,298 @@
+//! `pipelines/*.toml`: what is computed. Any key here may change a row, so all of them are fingerprinted.
+
+use std::path::{Path, PathBuf};
+
+use toml::Value;
+
+use super::corrupt::Corrupt;
+use super::layers::Reader;
+use super::merge::Merge;
+use crate::error::{Exit, Problem};
+use crate::ledger::is_name;
+use crate::messages::Mixing;
+use crate::score::TowerKind;
+use t3b_decode::{BurnedIn, Limits, Rendering, Window};
+
+/// A checked pipeline. Locations are as written, made absolute where they were relative paths.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Names the run; part of the default run id.
+    pub name: String,
+    /// Keys every random number.
+    pub seed: u64,
+    /// Samples that share one coefficient.
+    pub batch_size: u32,
+    /// Which cells share a batch.
+    pub mixing: Mixing,
+    /// Samples per partition; a multiple of `batch_size`.
+    pub partition_size: u32,
+    /// Share of quarantined (sample, cell) pairs above which the run ends with exit code 3.
+    pub max_quarantine: f64,
+    /// Where the samples are.
+    pub input: Input,
+    /// What a decoder may be asked to hold.
+    pub limits: Limits,
+    /// How medical formats become 8 bits; the frame is each sample's own.
+    pub rendering: Rendering,
+    /// Classes and prompts.
+    pub labels: Labels,
+    /// The two checkpoints.
+    pub models: Models,
+    /// Cells, and how images become them.
+    pub corrupt: Corrupt,
+    /// Methods and coefficient rule.
+    pub merge: Merge,
+    /// Where the tables go.
+    pub output: Output,
+}
+
+/// Where the samples are.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Object store URI or absolute path; every sample's key is below it.
+    pub root: String,
+    /// The manifest: a URI or path of its own, or a key below `root`.
+    pub manifest: String,
+    /// Folder of the pipeline file, where a manifest that is not below `root` is looked for.
+    pub pipeline_dir: PathBuf,
+    /// Keeps only the rows of this split.
+    pub split: Option<String>,
+    /// Larger objects are quarantined unread.
+    pub max_object_bytes: u64,
+}
+
+/// Classes in index order and the prompts they are put into.
+#[derive(Debug, Clone)]
+pub struct Labels {
+    /// Class names; the position is the `label_idx`.
+    pub names: Vec<String>,
+    /// Each holds one `{}` for the class name; with several, a class is the mean of its prompts.
+    pub templates: Vec<String>,
+}
+
+/// The two checkpoints.
+#[derive(Debug, Clone)]
+pub struct Models {
+    /// A known architecture or the path of a `config.json`; `None` reads the one beside `pretrained`.
+    pub arch: Option<String>,
+    /// The generalist: a folder or a `.safetensors` file, local or in an object store.
+    pub pretrained: String,
+    /// The expert: the same, or the image half alone, or a LoRA adapter of the generalist.
+    pub expert: String,
+    /// Which image tower computes.
+    pub tower: TowerKind,
+    /// Class vectors encoded elsewhere; `None` encodes the prompts.
+    pub text_features: Option<String>,
+    /// Pinned content hash of the generalist, 64 hex digits.
+    pub pretrained_sha256: Option<String>,
+    /// Pinned content hash of the expert, 64 hex digits.
+    pub expert_sha256: Option<String>,
+}
+
+/// Where the tables go.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Object store URI or absolute path.
+    pub root: String,
+    /// Adds the class probabilities to `predictions`.
+    pub probs: bool,
+}
+
+impl Pipeline {
+    /// Reads and checks every key; problems stay in `reader`. Relative paths are taken from `dir`.
+    pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
+        let batch_size = narrow(reader.whole("run.batch_size", 1..=4096));
+        let partition_size = narrow(reader.whole("run.partition_size", 1..=1 << 20));
+        if batch_size == 0 || !partition_size.is_multiple_of(batch_size) {
+            let what = format!(
+                "run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})"
+            );
+            reader.problem(Problem::new("C001", Exit::Config, what));
+        }
+        let seed = reader.whole("run.seed", 0..=u64::from(u32::MAX));
+        let output = Output::read(reader, dir);
+        let pipeline = Self {
+            name: read_name(reader),
+            seed,
+            batch_size,
+            mixing: match reader.choice("run.batches", &["pure", "mixed"]).as_str() {
+                "mixed" => Mixing::Mixed,
+                _ => Mixing::Pure,
+            },
+            partition_size,
+            max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
+            input: Input::read(reader, dir),
+            limits: read_limits(reader),
+            rendering: read_rendering(reader),
+            labels: Labels::read(reader),
+            models: Models::read(reader, dir),
+            corrupt: Corrupt::read(reader, dir),
+            merge: Merge::read(reader, seed),
+            output,
+        };
+        pipeline.check_roots(reader);
+        pipeline
+    }
+
+    fn check_roots(&self, reader: &mut Reader) {
+        let (input, output) = (with_slash(&self.input.root), with_slash(&self.output.root));
+        if !self.input.root.is_empty() && output.starts_with(&input) {
+            let what = "output.root: lies inside input.root";
+            let problem =
+                Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
+            reader.problem(problem);
+        }
+    }
+}
+
+impl Input {
+    fn read(reader: &mut Reader, dir: &Path) -> Self {
+        Self {
+            root: location(&reader.text("input.root"), dir),
+            manifest: reader.text("input.manifest"),
+            pipeline_dir: dir.to_path_buf(),
+            split: reader.opt_text("input.split"),
+            max_object_bytes: reader.whole("input.max_object_bytes", 1..=1 << 40),
+        }
+    }
+}
+
+impl Labels {
+    fn read(reader: &mut Reader) -> Self {
+        // The file itself became a layer before reading; here it is only a known key.
+        reader.opt_text("labels.file");
+        let names = reader.opt_texts("labels.names").unwrap_or_default();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if names.len() < 2 || sorted.len() != names.len() {
+            let what = format!(
+                "labels.names: found {} names, {} distinct, allowed at least 2, all distinct",
+                names.len(),
+                sorted.len()
+            );
+            let problem = Problem::new("C001", Exit::Config, what).hint("set labels.names or labels.file");
+            reader.problem(problem);
+        }
+        let templates = reader.opt_texts("labels.templates").unwrap_or_default();
+        let bad = templates.iter().find(|template| template.matches("{}").count() != 1);
+        if let Some(found) =
+            bad.map(|template| format!("{template:?}")).or(templates.is_empty().then(|| "none".to_owned()))
+        {
+            let what =
+                format!("labels.templates: found {found}, allowed texts with one {{}} each, at least one");
+            reader.problem(Problem::new("C001", Exit::Config, what));
+        }
+        Self { names, templates }
+    }
+}
+
+impl Models {
+    fn read(reader: &mut Reader, dir: &Path) -> Self {
+        reader.choice("models.dtype", &["f32"]);
+        let arch = reader.opt_text("models.arch");
+        Self {
+            arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
+            pretrained: location(&reader.text("models.pretrained"), dir),
+            expert: location(&reader.text("models.expert"), dir),
+            tower: match reader.choice("models.tower", &["fast", "reference"]).as_str() {
+                "reference" => TowerKind::Reference,
+                _ => TowerKind::Fast,
+            },
+            text_features: reader.opt_text("models.text_features").map(|path| location(&path, dir)),
+            pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
+            expert_sha256: read_sha256(reader, "models.expert_sha256"),
+        }
+    }
+}
+
+impl Output {
+    fn read(reader: &mut Reader, dir: &Path) -> Self {
+        Self { root: location(&reader.text("output.root"), dir), probs: reader.switch("output.probs") }
+    }
+}
+
+fn read_name(reader: &mut Reader) -> String {
+    let name = reader.text("run.name");
+    if !is_name(&name) {
+        let what = format!("run.name: found {name:?}, allowed [a-z0-9][a-z0-9_-]{{0,47}}");
+        reader.problem(Problem::new("C005", Exit::Config, what));
+    }
+    name
+}
+
+fn read_limits(reader: &mut Reader) -> Limits {
+    Limits {
+        max_side_px: narrow(reader.whole("decode.max_side_px", 1..=1 << 20)),
+        min_side_px: narrow(reader.whole("decode.min_side_px", 1..=4096)),
+        max_pixels: reader.whole("decode.max_pixels", 1..=1 << 34),
+        max_aspect: narrow(reader.whole("decode.max_aspect", 1..=100_000)),
+    }
+}
+
+fn read_rendering(reader: &mut Reader) -> Rendering {
+    let allowed = r#""file", "minmax", "percentile" or [center, width] with a width of at least 1"#;
+    let window = reader.typed("decode.window", allowed, |value| {
+        match (value.as_str(), value.as_array().map(Vec::as_slice)) {
+            (Some("file"), _) => Some(Window::File),
+            (Some("minmax"), _) => Some(Window::MinMax),
+            (Some("percentile"), _) => Some(Window::Percentile),
+            (None, Some([center, width])) => {
+                let number = |value: &Value| value.as_float().or(value.as_integer().map(|n| n as f64));
+                let (center, width) = (number(center)?, number(width)?);
+                let usable = center.is_finite() && width.is_finite() && width >= 1.0;
+                usable.then_some(Window::Fixed { center, width })
+            }
+            _ => None,
+        }
+    });
+    let burned_in = match reader.choice("decode.burned_in", &["score", "quarantine"]).as_str() {
+        "quarantine" => BurnedIn::Quarantine,
+        _ => BurnedIn::Score,
+    };
+    Rendering { window: window.unwrap_or_default(), burned_in, ..Rendering::default() }
+}
+
+fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
+    let text = reader.opt_text(key)?.to_ascii_lowercase();
+    if hex::decode(&text).map_or(0, |bytes| bytes.len()) != 32 {
+        let what = format!("{key}: found {} characters, allowed 64 hex digits", text.chars().count());
+        reader.problem(Problem::new("C001", Exit::Config, what));
+    }
+    Some(text)
+}
+
+/// A URI as it is; a path made absolute against the pipeline's folder.
+pub(super) fn location(text: &str, dir: &Path) -> String {
+    if text.is_empty() || text.contains("://") {
+        return text.to_owned();
+    }
+    let joined = dir.join(text);
+    let absolute = std::path::absolute(&joined).unwrap_or(joined);
+    normal(&absolute).to_string_lossy().into_owned()
+}
+
+/// Resolves `.` and `..` by text, so that containment can be compared before the folders exist.
+fn normal(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn with_slash(root: &str) -> String {
+    format!("{}/", root.trim_end_matches('/').trim_start_matches("file://"))
+}
+
+/// Every value read here is bounded below `u32::MAX`.
+fn narrow(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,139 @@
+//! `config/*.toml`: how a run is carried out. No key here may change a row.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use t3b_decode::Isolation;
+
+use super::layers::Reader;
+use crate::flow::progress::{LogFormat, LogSettings};
+use crate::graph::{Queues, Resources};
+use crate::score::DeviceKind;
+use crate::store::StoreSettings;
+
+/// Checked run settings. Every field is bounded; see `config/default.toml` for the meaning of each key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Bytes of compressed and decoded images in flight.
+    pub budget_bytes: u64,
+    /// Objects read at once.
+    pub fetch_concurrency: usize,
+    /// Bytes of one ranged GET.
+    pub fetch_range_bytes: u64,
+    /// Threads of each kind, never zero.
+    pub threads: Threads,
+    /// Messages between stages.
+    pub queues: Queues,
+    /// Which pictures are decoded in a process of their own.
+    pub isolation: Isolation,
+    /// Object store behaviour.
+    pub store: StoreSettings,
+    /// Where the models run.
+    pub device: DeviceKind,
+    /// How long a drain may take after the first signal.
+    pub drain_deadline: Duration,
+    /// How long nothing may move before the run is given up.
+    pub stall_deadline: Duration,
+    /// How progress and logs are shown.
+    pub log: LogSettings,
+}
+
+/// Threads of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threads {
+    /// tokio workers.
+    pub io: usize,
+    /// Decode and corrupt jobs at once.
+    pub cpu: usize,
+    /// Threads of the scoring lane.
+    pub score: usize,
+}
+
+impl Settings {
+    /// What the graph may take.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        Resources {
+            queues: self.queues,
+            n_cpu: self.threads.cpu,
+            budget_bytes: self.budget_bytes,
+            stall_deadline: self.stall_deadline,
+        }
+    }
+
+    /// Reads and checks every key; problems stay in `reader`.
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        Self {
+            budget_bytes: reader.whole("memory.budget_mib", 16..=1 << 20) << 20,
+            fetch_concurrency: size(reader.whole("fetch.concurrency", 1..=1024)),
+            fetch_range_bytes: reader.whole("fetch.range_mib", 1..=16) << 20,
+            threads: Threads {
+                io: size(reader.whole("threads.io", 1..=64)),
+                cpu: or_cores(reader.whole("threads.cpu", 0..=1024)),
+                score: or_cores(reader.whole("threads.score", 0..=1024)),
+            },
+            queues: Queues {
+                fetched: capacity(reader, "queues.fetched"),
+                decoded: capacity(reader, "queues.decoded"),
+                corrupted: capacity(reader, "queues.corrupted"),
+                batches: capacity(reader, "queues.batches"),
+                scored: capacity(reader, "queues.scored"),
+            },
+            isolation: match reader.choice("decoder.isolation", &["risky", "all", "none"]).as_str() {
+                "all" => Isolation::All,
+                "none" => Isolation::None,
+                _ => Isolation::Risky,
+            },
+            store: read_store(reader),
+            device: match reader.choice("device.kind", &["auto", "cpu", "cuda"]).as_str() {
+                "cpu" => DeviceKind::Cpu,
+                "cuda" => DeviceKind::Cuda,
+                _ => DeviceKind::Auto,
+            },
+            drain_deadline: seconds(reader, "stop.drain_deadline_s"),
+            stall_deadline: seconds(reader, "stop.stall_deadline_s"),
+            log: LogSettings {
+                format: match reader.choice("log.format", &["auto", "bar", "plain", "json"]).as_str() {
+                    "bar" => LogFormat::Bar,
+                    "plain" => LogFormat::Plain,
+                    "json" => LogFormat::Json,
+                    _ => LogFormat::Auto,
+                },
+                every: seconds(reader, "log.every_s"),
+            },
+        }
+    }
+}
+
+fn read_store(reader: &mut Reader) -> StoreSettings {
+    StoreSettings {
+        endpoint: reader.opt_text("store.endpoint"),
+        region: reader.opt_text("store.region"),
+        allow_http: reader.switch("store.allow_http"),
+        connect_timeout: seconds(reader, "store.connect_timeout_s"),
+        read_timeout: seconds(reader, "store.read_timeout_s"),
+        request_timeout: seconds(reader, "store.request_timeout_s"),
+        operation_deadline: seconds(reader, "store.operation_deadline_s"),
+        max_retries: size(reader.whole("store.max_retries", 0..=100)),
+        retry_budget: seconds(reader, "store.retry_budget_s"),
+        fsync: reader.switch("store.fsync"),
+    }
+}
+
+fn seconds(reader: &mut Reader, key: &str) -> Duration {
+    Duration::from_secs(reader.whole(key, 1..=86_400))
+}
+
+fn capacity(reader: &mut Reader, key: &str) -> NonZeroUsize {
+    NonZeroUsize::new(size(reader.whole(key, 1..=4096))).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn or_cores(threads: u64) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    if threads == 0 { cores() } else { size(threads) }
+}
+
+/// Every value read here is bounded far below `usize::MAX`.
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
