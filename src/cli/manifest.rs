@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::commands::start_logging;
+use super::deliver::deliver;
 use crate::error::{Exit, RunError};
 use crate::settings::Settings;
 use crate::source::catalog::{CatalogRule, catalog};
@@ -25,7 +26,7 @@ pub struct BuildArgs {
     /// Object store URI or folder; what `input.root` will be.
     #[arg(value_name = "ROOT", env = "T3B_MANIFEST_ROOT")]
     pub root: String,
-    /// The manifest to write: Parquet, or CSV by its ending.
+    /// The manifest to write, a file or a URI: Parquet, or CSV by its ending.
     #[arg(short, long, value_name = "FILE", env = "T3B_MANIFEST_OUT")]
     pub out: PathBuf,
     /// Takes the folder that an image lies in as its label.
@@ -45,8 +46,10 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     start_logging(&settings);
     let root = Root::open(&super::from_here(&args.root), false, &settings.store)?;
     let rule = CatalogRule { labels_from_folders: args.labels_from_folders, sha256: args.sha256 };
-    let runtime = super::commands::runtime(&settings)?;
-    let done = runtime.block_on(catalog(&root, rule, &args.out))?;
+    let done = deliver(&args.out, &settings, |out| {
+        let runtime = super::commands::runtime(&settings)?;
+        runtime.block_on(catalog(&root, rule, out)).map_err(RunError::from)
+    })?;
     println!("{}  {} samples", args.out.display(), done.n_rows);
     if done.n_chunks.1 > 0 {
         println!("{} of {} chunks were left by an earlier listing", done.n_chunks.1, done.n_chunks.0);

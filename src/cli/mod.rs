@@ -3,6 +3,7 @@
 mod closing;
 mod commands;
 mod corrupt;
+mod deliver;
 #[cfg(feature = "hub")]
 mod fetch;
 mod fold;

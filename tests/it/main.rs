@@ -51,6 +51,8 @@ mod conservation;
 mod contest;
 /// Death and lies at every store operation, once and twice: resumed to the same bytes.
 mod crash;
+/// The faults of a new user's first walk, each by its letter.
+mod first_day;
 /// Real DICOM archives end to end.
 mod dicom_run;
 /// Every method, the sweeps, and the laws between methods.
