@@ -19,8 +19,8 @@ use t3b::model::pair::PairReport;
 use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
 use t3b::model::{Checkpoint, Role};
-use t3b::score::{Lane, LaneRule, Models, TextSource};
 use t3b::score::TowerKind;
+use t3b::score::{Lane, LaneRule, Models, TextSource};
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 31;
@@ -54,8 +54,7 @@ fn lane(extra: Option<(Method, Recipe)>) -> Lane {
     methods.extend(extra);
     let rule = LaneRule {
         methods,
-        rule: T3Rule::PAPER,
-        guard: None,
+        signal_rule: CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None },
         temperatures: Temperatures::ONE,
         tower: TowerKind::Fast,
         n_threads: 2,
@@ -66,6 +65,7 @@ fn lane(extra: Option<(Method, Recipe)>) -> Lane {
 fn batch() -> Batch {
     let sample = |row| Sample {
         row,
+        manifest_row: row,
         id: "s".into(),
         key: Key::from("k"),
         label_idx: None,
