@@ -129,12 +129,20 @@ pub(crate) struct Column<T: Rows + ?Sized> {
 
 impl<T: Rows + ?Sized> Column<T> {
     /// A column that every row fills.
-    pub(crate) fn must(name: &'static str, kind: Kind, value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>) -> Self {
+    pub(crate) fn must(
+        name: &'static str,
+        kind: Kind,
+        value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>,
+    ) -> Self {
         Self { name, kind, is_nullable: false, value }
     }
 
     /// A column that a row may leave empty.
-    pub(crate) fn may(name: &'static str, kind: Kind, value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>) -> Self {
+    pub(crate) fn may(
+        name: &'static str,
+        kind: Kind,
+        value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>,
+    ) -> Self {
         Self { name, kind, is_nullable: true, value }
     }
 

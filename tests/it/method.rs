@@ -56,7 +56,6 @@ fn the_batch_coefficient_is_the_mean_of_its_samples() {
         let mean = members.iter().sum::<f64>() / members.len() as f64;
         assert!((mean - means[n]).abs() < 1e-15, "{batch:?}");
     }
-    let moved: f64 =
-        ["guard_plus", "guard_minus"].iter().flat_map(|name| of_t3_b(&coefficients, name)).sum();
+    let moved: f64 = ["guard_plus", "guard_minus"].iter().flat_map(|name| of_t3_b(&coefficients, name)).sum();
     assert!(moved > 0.0, "the guard acts at this threshold");
 }

@@ -40,8 +40,11 @@ fn a_truncated_jpeg_costs_one_quarantine_row_and_its_batch_averages_the_rest() {
     assert!(!signals.number("manifest_row").contains(&(row as f64)));
     assert_eq!(table(&root, "predictions").n_rows, 39 * N_CELLS * N_METHODS);
     let batch = (row / 8) as f64;
-    let (batches, n_scored, n_planned) =
-        (table_of_batches.number("batch"), table_of_batches.number("n_scored"), table_of_batches.number("n_planned"));
+    let (batches, n_scored, n_planned) = (
+        table_of_batches.number("batch"),
+        table_of_batches.number("n_scored"),
+        table_of_batches.number("n_planned"),
+    );
     for n in 0..table_of_batches.n_rows {
         let hole = f64::from(u8::from(batches[n] == batch));
         assert_eq!((n_planned[n], n_scored[n]), (8.0, 8.0 - hole));

@@ -70,7 +70,8 @@ impl ArchiveReader {
             Ok(cell)
         })?;
         if let Err((reason, detail)) = &found {
-            self.damage = Some(Damage { of: of.clone(), rows: lost, reason: *reason, detail: detail.clone() });
+            self.damage =
+                Some(Damage { of: of.clone(), rows: lost, reason: *reason, detail: detail.clone() });
         }
         Ok(found)
     }
