@@ -70,7 +70,7 @@ pub enum Command {
     /// Runs every combination of a file's [sweep.axes] and writes one summary table.
     ///
     /// Example: t3b sweep pipelines/experiments/batch_size_sweep.toml
-    Sweep(SpecArgs),
+    Sweep(SweepArgs),
     /// Corrupts one image, draws a sheet of a whole suite, or exports a MedMNIST test set as MedMNIST-C.
     ///
     /// Example: t3b corrupt cell.png --suite bloodmnist --corruption motion_blur --severity 3 -o blurred.png
@@ -212,6 +212,20 @@ pub struct RunArgs {
     #[arg(long, env = "T3B_WIDE")]
     pub wide: bool,
     /// Prints one JSON object when the run has ended, and nothing else.
+    #[arg(long, env = "T3B_JSON")]
+    pub json: bool,
+}
+
+/// `t3b sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// Which settings.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Prints every corruption as a column, however wide.
+    #[arg(long, env = "T3B_WIDE")]
+    pub wide: bool,
+    /// Prints the summary as one JSON object, and nothing else.
     #[arg(long, env = "T3B_JSON")]
     pub json: bool,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type};
 use serde::Serialize;
 
 use super::Job;
@@ -27,6 +27,25 @@ pub async fn reasons(root: &Root, plan: &Plan) -> Result<BTreeMap<String, u64>, 
     })
     .await?;
     Ok(counts)
+}
+
+/// Mean over its batches of the coefficient that each merging method merged with; methods without one are not in it.
+///
+/// # Errors
+/// Store failures, `V002` a part that is no table.
+pub async fn coefficient_means(root: &Root, plan: &Plan) -> Result<BTreeMap<String, f64>, RunError> {
+    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    walk(root, plan, Table::Coefficients, &["method", "lambda_mean"], |batch| {
+        let methods = texts(batch, "method")?;
+        let means = batch.column_by_name("lambda_mean")?.as_primitive_opt::<Float64Type>()?;
+        for (method, &mean) in methods.into_iter().flatten().zip(means.values()) {
+            let sum = sums.entry(method).or_default();
+            *sum = (sum.0 + mean, sum.1 + 1.0);
+        }
+        Some(())
+    })
+    .await?;
+    Ok(sums.into_iter().map(|(method, (sum, n))| (method, sum / n)).collect())
 }
 
 /// One method's answer in one cell.

@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::layout::{Layout, is_run_id};
-use super::runs::read_plan;
+use super::plan::read_plan;
 use super::status::status;
 use crate::error::{Problem, RunError};
 use crate::store::{Node, Root};

@@ -27,7 +27,8 @@ fn a1_a_wrong_root_is_an_error_of_check_and_run_and_leaves_nothing() {
     manifest_beside(&fixture);
     fs::create_dir(fixture.path("wrong")).unwrap();
     for command in ["check", "run"] {
-        let (code, text) = say(&fixture, &[command, "pipeline.toml", "--set", "input.root=wrong", "--output", "out"]);
+        let (code, text) =
+            say(&fixture, &[command, "pipeline.toml", "--set", "input.root=wrong", "--output", "out"]);
         assert_eq!(code, 65, "{command}: {text}");
         assert!(text.contains("M026") && text.contains("input.root") && text.contains("wrong"), "{text}");
         assert!(text.contains("32 of 32") && text.contains("the rows 0 and 1"), "two example rows: {text}");
@@ -44,7 +45,13 @@ fn a1_a_run_that_was_bad_is_withdrawn_and_the_mended_command_runs_again() {
     let fixture = Fixture::new();
     manifest_beside(&fixture);
     fs::create_dir(fixture.path("wrong")).unwrap();
-    let run = |more: &[&str]| say(&fixture, &[&["run", "pipeline.toml", "--output", "out", "--set", "run.max_missing_first=1.0"], more].concat());
+    let run = |more: &[&str]| {
+        say(
+            &fixture,
+            &[&["run", "pipeline.toml", "--output", "out", "--set", "run.max_missing_first=1.0"], more]
+                .concat(),
+        )
+    };
     let (code, text) = run(&["--set", "input.root=wrong"]);
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("40 rows missing_object"), "reasons in the closing lines: {text}");
@@ -84,11 +91,15 @@ fn a2_a_labels_file_named_anywhere_is_the_one_in_force() {
         let (code, text) = say(&fixture, &["check", pipeline, "--set", "labels.file=two.toml"]);
         let names = text.lines().find(|line| line.starts_with("labels.names")).unwrap_or_default();
         assert_eq!(code, 0, "{pipeline}: {text}");
-        assert!(names.contains("[\"plasma background\"") && names.contains("two.toml"), "{pipeline}: {names}");
+        assert!(
+            names.contains("[\"plasma background\"") && names.contains("two.toml"),
+            "{pipeline}: {names}"
+        );
         let (code, text) = say(&fixture, &["check", pipeline, "--set", "labels.file=nope.toml"]);
         assert!(code == 78 && text.contains("nope.toml"), "{pipeline}: {text}");
     }
-    let variable = fixture.command(&["check", "bare.toml"]).env("T3B_LABELS_FILE", "two.toml").output().unwrap();
+    let variable =
+        fixture.command(&["check", "bare.toml"]).env("T3B_LABELS_FILE", "two.toml").output().unwrap();
     assert!(variable.status.success() && told(&variable).contains("two.toml"), "{}", told(&variable));
 
     let axes = "\n[sweep.axes]\n\"labels.file\" = [\"one.toml\", \"two.toml\"]\n";
@@ -120,7 +131,8 @@ fn a3_no_output_is_ever_a_local_folder_named_after_a_scheme() {
             assert!(!fixture.path(folder).exists(), "{args:?}");
         }
     }
-    let left: Vec<_> = fs::read_dir(fixture.path("")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(fixture.path("")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".t3b-")), "{left:?}");
 }
 
@@ -151,12 +163,18 @@ fn a4_a_relative_path_is_taken_from_the_file_it_is_in_and_from_the_caller_on_the
     };
     let (code, text) = from(&["check", "../pipeline.toml"]);
     assert_eq!(code, 0, "{text}");
-    let (code, text) = from(&["check", "../pipeline.toml", "--set", "models.expert=../expert", "--output", "here"]);
+    let (code, text) =
+        from(&["check", "../pipeline.toml", "--set", "models.expert=../expert", "--output", "here"]);
     assert_eq!(code, 0, "{text}");
     assert!(fixture.path("elsewhere/here").exists());
     let (code, text) = from(&["check", "../pipeline.toml", "--set", "models.expert=expert"]);
     assert!(code == 65 && text.contains("expert"), "{text}");
-    let said = fixture.command(&["check", "../pipeline.toml"]).current_dir(fixture.path("elsewhere")).env("T3B_MODELS_EXPERT", "../expert").output().unwrap();
+    let said = fixture
+        .command(&["check", "../pipeline.toml"])
+        .current_dir(fixture.path("elsewhere"))
+        .env("T3B_MODELS_EXPERT", "../expert")
+        .output()
+        .unwrap();
     assert!(said.status.success(), "{}", told(&said));
 }
 
@@ -166,7 +184,11 @@ fn a7_ids_that_change_with_the_manifest_are_said_before_anything_is_scored() {
     let said = fixture.t3b(&["run", "pipeline.toml"]);
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(text.contains("T3B_PSEUDONYM_KEY") && text.contains("of this manifest alone"), "{text}");
-    let keyed = fixture.command(&["run", "pipeline.toml", "--output", "keyed"]).env("T3B_PSEUDONYM_KEY", "0123456789abcdef0123456789abcdef").output().unwrap();
+    let keyed = fixture
+        .command(&["run", "pipeline.toml", "--output", "keyed"])
+        .env("T3B_PSEUDONYM_KEY", "0123456789abcdef0123456789abcdef")
+        .output()
+        .unwrap();
     assert!(!String::from_utf8_lossy(&keyed.stderr).contains("of this manifest alone"));
 }
 
@@ -183,23 +205,31 @@ fn a7_the_same_image_is_corrupted_alike_whatever_the_manifest() {
     // By content: label, cell and what the parents say of it, which no batch changes.
     let rows = |out: &str| {
         let table = read(&fixture.path(out).join("tables/predictions/run_date=2026-01-02/run_id=r"));
-        let columns = ["corruption", "severity", "label", "method", "pred_prob", "entropy_nats"].map(|name| table.text(name));
+        let columns = ["corruption", "severity", "label", "method", "pred_prob", "entropy_nats"]
+            .map(|name| table.text(name));
         let rows = (0..table.n_rows).filter(|&n| ["pretrained", "expert"].contains(&columns[3][n].as_str()));
-        let mut rows: Vec<[String; 6]> = rows.map(|n| columns.each_ref().map(|column| column[n].clone())).collect();
+        let mut rows: Vec<[String; 6]> =
+            rows.map(|n| columns.each_ref().map(|column| column[n].clone())).collect();
         rows.sort();
         rows
     };
     let (tonight, tomorrow) = (rows("tonight"), rows("tomorrow"));
     assert_eq!((tonight.len(), tomorrow.len()), (N_IMAGES * 5 * 2, 20 * 5 * 2));
-    assert!(tomorrow.iter().all(|row| tonight.binary_search(row).is_ok()), "an image of tonight was corrupted otherwise");
+    assert!(
+        tomorrow.iter().all(|row| tonight.binary_search(row).is_ok()),
+        "an image of tonight was corrupted otherwise"
+    );
 }
 
 #[test]
 fn a10_a_default_partition_is_minutes_and_plan_says_how_many() {
     let fixture = Fixture::new();
-    let (code, text) = say(&fixture, &["plan", "pipeline.toml", "--set", "run.partition_size=auto", "--json"]);
+    let (code, text) =
+        say(&fixture, &["plan", "pipeline.toml", "--set", "run.partition_size=auto", "--json"]);
     assert_eq!(code, 0, "{text}");
-    let plan: serde_json::Value = serde_json::from_str(text.split_once("\nnote").map_or(text.as_str(), |(json, _)| json).trim()).unwrap();
+    let plan: serde_json::Value =
+        serde_json::from_str(text.split_once("\nnote").map_or(text.as_str(), |(json, _)| json).trim())
+            .unwrap();
     assert_eq!(plan["partition_size"], 1632, "8192 pairs of 5 cells in batches of 8");
     assert!(plan["seconds_per_partition"].as_f64().unwrap() > 0.0, "{text}");
     let (_, text) = say(&fixture, &["plan", "pipeline.toml"]);
@@ -209,7 +239,12 @@ fn a10_a_default_partition_is_minutes_and_plan_says_how_many() {
 #[test]
 fn a11_stand_ins_are_named_before_in_the_summary_and_in_the_table() {
     let fixture = Fixture::new();
-    let set = ["--set", "corrupt.suite=bloodmnist", "--set", "corrupt.corruptions=[\"stain_deposit\",\"pixelate\"]"];
+    let set = [
+        "--set",
+        "corrupt.suite=bloodmnist",
+        "--set",
+        "corrupt.corruptions=[\"stain_deposit\",\"pixelate\"]",
+    ];
     let said = fixture.t3b(&[&["run", "pipeline.toml"], &set[..]].concat());
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(err.contains("stand in for the reference's in stain_deposit"), "{err}");
@@ -228,7 +263,12 @@ fn a16_a_resumed_run_counts_from_where_it_stood() {
 #[test]
 fn a17_what_a_run_prints_fits_eighty_columns() {
     let fixture = Fixture::new();
-    let set = ["--set", "corrupt.suite=bloodmnist", "--set", "corrupt.corruptions=[\"pixelate\",\"defocus_blur\",\"motion_blur\",\"saturate\",\"brightness_up\",\"brightness_down\"]"];
+    let set = [
+        "--set",
+        "corrupt.suite=bloodmnist",
+        "--set",
+        "corrupt.corruptions=[\"pixelate\",\"defocus_blur\",\"motion_blur\",\"saturate\",\"brightness_up\",\"brightness_down\"]",
+    ];
     let said = fixture.t3b(&[&["run", "pipeline.toml", "--output", "o"], &set[..]].concat());
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.status.success(), "{}", told(&said));
@@ -247,13 +287,16 @@ fn a19_a_bad_date_is_refused_before_the_run_is_named_and_config_may_be_repeated(
     assert!(code == 78 && !text.contains("run     "), "{text}");
     fs::write(fixture.path("one.toml"), "[fetch]\nconcurrency = 3\nrange_mib = 2\n").unwrap();
     fs::write(fixture.path("two.toml"), "[fetch]\nconcurrency = 5\n").unwrap();
-    let (code, text) = say(&fixture, &["check", "pipeline.toml", "--config", "one.toml", "--config", "two.toml"]);
+    let (code, text) =
+        say(&fixture, &["check", "pipeline.toml", "--config", "one.toml", "--config", "two.toml"]);
     let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();
     assert_eq!(code, 0, "{text}");
     assert!(line("fetch.concurrency").contains("= 5") && line("fetch.range_mib").contains("= 2"), "{text}");
-    let (code, text) = say(&fixture, &["manifest", "build", "archive", "-o", "m.csv", "--set", "fetch.concurrency=2"]);
+    let (code, text) =
+        say(&fixture, &["manifest", "build", "archive", "-o", "m.csv", "--set", "fetch.concurrency=2"]);
     assert_eq!(code, 0, "{text}");
-    let (code, text) = say(&fixture, &["manifest", "build", "archive", "-o", "m.csv", "--set", "fetch.concurency=2"]);
+    let (code, text) =
+        say(&fixture, &["manifest", "build", "archive", "-o", "m.csv", "--set", "fetch.concurency=2"]);
     assert!(code == 78 && text.contains("did you mean fetch.concurrency?"), "{text}");
 }
 
@@ -268,10 +311,16 @@ fn e_runs_are_listed_and_shown_and_a_sample_tells_whose_it_is() {
         assert_eq!(code, 0, "{text}");
     }
     let (code, text) = say(&fixture, &["runs", "list", "out"]);
-    assert!(code == 0 && text.contains("first") && text.contains("second") && text.contains("published"), "{text}");
+    assert!(
+        code == 0 && text.contains("first") && text.contains("second") && text.contains("published"),
+        "{text}"
+    );
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     let said = fixture.t3b(&["runs", "list", "out", "--json"]);
-    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&said.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&said.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!((lines.len(), lines[1]["run_id"].as_str()), (2, Some("second")));
     let said = fixture.t3b(&["runs", "show", "out", "--json"]);
     let shown: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
@@ -296,11 +345,14 @@ fn e_json_is_one_object_and_nothing_else() {
     let fixture = Fixture::new();
     let json = |args: &[&str]| -> serde_json::Value {
         let said = fixture.t3b(args);
-        serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", told(&said)))
+        serde_json::from_slice(&said.stdout)
+            .unwrap_or_else(|error| panic!("{args:?}: {error}: {}", told(&said)))
     };
     let run = json(&["run", "pipeline.toml", "--run-id", "r", "--json"]);
     assert_eq!((run["state"].as_str(), run["n_scored"].as_i64()), (Some("published"), Some(200)));
-    assert!(run["process"]["pairs_per_s"].as_f64().unwrap() > 0.0 && run["accuracy"]["t3_b"]["clean"].is_number());
+    assert!(
+        run["process"]["pairs_per_s"].as_f64().unwrap() > 0.0 && run["accuracy"]["t3_b"]["clean"].is_number()
+    );
     assert_eq!(json(&["verify", "out/_t3b/runs/r", "--json"])["n_rows"].as_i64().map(|n| n > 0), Some(true));
     assert_eq!(json(&["status", "out/_t3b/runs/r", "--json"])["is_published"], true);
     assert_eq!(json(&["plan", "pipeline.toml", "--json"])["n_samples"], 40);

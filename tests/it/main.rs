@@ -51,14 +51,14 @@ mod conservation;
 mod contest;
 /// Death and lies at every store operation, once and twice: resumed to the same bytes.
 mod crash;
-/// The faults of a new user's first walk, each by its letter.
-mod first_day;
 /// Real DICOM archives end to end.
 mod dicom_run;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
+/// The faults of a new user's first walk, each by its letter.
+mod first_day;
 /// Inputs that fuzzing has found.
 mod found;
 #[path = "../support/hostile.rs"]
