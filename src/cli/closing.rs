@@ -10,6 +10,7 @@ use super::fold::folded;
 use crate::error::{Exit, RunError};
 use crate::flow::meter::Meter;
 use crate::flow::progress::rss_mib;
+use crate::graph::corrupt::CorruptAt;
 use crate::job::{Job, Outcome, PSEUDONYM_KEY, reasons};
 use crate::ledger::{Finalized, Plan};
 use crate::report::{AccuracyTable, accuracy};
@@ -50,6 +51,28 @@ pub(super) fn notes(job: &Job) {
             "note: pictures made here stand in for the reference's in {};\n      \
              corrupt.assets.dir gives the reference's (tests/support/fetch_assets.sh)",
             inexact.join(", ")
+        );
+    }
+    note_small_images(job);
+}
+
+/// Side of the images that the suites' stains are sized for, and what the largest covers of a smaller one, in pixels.
+const SUITE_SIDE_PX: usize = 224;
+const STAIN_AREA_PX: usize = 564;
+
+/// Stains have a size in pixels, the reference's as well as ours: on small images they hide the picture.
+fn note_small_images(job: &Job) {
+    let corrupt = &job.spec.pipeline.corrupt;
+    let side_px = job.models.pretrained.config().image_px;
+    let is_stain = |cell: &t3b_corrupt::Cell| {
+        matches!(cell.kind(), Some((_, t3b_corrupt::Corruption::StainDeposit { .. })))
+    };
+    if corrupt.at == CorruptAt::Model && side_px < SUITE_SIDE_PX && corrupt.cells.iter().any(is_stain) {
+        let share = (STAIN_AREA_PX * 100 / (side_px * side_px)).min(100);
+        eprintln!(
+            "note: stain_deposit is made for images of {SUITE_SIDE_PX} px; at {side_px} px one stain covers\n      \
+             up to {share} % of the picture, so its figures tell little. corrupt.at = \"source\" stains\n      \
+             images at their own size"
         );
     }
 }

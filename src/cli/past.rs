@@ -239,7 +239,7 @@ fn print_story(story: &SampleStory, whose: Option<&Whose>) {
     println!("sample  {}", story.sample_id);
     println!("label   {}", story.label.as_deref().unwrap_or("none"));
     if let Some(whose) = whose {
-        println!("object  {} (row {} of the frozen list, from 0)", whose.key, whose.row);
+        println!("object  {} (manifest row {}, from 0)", whose.key, whose.manifest_row);
     }
     for refusal in &story.refusals {
         let cell = match (&refusal.corruption, refusal.severity) {

@@ -153,8 +153,8 @@ pub async fn story(root: &Root, plan: &Plan, sample_id: &str) -> Result<SampleSt
 pub struct Whose {
     /// Key below `input.root`, as the manifest has it.
     pub key: String,
-    /// Position in the frozen list, from 0: the number that batches and tables count by.
-    pub row: u64,
+    /// Data row of the manifest file, from 0.
+    pub manifest_row: u64,
 }
 
 impl Job {
@@ -174,7 +174,7 @@ impl Job {
         let sample = self.manifest.samples.iter().find(|sample| &*sample.id == sample_id);
         let sample = sample
             .ok_or_else(|| Problem::new("R010", Exit::Usage, "the manifest has no sample of that id"))?;
-        Ok(Whose { key: sample.key.as_ref().to_owned(), row: sample.row })
+        Ok(Whose { key: sample.key.as_ref().to_owned(), manifest_row: sample.manifest_row })
     }
 }
 

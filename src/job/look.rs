@@ -40,9 +40,9 @@ impl Job {
             .filter(|sample| seen.insert(sample.key.as_ref().to_owned()))
             .collect();
         let looks = asked.iter().map(|sample| async {
-            let object = format!("object of row {}", sample.row);
+            let object = format!("object of manifest row {}", sample.manifest_row);
             let size = self.input.size(&sample.key, &object).await.map_err(Problem::from)?;
-            Ok::<_, Problem>(size.is_none().then_some(sample.row))
+            Ok::<_, Problem>(size.is_none().then_some(sample.manifest_row))
         });
         let found: Vec<Option<u64>> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         let missing: Vec<u64> = found.iter().flatten().copied().collect();
@@ -59,7 +59,7 @@ impl Job {
         let rows: Vec<String> = missing.iter().take(EXAMPLES).map(u64::to_string).collect();
         let pipeline = &self.spec.pipeline;
         let what = format!(
-            "input.root: {} of {} objects that were looked for are not below {}, such as those of the rows {} (from 0); \
+            "input.root: {} of {} objects that were looked for are not below {}, such as those of manifest rows {} (from 0); \
              allowed {} of them (run.max_missing_first)",
             missing.len(),
             looked.n_asked,

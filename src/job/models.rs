@@ -33,10 +33,11 @@ pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError>
     };
     let files = files_at(&names.pretrained, store).await?;
     let pretrained = Checkpoint::load(&checkpoint(files, Role::Pretrained, &names.pretrained_sha256));
-    let pretrained = pretrained.map_err(Problem::from)?;
+    let pretrained = pretrained.map_err(|error| named("models.pretrained", &names.pretrained, error))?;
     let files = files_at(&names.expert, store).await?;
     let expert = checkpoint(files, Role::Expert, &names.expert_sha256);
-    let expert = Checkpoint::load_over(&expert, &pretrained).map_err(Problem::from)?;
+    let expert = Checkpoint::load_over(&expert, &pretrained);
+    let expert = expert.map_err(|error| named("models.expert", &names.expert, error))?;
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
     let mut warnings: Vec<String> = report.warnings().iter().map(ModelWarning::to_string).collect();
     let text = match &names.text_features {
@@ -55,6 +56,21 @@ pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError>
         }
     };
     Ok((Models { pretrained, expert, report, text }, warnings))
+}
+
+/// Says which of the two models is meant, and where it was looked for.
+fn named(key: &str, place: &str, error: ModelError) -> Problem {
+    let problem = Problem::from(error);
+    let is_gone = problem.code == "W012" && !place.contains("://") && !Path::new(place).exists();
+    let hint = if is_gone {
+        Some(
+            "name a folder, a file or a URI; t3b models fetch (feature hub) downloads one from Hugging Face"
+                .to_owned(),
+        )
+    } else {
+        problem.hint.filter(|hint| !hint.is_empty())
+    };
+    Problem { what: format!("{key} = {place}: {}", problem.what), hint, ..problem }
 }
 
 fn tokens(pipeline: &Pipeline, pretrained: &Checkpoint) -> Result<Tokens, ModelError> {

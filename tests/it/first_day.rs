@@ -31,7 +31,10 @@ fn a1_a_wrong_root_is_an_error_of_check_and_run_and_leaves_nothing() {
             say(&fixture, &[command, "pipeline.toml", "--set", "input.root=wrong", "--output", "out"]);
         assert_eq!(code, 65, "{command}: {text}");
         assert!(text.contains("M026") && text.contains("input.root") && text.contains("wrong"), "{text}");
-        assert!(text.contains("32 of 32") && text.contains("the rows 0 and 1"), "two example rows: {text}");
+        assert!(
+            text.contains("32 of 32") && text.contains("manifest rows 0 and 1"),
+            "two example rows: {text}"
+        );
     }
     assert!(!fixture.path("out/tables").exists() && !fixture.path("out/_t3b/runs").exists());
     // The mended command is the same run.
@@ -335,7 +338,7 @@ fn e_runs_are_listed_and_shown_and_a_sample_tells_whose_it_is() {
     let (code, text) = say(&fixture, &["show", &uri("first"), &id]);
     assert!(code == 0 && text.contains("clean/0") && !text.contains("object"), "{text}");
     let (code, text) = say(&fixture, &["show", &uri("first"), &id, "--pipeline", "pipeline.toml"]);
-    assert!(code == 0 && text.contains("object") && text.contains("row 0"), "{text}");
+    assert!(code == 0 && text.contains("object") && text.contains("manifest row 0"), "{text}");
     let (code, text) = say(&fixture, &["show", &uri("first"), "nobody"]);
     assert!(code == 2 && text.contains("R010"), "{text}");
 }
@@ -357,4 +360,109 @@ fn e_json_is_one_object_and_nothing_else() {
     assert_eq!(json(&["status", "out/_t3b/runs/r", "--json"])["is_published"], true);
     assert_eq!(json(&["plan", "pipeline.toml", "--json"])["n_samples"], 40);
     assert_eq!(json(&["run", "pipeline.toml", "--run-id", "r", "--json"])["state"], "already_complete");
+}
+
+#[test]
+fn a13_a_checkpoint_that_is_not_there_is_named_with_its_key_and_what_to_do() {
+    let fixture = Fixture::new();
+    for key in ["models.pretrained", "models.expert"] {
+        let (code, text) = say(
+            &fixture,
+            &["check", "pipeline.toml", "--set", &format!("{key}=openai/clip-vit-base-patch32")],
+        );
+        assert_eq!(code, 65, "{text}");
+        assert!(
+            text.contains("W012")
+                && text.contains(&format!("{key} = "))
+                && text.contains("openai/clip-vit-base-patch32"),
+            "{text}"
+        );
+        assert!(text.contains("t3b models fetch"), "{text}");
+    }
+}
+
+#[test]
+fn a12_bad_labels_are_told_all_at_once_by_file_row() {
+    let fixture = Fixture::new();
+    let text = fs::read_to_string(fixture.path("archive/manifest.csv")).unwrap();
+    let bad = text.lines().enumerate().map(|(n, line)| match n {
+        2 | 5 | 9 => line.rsplit_once(',').unwrap().0.to_owned() + ",77\n",
+        _ => format!("{line}\n"),
+    });
+    fs::write(fixture.path("archive/manifest.csv"), bad.collect::<String>()).unwrap();
+    println!("{text}");
+    let (code, text) = say(&fixture, &["check", "pipeline.toml"]);
+    assert_eq!(code, 65, "{text}");
+    for row in ["1", "4", "8"] {
+        assert!(text.contains(row), "data rows from 0, as manifest_row counts: {text}");
+    }
+}
+
+#[test]
+fn a15_a_misspelt_variable_is_refused_with_the_nearest_name() {
+    let fixture = Fixture::new();
+    let said = fixture.command(&["check", "pipeline.toml"]).env("T3B_RUN_BATCHSIZE", "16").output().unwrap();
+    assert!(
+        said.status.code() == Some(78) && told(&said).contains("did you mean T3B_RUN_BATCH_SIZE?"),
+        "{}",
+        told(&said)
+    );
+}
+
+/// A command that a run prints works when runs with and without probabilities share a root, whichever comes first.
+#[test]
+fn a5_runs_with_and_without_probs_are_read_together() {
+    let fixture = Fixture::new();
+    for (id, probs) in [("a", "false"), ("b", "true"), ("c", "false")] {
+        let set = format!("output.probs={probs}");
+        assert_eq!(say(&fixture, &["run", "pipeline.toml", "--run-id", id, "--set", &set]).0, 0);
+    }
+    let day = fs::read_dir(fixture.path("out/tables/predictions")).unwrap().next().unwrap().unwrap().path();
+    let names = |id: &str| {
+        read(&day.join(format!("run_id={id}"))).names().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names("a"), names("b"));
+    assert!(names("a").contains(&"probs".to_owned()));
+    let Some(python) = crate::support::python() else { return };
+    let said = fixture.t3b(&["run", "pipeline.toml", "--run-id", "a"]);
+    let text = String::from_utf8_lossy(&said.stdout).replace('\n', " ");
+    let sql = text.split("duckdb -c \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let script = "import sys, duckdb\nprint(len(duckdb.sql(sys.argv[1]).fetchall()))";
+    let printed = std::process::Command::new(python)
+        .args(["-c", script, &sql])
+        .current_dir(fixture.path(""))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&printed.stdout).trim(), "9", "{sql}: {}", told(&printed));
+}
+
+#[test]
+fn a9_a_sweep_answers_by_its_axes() {
+    let fixture = Fixture::new();
+    let pipeline = fs::read_to_string(fixture.path("pipeline.toml")).unwrap();
+    let axes = "\n[merge]\nmethods = [\"pretrained\", \"wise_ft\", \"t3\", \"entropy_ratio\", \"t3_b\", \"entropy_ratio_b\"]\n[sweep.axes]\n\"run.batch_size\" = [4, 8]\n";
+    fs::write(fixture.path("sweep.toml"), pipeline + axes).unwrap();
+    let said = fixture.t3b(&["sweep", "sweep.toml", "--json"]);
+    assert!(said.status.success(), "{}", told(&said));
+    let summary: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    let rows = summary["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 12);
+    let of = |size: &str, method: &str, column: &str| -> serde_json::Value {
+        rows.iter().find(|row| row["run.batch_size"] == size && row["method"] == method).unwrap()[column]
+            .clone()
+    };
+    assert_eq!(of("4", "t3", "n"), 40);
+    assert!(of("8", "t3_b", "stderr_clean").is_number() && of("8", "t3_b", "accuracy_pixelate").is_number());
+    assert!(of("4", "pretrained", "coefficient_mean").is_null(), "a parent merges nothing");
+    assert_ne!(
+        of("4", "t3_b", "coefficient_mean"),
+        of("4", "entropy_ratio_b", "coefficient_mean"),
+        "each its own"
+    );
+    assert!(of("4", "t3", "r_js_correct").is_null(), "the primary method's alone");
+    let csv = fs::read_to_string(fixture.path("out/sweeps/fixture.csv")).unwrap();
+    assert!(
+        csv.starts_with("run_id,run.batch_size,method,n,accuracy_clean,stderr_clean,accuracy_corrupted,"),
+        "{csv}"
+    );
 }

@@ -53,6 +53,8 @@ mod contest;
 mod crash;
 /// Real DICOM archives end to end.
 mod dicom_run;
+/// README and docs, run and compared with the program.
+mod docs;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
@@ -91,6 +93,8 @@ mod settings;
 mod signals;
 /// A store that asks for fewer requests gets fewer.
 mod slow_down;
+/// What a store's refusals are called, verb by verb.
+mod store_causes;
 /// The same tables from every kind of store.
 mod stores;
 /// Slices of volumes by the columns of a manifest.
