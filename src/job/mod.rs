@@ -4,6 +4,7 @@ mod execute;
 pub(crate) mod models;
 mod recipes;
 mod reproduce;
+mod samples;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
+pub use samples::{Named, samples};
 use t3b_decode::worker::Decoder;
 
 /// Most bytes of a manifest file.
