@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::read_manifest;
+use super::{open_archive, read_manifest};
 use crate::error::{Exit, Problem, RunError};
 use crate::messages::{Location, Sample};
 use crate::settings::Spec;
-use crate::store::Root;
 
 /// One sample with what its id stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub struct Named {
 /// # Errors
 /// `M...` the manifest, `M030` an id that no sample has, store failures.
 pub async fn samples(spec: &Spec, ids: Option<&HashSet<String>>) -> Result<Vec<Named>, RunError> {
-    let input = Root::open(&spec.pipeline.input.root, false, &spec.settings.store)?;
+    let input = open_archive(spec)?;
     let manifest = read_manifest(spec, &input).await?;
     let is_wanted = |sample: &&std::sync::Arc<Sample>| ids.is_none_or(|ids| ids.contains(&*sample.id));
     let found: Vec<Named> = manifest.samples.iter().filter(is_wanted).map(|sample| named(sample)).collect();
