@@ -48,7 +48,13 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     let rule = CatalogRule { labels_from_folders: args.labels_from_folders, sha256: args.sha256 };
     let done = deliver(&args.out, &settings, |out| {
         let runtime = super::commands::runtime(&settings)?;
-        runtime.block_on(catalog(&root, rule, out)).map_err(RunError::from)
+        runtime.block_on(catalog(&root, rule, out)).map_err(|problem| {
+            // Of a listing that found nothing, nothing stays; chunks that were listed are kept for the next call.
+            let mut parts = out.as_os_str().to_owned();
+            parts.push(".parts");
+            let _kept_unless_empty = std::fs::remove_dir(parts);
+            RunError::from(problem)
+        })
     })?;
     println!("{}  {} samples", args.out.display(), done.n_rows);
     if done.n_chunks.1 > 0 {

@@ -89,7 +89,7 @@ async fn show(meter: Meter, work: Work, every: Duration, bar: Option<ProgressBar
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let (scored, committed) = (meter.score.n_sent(), meter.committed.load(Relaxed));
+        let (scored, committed) = (meter.score.n_items(), meter.committed.load(Relaxed));
         let slow = slowest(&meter);
         if let Some(bar) = &bar {
             let rss = rss_mib("VmRSS:").unwrap_or_default();

@@ -7,6 +7,7 @@ pub(crate) mod models;
 mod pace;
 mod recipes;
 mod reproduce;
+mod samples;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use look::Looked;
 pub use pace::Pace;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
+pub use samples::{Named, samples};
 use t3b_decode::worker::Decoder;
 
 /// Most bytes of a manifest file.
@@ -90,7 +92,7 @@ impl Job {
     /// `M...` the manifest, `W...` the checkpoints, store failures.
     pub async fn prepare(spec: Spec) -> Result<Self, RunError> {
         let pipeline = &spec.pipeline;
-        let input = open_input(&spec)?;
+        let input = open_archive(&spec)?;
         let manifest = read_manifest(&spec, &input).await?;
         let (models, warnings) = models::load(&spec).await?;
         let first = FirstPass::read(&spec).await?;
@@ -200,10 +202,17 @@ impl Job {
     }
 }
 
-fn open_input(spec: &Spec) -> Result<Root, Problem> {
-    Root::open(&spec.pipeline.input.root, false, &spec.settings.store).map_err(|problem| {
-        let what = format!("input.root: {}", problem.what);
-        Problem { what, ..problem }
+/// Opens `input.root`; a folder that is not there is named, with where its archive can be had.
+fn open_archive(spec: &Spec) -> Result<Root, Problem> {
+    let input = &spec.pipeline.input;
+    Root::open(&input.root, false, &spec.settings.store).map_err(|problem| {
+        if problem.code != "S003" {
+            return problem;
+        }
+        let what = format!("input.root: no folder {}", input.root);
+        let about = input.about.as_ref().map(|about| format!("{about}; ")).unwrap_or_default();
+        Problem::new("S003", Exit::Config, what)
+            .hint(format!("{about}point to a copy with --set input.root=FOLDER"))
     })
 }
 
@@ -239,7 +248,8 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
 }
 
 /// Keys that say where things are; what they hold is fingerprinted by content instead.
-const LOCATIONS: [&str; 10] = [
+const LOCATIONS: [&str; 11] = [
+    "input.about",
     "input.root",
     "input.manifest",
     "models.arch",
