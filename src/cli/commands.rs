@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::output::Log;
 use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs};
 use crate::demo;
@@ -30,6 +31,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Corrupt(args) => super::corrupt::corrupt(args),
         Command::Manifest(command) => super::manifest::manifest(command),
         Command::Models(command) => super::models::models(command),
+        Command::Key(command) => super::key::key(command),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
         Command::Status(args) => super::runs::show_status(args),
@@ -41,6 +43,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
 
 pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     let spec = Spec::load(&args.sources())?;
+    super::variables::check(&spec)?;
     start_logging(&spec.settings);
     Ok(spec)
 }
@@ -59,7 +62,9 @@ pub(super) fn start_logging(settings: &Settings) {
     let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
     let off = CLIENT.iter().filter_map(|name| format!("{name}=off").parse().ok());
     let filter = off.fold(filter, EnvFilter::add_directive);
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Its own words about a line that could not be written would panic where the standard error is full.
+    let lines =
+        fmt().with_env_filter(filter).with_writer(|| Log).with_target(false).log_internal_errors(false);
     // A second command in the same process keeps the first one's logging.
     let _already_set = match settings.log.format {
         LogFormat::Json => lines.json().try_init(),
@@ -69,12 +74,15 @@ pub(super) fn start_logging(settings: &Settings) {
 
 /// The I/O threads.
 pub(super) fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Problem> {
-    tokio::runtime::Builder::new_multi_thread()
+    super::system::check_address_space(settings.budget_bytes)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads.io)
         .thread_name("io")
         .enable_all()
         .build()
-        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))
+        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))?;
+    super::system::outlive_file_limits(&runtime);
+    Ok(runtime)
 }
 
 pub(super) fn on_runtime<T>(
@@ -109,7 +117,7 @@ fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
         let job = unless_stopped(&stop, Job::prepare(spec)).await?;
         warn(&job);
         let run_id = job.run_id(request)?;
-        println!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
+        say!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
         let outcome = job.run(request, stop).await?;
         report(&outcome, &output, &output_root).await
     })
@@ -118,11 +126,11 @@ fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
 async fn report(outcome: &Outcome, output: &Root, output_root: &str) -> Result<Exit, RunError> {
     let done = match outcome {
         Outcome::ShardDone { n_missing } => {
-            println!("shard done; {n_missing} partitions of the run are not committed yet");
+            say!("shard done; {n_missing} partitions of the run are not committed yet");
             return Ok(Exit::Done);
         }
         Outcome::AlreadyDone(done) => {
-            println!("already complete: nothing to do, {} objects written", done.n_written);
+            say!("already complete: nothing to do, {} objects written", done.n_written);
             done
         }
         Outcome::Published(done) => done,
@@ -130,19 +138,19 @@ async fn report(outcome: &Outcome, output: &Root, output_root: &str) -> Result<E
     print_finalized(done, output_root);
     let table = accuracy(output, &done.plan).await?;
     if table.counts.values().any(|counts| counts.n_labelled > 0) {
-        println!("\n{table}");
+        say!("\n{table}");
     }
     Ok(exit_of(done))
 }
 
 fn print_finalized(done: &Finalized, output_root: &str) {
     let root = output_root.trim_end_matches('/');
-    println!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
-    println!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
+    say!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
+    say!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
     if let Some(peak) = rss_mib("VmHWM:") {
-        println!("memory  {peak} MiB at its peak");
+        say!("memory  {peak} MiB at its peak");
     }
-    println!(
+    say!(
         "look    duckdb -c \"from read_parquet('{root}/tables/predictions/**/*.parquet', hive_partitioning = true) limit 9\""
     );
 }
@@ -152,7 +160,7 @@ fn exit_of(done: &Finalized) -> Exit {
         return Exit::Done;
     }
     let n_pairs = done.n_scored + done.n_quarantined;
-    eprintln!(
+    tell!(
         "warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine; see the quarantine table",
         done.n_quarantined
     );
@@ -161,7 +169,7 @@ fn exit_of(done: &Finalized) -> Exit {
 
 fn warn(job: &Job) {
     for warning in &job.warnings {
-        eprintln!("warning: {warning}");
+        tell!("warning: {warning}");
     }
 }
 
@@ -184,15 +192,15 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
                 "batch_size": job.spec.pipeline.batch_size, "input_bytes": n_bytes, "cells": cells,
                 "methods": plan.spec.get("merge.methods"),
             });
-            println!("{plan:#}");
+            say!("{plan:#}");
             return Ok(Exit::Done);
         }
-        println!("run id      {}", plan.run_id);
-        println!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
-        println!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
-        println!("cells       {}", plan.cells.len());
-        println!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
-        println!(
+        say!("run id      {}", plan.run_id);
+        say!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
+        say!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
+        say!("cells       {}", plan.cells.len());
+        say!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
+        say!(
             "rows        {} predictions",
             n_samples * plan.cells.len() * job.spec.pipeline.merge.methods.len()
         );
@@ -210,21 +218,21 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         warn(&job);
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);
-        println!("samples      {}", job.manifest.samples.len());
-        println!("pretrained   {}", job.models.pretrained.sha256());
-        println!("expert       {}", job.models.expert.sha256());
-        println!("fingerprint  {}", job.fingerprint());
-        println!("ok");
+        say!("samples      {}", job.manifest.samples.len());
+        say!("pretrained   {}", job.models.pretrained.sha256());
+        say!("expert       {}", job.models.expert.sha256());
+        say!("fingerprint  {}", job.fingerprint());
+        say!("ok");
         Ok(Exit::Done)
     })
 }
 
 fn print_keys(kind: &str, keys: &[Effective]) {
-    println!("# {kind}");
+    say!("# {kind}");
     for key in keys {
-        println!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);
+        say!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);
     }
-    println!();
+    say!();
 }
 
 pub(super) fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, String), RunError> {
@@ -243,7 +251,7 @@ fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
     let (settings, output, root, run_id) = open_run(args)?;
     on_runtime(&settings, async {
         let done = finalize(&output, &run_id).await?;
-        println!("published {} objects", done.n_written);
+        say!("published {} objects", done.n_written);
         print_finalized(&done, &root);
         Ok(exit_of(&done))
     })
@@ -253,7 +261,7 @@ fn verify_run(args: &RunUriArgs) -> Result<Exit, RunError> {
     let (settings, output, _, run_id) = open_run(args)?;
     on_runtime(&settings, async {
         let found = verify(&output, &run_id).await?;
-        println!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        say!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
         Ok(Exit::Done)
     })
 }
@@ -264,7 +272,7 @@ fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
             .hint("choose another --out")
     };
     let pipeline = demo::prepare(&args.out).map_err(unwritable)?;
-    println!("archive {}", args.out.join("archive").display());
+    say!("archive {}", args.out.join("archive").display());
     let spec = Spec::load(&Sources { pipeline, ..Sources::default() })?;
     start_logging(&spec.settings);
     let exit = run_spec(spec, &Request::default())?;
@@ -273,5 +281,5 @@ fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
 }
 
 fn print_next(out: &Path) {
-    println!("next    edit {} and run: t3b run {0}", out.join("demo.toml").display());
+    say!("next    edit {} and run: t3b run {0}", out.join("demo.toml").display());
 }

@@ -4,6 +4,7 @@ mod execute;
 pub(crate) mod models;
 mod recipes;
 mod reproduce;
+mod secret;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,13 +22,15 @@ use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
 use recipes::{FirstPass, recipes};
 pub use reproduce::Reproduced;
+pub use secret::{PSEUDONYM_KEY, new_secret};
 use t3b_decode::worker::Decoder;
+
+/// What ids are worth without a secret.
+const KEYLESS: &str = "T3B_PSEUDONYM_KEY is not set: whoever has the manifest, or can rebuild it from a listing, can turn \
+                       sample_id back into names; t3b key new prints a secret, docs/privacy.md says more";
 
 /// Most bytes of a manifest file.
 const MAX_MANIFEST_BYTES: u64 = 4 << 30;
-
-/// Environment variable with the secret that keys pseudonyms.
-pub const PSEUDONYM_KEY: &str = "T3B_PSEUDONYM_KEY";
 
 /// Checked settings with everything they name, read and checked.
 #[derive(Debug)]
@@ -84,8 +87,12 @@ impl Job {
     pub async fn prepare(spec: Spec) -> Result<Self, RunError> {
         let pipeline = &spec.pipeline;
         let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
-        let manifest = read_manifest(&spec, &input).await?;
-        let (models, warnings) = models::load(&spec).await?;
+        let secret = secret::pseudonym_secret()?;
+        let manifest = read_manifest(&spec, &input, secret.as_deref()).await?;
+        let (models, mut warnings) = models::load(&spec).await?;
+        if secret.is_none() && manifest.n_pseudonyms > 0 {
+            warnings.push(KEYLESS.to_owned());
+        }
         let first = FirstPass::read(&spec).await?;
         let recipes = recipes(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
@@ -132,7 +139,11 @@ impl Job {
     pub fn plan(&self, request: &Request) -> Result<Plan, Problem> {
         let now = chrono::Utc::now();
         let run_date = request.run_date.clone().unwrap_or_else(|| now.format("%Y-%m-%d").to_string());
-        if chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() || run_date.len() != 10 {
+        let digits = |at: std::ops::Range<usize>| {
+            run_date.get(at).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let is_written = run_date.len() == 10 && digits(0..4) && digits(5..7) && digits(8..10);
+        if !is_written || chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() {
             return Err(Problem::new("C005", Exit::Config, "run date: allowed YYYY-MM-DD"));
         }
         let cells = &self.spec.pipeline.corrupt.cells;
@@ -160,7 +171,7 @@ impl Job {
     }
 }
 
-async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {
+async fn read_manifest(spec: &Spec, input: &Root, secret: Option<&str>) -> Result<Manifest, RunError> {
     let place = &spec.pipeline.input;
     let (root, name) = match place.manifest.rsplit_once('/') {
         Some((folder, name))
@@ -182,11 +193,10 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         );
         Problem::new("M019", Exit::BadData, what)
     })?;
-    let secret = std::env::var(PSEUDONYM_KEY).ok();
     let rule = ManifestRule {
         labels: &spec.pipeline.labels.names,
         split: place.split.as_deref(),
-        pseudonym_key: secret.as_deref(),
+        pseudonym_key: secret,
     };
     Ok(Manifest::parse(name, &bytes, rule)?)
 }

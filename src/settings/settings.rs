@@ -69,8 +69,8 @@ impl Settings {
             fetch_range_bytes: reader.whole("fetch.range_mib", 1..=16) << 20,
             threads: Threads {
                 io: size(reader.whole("threads.io", 1..=64)),
-                cpu: or_cores(reader.whole("threads.cpu", 0..=1024)),
-                score: or_cores(reader.whole("threads.score", 0..=1024)),
+                cpu: or_cores(reader.whole("threads.cpu", 0..=most_threads())),
+                score: or_cores(reader.whole("threads.score", 0..=most_threads())),
             },
             queues: Queues {
                 fetched: capacity(reader, "queues.fetched"),
@@ -126,6 +126,11 @@ fn seconds(reader: &mut Reader, key: &str) -> Duration {
 
 fn capacity(reader: &mut Reader, key: &str) -> NonZeroUsize {
     NonZeroUsize::new(size(reader.whole(key, 1..=4096))).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Threads beyond a few on each core only take turns, each with its own memory.
+fn most_threads() -> u64 {
+    64.max(4 * or_cores(0) as u64)
 }
 
 fn or_cores(threads: u64) -> usize {

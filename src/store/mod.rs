@@ -27,7 +27,7 @@ pub use error::{Cause, StoreError};
 pub use leftovers::{Leftover, leftovers};
 pub use read::Object;
 pub use settings::StoreSettings;
-pub(crate) use settings::has_credentials;
+pub(crate) use settings::{has_credentials, local_path};
 
 /// Tries of one create whose outcome is unknown.
 const CREATE_TRIES: u32 = 5;

@@ -16,8 +16,8 @@ use std::time::Duration;
 use super::Root;
 use super::direct::{Direct, POOL_IDLE};
 use super::error::READ_ONLY;
-use super::settings::{StoreSettings, has_credentials};
-use crate::error::{Exit, Problem};
+use super::settings::{StoreSettings, has_credentials, local_path};
+use crate::error::{Exit, Problem, quoted};
 
 /// The whole process shares each `memory://name`, so that a test's writer and reader meet.
 static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();
@@ -36,14 +36,17 @@ impl Root {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         let (store, prefix): (Arc<dyn ObjectStore>, &str) = match scheme {
-            "file" => (open_local(rest, create, settings)?, ""),
+            "file" => (open_local(local(uri)?, create, settings)?, ""),
             "memory" => (open_memory(bucket), prefix),
             "s3" | "s3a" => (open_s3(bucket, settings)?, prefix),
             "gs" => (open_gs(bucket, settings)?, prefix),
             "az" | "azure" => (open_az(bucket, settings)?, prefix),
             "http" | "https" => (open_http(uri, create, settings)?, ""),
             other => {
-                return Err(unusable(&format!("scheme {other:?}, allowed file, s3, gs, az, https, memory")));
+                return Err(unusable(&format!(
+                    "scheme {}, allowed file, s3, gs, az, https, memory",
+                    quoted(other)
+                )));
             }
         };
         let prefix = Path::parse(prefix).map_err(|_| unusable("prefix with empty or relative segments"))?;
@@ -51,7 +54,7 @@ impl Root {
         let store = super::crash::with_crash_points(store);
         let is_read_only = scheme.starts_with("http");
         // What is written to holds only what we wrote.
-        let confined_to = (scheme == "file" && !create).then(|| canonical(rest)).transpose()?;
+        let confined_to = (scheme == "file" && !create).then(|| canonical(local(uri)?)).transpose()?;
         Ok(Self { is_read_only, confined_to, ..Self::over(store, prefix, settings.operation_deadline) })
     }
 }
@@ -94,6 +97,10 @@ fn open_local(folder: &str, create: bool, settings: &StoreSettings) -> Result<Ar
     }
     let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| unusable("no such local folder"))?;
     Ok(Arc::new(store.with_fsync(settings.fsync)))
+}
+
+fn local(uri: &str) -> Result<&str, Problem> {
+    local_path(uri).ok_or_else(|| unusable("a file URI names an absolute path of this machine"))
 }
 
 fn canonical(folder: &str) -> Result<Arc<std::path::Path>, Problem> {

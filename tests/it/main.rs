@@ -73,8 +73,12 @@ mod method;
 mod network;
 /// Objects that are archived, or change while they are read.
 mod object_facts;
+/// A closed or full output, and small limits of the system: the work is done and the code says the rest.
+mod output;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
+/// Which of several settings is in force, and that nothing else gets in.
+mod precedence;
 /// Names, texts and secrets of the archive are seen nowhere.
 mod private;
 /// A store or a folder that points elsewhere.

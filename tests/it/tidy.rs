@@ -88,7 +88,10 @@ fn nothing_is_unbounded_or_unordered() {
     only("tokio::spawn(", &["src/run", "src/cli"]);
     only("spawn_blocking", &["src/run"]);
     only("thread::spawn", &[]);
-    only("thread::Builder", &["src/run", "src/model/convert.rs", "src/decode/worker/serve.rs"]);
+    only(
+        "thread::Builder",
+        &["src/main.rs", "src/run", "src/model/convert.rs", "src/decode/worker/serve.rs"],
+    );
 }
 
 #[test]
