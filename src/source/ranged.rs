@@ -7,7 +7,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use tokio::runtime::Handle;
 
-use crate::store::{Object, Root, StoreError};
+use crate::store::{Object, Root, StoreError, Version};
 
 /// Most bytes of one part; a page of a table may claim gigabytes.
 const MAX_PART_BYTES: u64 = 64 << 20;
@@ -41,7 +41,7 @@ pub(super) struct Ranged {
     /// The last block and where it begins.
     block: Arc<Mutex<Option<(u64, Bytes)>>>,
     /// What the first block was of, and every other must be.
-    version: Arc<Mutex<Option<String>>>,
+    version: Arc<Mutex<Option<Version>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
