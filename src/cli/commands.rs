@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::output::Log;
 use super::signals::{follow, unless_stopped};
-use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs};
+use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
 use crate::demo;
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, quoted};
 use crate::flow::progress::LogFormat;
 use crate::flow::progress::rss_mib;
 use crate::job::{Job, Outcome, Request};
@@ -257,11 +257,21 @@ fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
     })
 }
 
-fn verify_run(args: &RunUriArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(args)?;
+fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
+    let (settings, output, _, run_id) = open_run(&args.run)?;
     on_runtime(&settings, async {
         let found = verify(&output, &run_id).await?;
+        if let Some(expected) =
+            args.expect.as_ref().filter(|text| !text.trim().eq_ignore_ascii_case(&found.run_sha256))
+        {
+            let what =
+                format!("the run's hash is {}, expected {}", found.run_sha256, quoted(expected.trim()));
+            return Err(Problem::new("V005", Exit::BadData, what)
+                .hint("plan, receipts and tables agree with each other, but are not those that were verified before")
+                .into());
+        }
         say!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        say!("hash    {}", found.run_sha256);
         Ok(Exit::Done)
     })
 }

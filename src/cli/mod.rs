@@ -129,7 +129,7 @@ pub enum Command {
     /// Compares every published object of a run with its receipt: bytes, hash, rows, and nothing more.
     ///
     /// Example: t3b verify s3://bucket/out/_t3b/runs/night-7
-    Verify(RunUriArgs),
+    Verify(VerifyArgs),
     /// Shows what of a run is committed, missing and quarantined, how fast it goes and how long it will take.
     ///
     /// Example: t3b status s3://bucket/out/_t3b/runs/night-7
@@ -222,7 +222,18 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
-/// `t3b finalize` and `t3b verify`.
+/// `t3b verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: RunUriArgs,
+    /// The hash that an earlier verification printed: fails when the run is another one now, whoever rewrote it.
+    #[arg(long, value_name = "HASH", env = "T3B_EXPECT")]
+    pub expect: Option<String>,
+}
+
+/// `t3b finalize`.
 #[derive(Debug, Args)]
 pub struct RunUriArgs {
     /// Output root and run id: `<root>/_t3b/runs/<run id>`.

@@ -7,7 +7,7 @@ use super::commands::{load, on_runtime, open_run};
 use super::{ReproduceArgs, StatusArgs, TidyArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Request};
-use crate::ledger::{Status, status, tidy};
+use crate::ledger::{Layout, Status, status, tidy};
 use crate::store::{Root, leftovers, local_path};
 
 /// Where a run stands.
@@ -32,6 +32,13 @@ fn print_status(found: &Status) {
         let more = if found.missing.len() > shown.len() { ", ..." } else { "" };
         say!("missing      {}{more}", shown.join(", "));
     }
+    if !found.foreign.is_empty() {
+        say!(
+            "foreign      {} objects among the receipts, not counted: {}",
+            found.foreign.len(),
+            found.foreign[0]
+        );
+    }
     say!("scored       {} (sample, cell) pairs", found.n_scored);
     say!("quarantined  {} pairs", found.n_quarantined);
     if found.n_canaries > 1 {
@@ -49,7 +56,7 @@ fn print_status(found: &Status) {
 /// Lists, and with `--delete` deletes, staged objects that no receipt names.
 pub(super) fn tidy_run(args: &TidyArgs) -> Result<Exit, RunError> {
     let (settings, output, root, run_id) = open_run(&args.run)?;
-    tidy_half_written(&root, args)?;
+    tidy_half_written(&root, &run_id, args)?;
     on_runtime(&settings, async {
         let found = tidy(&output, &run_id, args.delete, args.older_than).await?;
         for (name, size) in &found.orphans {
@@ -68,11 +75,16 @@ pub(super) fn tidy_run(args: &TidyArgs) -> Result<Exit, RunError> {
 }
 
 /// On a local root: files that a kill left half-written.
-fn tidy_half_written(root: &str, args: &TidyArgs) -> Result<(), RunError> {
+fn tidy_half_written(root: &str, run_id: &str, args: &TidyArgs) -> Result<(), RunError> {
     let root = super::from_here(root);
     let Some(local) = local_path(&root) else { return Ok(()) };
+    let layout = Layout::new(run_id);
     let ours = ["_t3b", "tables"].map(|folder| Path::new(local).join(folder));
-    for leftover in ours.iter().flat_map(|folder| leftovers(folder, args.older_than)) {
+    let is_ours = |path: &Path| {
+        let key = path.strip_prefix(local).ok().and_then(Path::to_str);
+        key.is_some_and(|key| layout.is_own(key))
+    };
+    for leftover in ours.iter().flat_map(|folder| leftovers(folder, args.older_than, &is_ours)) {
         say!("{:>12} {}", leftover.bytes, leftover.path.display());
         if args.delete {
             let failed = |_| Problem::new("S007", Exit::StoreIo, "a half-written file could not be deleted");

@@ -147,6 +147,7 @@ impl Job {
         let cells = &self.spec.pipeline.corrupt.cells;
         Ok(Plan {
             format_version: FORMAT_VERSION,
+            plan_sha256: String::new(),
             run_id: self.run_id(request)?,
             run_date,
             planned_at: now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
@@ -166,7 +167,7 @@ impl Job {
         let merge = &pipeline.merge;
         Facts {
             name: pipeline.name.clone(),
-            manifest_sha256: self.manifest.sha256.clone(),
+            manifest_hmac_sha256: self.manifest.hmac_sha256.clone(),
             pretrained_sha256: self.models.pretrained.sha256().to_owned(),
             expert_sha256: self.models.expert.sha256().to_owned(),
             batch_size: pipeline.batch_size,
@@ -244,7 +245,7 @@ fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap
     let mut map: SpecMap = by_value.map(|key| (key.key.clone(), json(key))).collect();
     let ids = crate::source::ids_fingerprint(manifest);
     for (name, hash) in [
-        ("manifest_sha256", manifest.sha256.as_str()),
+        ("manifest_hmac_sha256", manifest.hmac_sha256.as_str()),
         ("sample_ids_sha256", &ids),
         ("pretrained_sha256", models.pretrained.sha256()),
         ("expert_sha256", models.expert.sha256()),

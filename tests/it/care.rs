@@ -124,7 +124,11 @@ fn other_numerics_are_refused_unless_allowed_and_then_recorded() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     let canary = value["canary"].as_str().unwrap();
     assert_eq!(canary.len(), 64);
-    fs::write(&plan, text.replace(canary, &"0".repeat(64))).unwrap();
+    fs::write(
+        &plan,
+        crate::sealed::resealed(&text, "plan_sha256", |text| text.replace(canary, &"0".repeat(64))),
+    )
+    .unwrap();
     let error = fixture.run("out", &[]).unwrap_err();
     assert_eq!((error.problems()[0].code, error.exit()), ("R004", Exit::Config));
     let allowed =

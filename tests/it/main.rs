@@ -87,6 +87,8 @@ mod redirects;
 mod resources;
 /// A run that died anywhere is resumed to the same bytes; a finished one is left alone.
 mod resume;
+/// Everything that decides is sealed: flips, swaps, copies, losses and foreign objects are named or change nothing.
+mod sealed;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
 /// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.
