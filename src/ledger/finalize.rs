@@ -1,6 +1,6 @@
 //! Publishing a run whose partitions are all committed; any number of times, by anyone, at once.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
