@@ -4,6 +4,7 @@ mod execute;
 pub(crate) mod models;
 mod recipes;
 mod reproduce;
+mod samples;
 mod secret;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
+pub use samples::{Named, samples};
 pub use secret::{PSEUDONYM_KEY, new_secret};
 use t3b_decode::worker::Decoder;
 
@@ -83,12 +85,10 @@ impl Job {
     /// # Errors
     /// `M...` the manifest, `W...` the checkpoints, store failures.
     pub async fn prepare(spec: Spec) -> Result<Self, RunError> {
-        let pipeline = &spec.pipeline;
-        let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
-        let secret = secret::pseudonym_secret()?;
-        let manifest = read_manifest(&spec, &input, secret.as_deref()).await?;
+        let input = open_archive(&spec)?;
+        let manifest = read_manifest(&spec, &input).await?;
         let (models, mut warnings) = models::load(&spec).await?;
-        if secret.is_none() && manifest.n_pseudonyms > 0 {
+        if std::env::var_os(PSEUDONYM_KEY).is_none() && manifest.n_pseudonyms > 0 {
             warnings.push(KEYLESS.to_owned());
         }
         let first = FirstPass::read(&spec).await?;
@@ -195,7 +195,22 @@ impl Job {
     }
 }
 
-async fn read_manifest(spec: &Spec, input: &Root, secret: Option<&str>) -> Result<Manifest, RunError> {
+/// Opens `input.root`; a folder that is not there is named, with where its archive can be had.
+fn open_archive(spec: &Spec) -> Result<Root, Problem> {
+    let input = &spec.pipeline.input;
+    Root::open(&input.root, false, &spec.settings.store).map_err(|problem| {
+        if problem.code != "S003" {
+            return problem;
+        }
+        let what = format!("input.root: no folder {}", input.root);
+        let about = input.about.as_ref().map(|about| format!("{about}; ")).unwrap_or_default();
+        Problem::new("S003", Exit::Config, what)
+            .hint(format!("{about}point to a copy with --set input.root=FOLDER"))
+    })
+}
+
+async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {
+    let secret = secret::pseudonym_secret()?;
     let place = &spec.pipeline.input;
     let (root, name) = match place.manifest.rsplit_once('/') {
         Some((folder, name))
@@ -220,13 +235,14 @@ async fn read_manifest(spec: &Spec, input: &Root, secret: Option<&str>) -> Resul
     let rule = ManifestRule {
         labels: &spec.pipeline.labels.names,
         split: place.split.as_deref(),
-        pseudonym_key: secret,
+        pseudonym_key: secret.as_deref(),
     };
     Ok(Manifest::parse(name, &bytes, rule)?)
 }
 
 /// Keys that say where things are; what they hold is fingerprinted by content instead.
-const LOCATIONS: [&str; 10] = [
+const LOCATIONS: [&str; 11] = [
+    "input.about",
     "input.root",
     "input.manifest",
     "models.arch",

@@ -18,8 +18,6 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use crate::flow::ordered::off_io;
-
 /// Tries of an open while the system says that names are being renamed under it.
 const OPEN_TRIES: u32 = 16;
 
@@ -139,6 +137,12 @@ impl Confined {
         }
         File::open(real).map_err(Refused::System)
     }
+}
+
+/// Runs `work` on a thread that may wait for a disk.
+async fn off_io<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(object_store::Error::JoinError { source: error }))
 }
 
 enum Refused {

@@ -79,7 +79,7 @@ fn tidy_finds_what_a_kill_left_half_written_on_a_local_disk() {
     let fixture = Fixture::new();
     fixture.run("out", &[]).unwrap();
     let whole = fixture.files("out");
-    let half = "out/_t3b/runs/r/stage/00001.ab.signals.parquet#1";
+    let half = "out/_t3b/runs/r/stage/00001.0123456789abcdef0123456789abcdef.signals.parquet#1";
     fs::write(fixture.path(half), b"half").unwrap();
     let tidy = |more: &[&str]| {
         let said = fixture.t3b(&[&["tidy", "out/_t3b/runs/r"], more].concat());
