@@ -236,7 +236,10 @@ fn print_keys(kind: &str, keys: &[Effective]) {
     say!();
 }
 
-pub(super) fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, String), RunError> {
+pub(super) fn open_run(
+    args: &RunUriArgs,
+    writes: bool,
+) -> Result<(Settings, Root, String, String), RunError> {
     let sources = Sources { config: args.config.clone(), ..Sources::default() };
     let settings = Settings::defaults(&sources)?;
     start_logging(&settings);
@@ -244,12 +247,17 @@ pub(super) fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, Str
         Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
             .hint("t3b run prints it on its first line")
     })?;
-    let output = Root::open(&super::from_here(root), false, &settings.store)?;
+    let place = super::from_here(root);
+    // What is only looked at is opened so that nothing can be written; a root that is not there is not made.
+    let mut output = Root::open(&place, false, &settings.store)?;
+    if writes {
+        output = Root::open(&place, true, &settings.store)?;
+    }
     Ok((settings, output, root.to_owned(), run_id.to_owned()))
 }
 
 fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
-    let (settings, output, root, run_id) = open_run(args)?;
+    let (settings, output, root, run_id) = open_run(args, true)?;
     on_runtime(&settings, async {
         let done = finalize(&output, &run_id).await?;
         say!("published {} objects", done.n_written);
@@ -259,7 +267,7 @@ fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
 }
 
 fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(&args.run)?;
+    let (settings, output, _, run_id) = open_run(&args.run, false)?;
     on_runtime(&settings, async {
         let found = verify(&output, &run_id).await?;
         if let Some(expected) =

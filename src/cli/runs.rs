@@ -12,7 +12,7 @@ use crate::store::{Root, leftovers, local_path};
 
 /// Where a run stands.
 pub(super) fn show_status(args: &StatusArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(&args.run)?;
+    let (settings, output, _, run_id) = open_run(&args.run, false)?;
     on_runtime(&settings, async {
         let found = status(&output, &run_id).await?;
         if args.json {
@@ -55,7 +55,7 @@ fn print_status(found: &Status) {
 
 /// Lists, and with `--delete` deletes, staged objects that no receipt names.
 pub(super) fn tidy_run(args: &TidyArgs) -> Result<Exit, RunError> {
-    let (settings, output, root, run_id) = open_run(&args.run)?;
+    let (settings, output, root, run_id) = open_run(&args.run, args.delete)?;
     tidy_half_written(&root, &run_id, args)?;
     on_runtime(&settings, async {
         let found = tidy(&output, &run_id, args.delete, args.older_than).await?;
