@@ -12,6 +12,8 @@ mod bad_inputs;
 mod canaries;
 #[path = "../support/faults.rs"]
 mod faults;
+#[path = "../support/liar.rs"]
+mod liar;
 #[path = "../support/moto.rs"]
 mod moto;
 #[path = "../support/peers.rs"]
@@ -63,6 +65,8 @@ mod found;
 mod hostile;
 /// Every bad input of the list in one run: its own code, and no other row moves.
 mod hostile_inputs;
+/// HTTP and S3 servers that lie: right bytes, quarantine or a store error, and no wrong row.
+mod hostile_store;
 /// An archive behind a web server: read, never written or listed.
 mod http_root;
 /// No `config/` key changes a row.
