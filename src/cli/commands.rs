@@ -76,6 +76,7 @@ pub(super) fn start_logging(settings: &Settings) {
 /// The I/O threads.
 pub(super) fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Problem> {
     super::system::check_address_space(settings.budget_bytes)?;
+    super::system::restrict_files(settings.store.umask);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads.io)
         .thread_name("io")

@@ -28,6 +28,15 @@ pub(super) fn check_address_space(budget_bytes: u64) -> Result<(), Problem> {
     }
 }
 
+/// Takes rights away from what this process makes, beside those that its user's `umask` takes.
+pub(super) fn restrict_files(mask: u32) {
+    use rustix::fs::Mode;
+    use rustix::process::umask;
+    // The only way to ask for the mask is to set one.
+    let theirs = umask(Mode::from_raw_mode(0o77));
+    umask(theirs | Mode::from_raw_mode(mask));
+}
+
 /// Has a write over the limit on file sizes (`ulimit -f`) fail instead of ending the process.
 ///
 /// A signal that is followed no longer kills; the write then says that the file is too large.

@@ -115,8 +115,19 @@ fn read_store(reader: &mut Reader) -> StoreSettings {
         operation_deadline: seconds(reader, "store.operation_deadline_s"),
         max_retries: size(reader.whole("store.max_retries", 0..=100)),
         retry_budget: seconds(reader, "store.retry_budget_s"),
+        umask: read_umask(reader),
         fsync: reader.switch("store.fsync"),
     }
+}
+
+/// Octal digits in a text, as shells write them; what the system's own mask takes away stays away.
+fn read_umask(reader: &mut Reader) -> u32 {
+    let parsed = reader.typed("store.umask", "octal digits in a text, \"0000\" to \"0077\"", |value| {
+        let digits =
+            value.as_str().filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?;
+        u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o77)
+    });
+    parsed.unwrap_or(0o27)
 }
 
 fn seconds(reader: &mut Reader, key: &str) -> Duration {

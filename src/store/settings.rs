@@ -23,6 +23,8 @@ pub struct StoreSettings {
     pub max_retries: usize,
     /// Time all retries of one operation share.
     pub retry_budget: Duration,
+    /// Rights that local files and folders are made without, as the system's `umask`.
+    pub umask: u32,
     /// Syncs local files before a commit counts.
     pub fsync: bool,
 }

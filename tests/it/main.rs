@@ -85,6 +85,8 @@ mod poison;
 mod precedence;
 /// Names, texts and secrets of the archive are seen nowhere.
 mod private;
+/// What a pseudonym is worth, as an attack; rights of what is written.
+mod pseudonyms;
 /// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.
