@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, may_be_secret, quoted};
 use crate::ledger::{Facts, Finalized, Plan, SpecMap, fingerprint};
 use crate::score::Models;
 use crate::settings::{Effective, Spec};
@@ -195,6 +195,11 @@ impl Job {
     }
 }
 
+/// A path as messages show it, unless it could hold a credential.
+fn shown(root: &str) -> String {
+    if may_be_secret(root) { quoted(root) } else { root.to_owned() }
+}
+
 /// Opens `input.root`; a folder that is not there is named, with where its archive can be had.
 fn open_archive(spec: &Spec) -> Result<Root, Problem> {
     let input = &spec.pipeline.input;
@@ -202,7 +207,7 @@ fn open_archive(spec: &Spec) -> Result<Root, Problem> {
         if problem.code != "S003" {
             return problem;
         }
-        let what = format!("input.root: no folder {}", input.root);
+        let what = format!("input.root: no folder {}", shown(&input.root));
         let about = input.about.as_ref().map(|about| format!("{about}; ")).unwrap_or_default();
         Problem::new("S003", Exit::Config, what)
             .hint(format!("{about}point to a copy with --set input.root=FOLDER"))
