@@ -65,7 +65,7 @@ pub fn receipts(data: &[u8]) {
 
 /// A pickle's program.
 pub fn pickles(data: &[u8]) {
-    t3b::model::pickle::is_affordable(data);
+    let _affordable = t3b::model::pickle::is_affordable(data);
 }
 
 /// A pipeline file, which is also taken for a config file, and its text for a flag.
