@@ -5,6 +5,10 @@
 pub enum Reason {
     /// No object of that name.
     MissingObject,
+    /// A link in a local root that leads out of it; nothing behind it is read.
+    OutsideRoot,
+    /// A device, a pipe, a socket, or a link to itself; not read.
+    NotAFile,
     /// Larger than `input.max_object_mib`; not read.
     ObjectTooLarge,
     /// In an archived storage class.
@@ -29,10 +33,8 @@ pub enum Reason {
     ArchiveExceedsLimit,
     /// An entry whose name or kind is refused.
     ArchiveEntryRefused,
-    /// An entry of a shard has two sizes, or bytes stand behind its end.
+    /// Several arrays or columns could be meant.
     ArchiveAmbiguous,
-    /// A name that no key can be, a link that leaves the root, or something that is no file; found by a listing.
-    ObjectRefused,
     /// A model gave a logit that is not a finite number.
     ModelNonfinite,
     /// What decoding found.
@@ -46,8 +48,10 @@ impl Reason {
     pub const DECODER_PANIC: Self = Self::Decode(t3b_decode::Reason::DecoderPanic);
 
     /// The reasons that are not found by decoding, with their codes.
-    const CODES: [(Self, &'static str); 16] = [
+    const CODES: [(Self, &'static str); 17] = [
         (Self::MissingObject, "missing_object"),
+        (Self::OutsideRoot, "outside_root"),
+        (Self::NotAFile, "not_a_file"),
         (Self::ObjectTooLarge, "object_too_large"),
         (Self::ArchivedObject, "archived_object"),
         (Self::SourceChanged, "source_changed"),
@@ -61,7 +65,6 @@ impl Reason {
         (Self::ArchiveExceedsLimit, "archive_exceeds_limit"),
         (Self::ArchiveEntryRefused, "archive_entry_refused"),
         (Self::ArchiveAmbiguous, "archive_ambiguous"),
-        (Self::ObjectRefused, "object_refused"),
         (Self::ModelNonfinite, "model_nonfinite"),
     ];
 

@@ -12,6 +12,8 @@ mod bad_inputs;
 mod canaries;
 #[path = "../support/faults.rs"]
 mod faults;
+#[path = "../support/liar.rs"]
+mod liar;
 #[path = "../support/moto.rs"]
 mod moto;
 #[path = "../support/peers.rs"]
@@ -51,44 +53,48 @@ mod conservation;
 mod contest;
 /// Death and lies at every store operation, once and twice: resumed to the same bytes.
 mod crash;
-/// Images that are corrupted already go into the cells they declare.
-mod declared_cells;
 /// Real DICOM archives end to end.
 mod dicom_run;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
-/// Archives as public bug reports have them.
-mod field_archives;
 /// Inputs that fuzzing has found.
 mod found;
 #[path = "../support/hostile.rs"]
 mod hostile;
 /// Every bad input of the list in one run: its own code, and no other row moves.
 mod hostile_inputs;
+/// HTTP and S3 servers that lie: right bytes, quarantine or a store error, and no wrong row.
+mod hostile_store;
 /// An archive behind a web server: read, never written or listed.
 mod http_root;
 /// No `config/` key changes a row.
 mod invariance;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.
 mod method;
-/// One odd name costs itself; whatever is listed adds up; a wrong root ends early.
-mod names;
 /// A network that delays, cuts, resets and lies, and a server the process is killed against.
 mod network;
 /// Objects that are archived, or change while they are read.
 mod object_facts;
+/// A closed or full output, and small limits of the system: the work is done and the code says the rest.
+mod output;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
+/// Which of several settings is in force, and that nothing else gets in.
+mod precedence;
 /// Names, texts and secrets of the archive are seen nowhere.
 mod private;
+/// What a pseudonym is worth, as an attack; rights of what is written.
+mod pseudonyms;
 /// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.
 mod resources;
 /// A run that died anywhere is resumed to the same bytes; a finished one is left alone.
 mod resume;
+/// Everything that decides is sealed: flips, swaps, copies, losses and foreign objects are named or change nothing.
+mod sealed;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
 /// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.

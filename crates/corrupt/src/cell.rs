@@ -27,13 +27,7 @@ impl Cell {
         Self { corruption: name.into(), severity: severity.get(), kind: Some((severity, kind)) }
     }
 
-    /// Images that somebody else corrupted already: nothing is applied.
-    #[must_use]
-    pub fn declared(name: &str, severity: u8) -> Self {
-        Self { corruption: name.into(), severity, kind: None }
-    }
-
-    /// What to apply; `None` for `clean` and for a declared cell.
+    /// What to apply; `None` for `clean`.
     #[must_use]
     pub fn kind(&self) -> Option<&(Severity, Corruption)> {
         self.kind.as_ref()
