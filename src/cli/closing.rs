@@ -37,17 +37,14 @@ pub(super) struct Work {
 /// Says what deserves a word before anything is scored.
 pub(super) fn notes(job: &Job) {
     for warning in &job.warnings {
-        eprintln!("warning: {warning}");
+        tell!("warning: {warning}");
     }
     if std::env::var_os(PSEUDONYM_KEY).is_none() && job.has_derived_ids() {
-        eprintln!(
-            "note: without {PSEUDONYM_KEY} sample ids are of this manifest alone: another\n      \
-             manifest gives the same images other ids. docs/manifest.md says how to keep them"
-        );
+        tell!("note: these ids are of this manifest alone: another gives the same images other ids");
     }
     let inexact = &job.spec.pipeline.corrupt.inexact;
     if !inexact.is_empty() {
-        eprintln!(
+        tell!(
             "note: pictures made here stand in for the reference's in {};\n      \
              corrupt.assets.dir gives the reference's (tests/support/fetch_assets.sh)",
             inexact.join(", ")
@@ -69,7 +66,7 @@ fn note_small_images(job: &Job) {
     };
     if corrupt.at == CorruptAt::Model && side_px < SUITE_SIDE_PX && corrupt.cells.iter().any(is_stain) {
         let share = (STAIN_AREA_PX * 100 / (side_px * side_px)).min(100);
-        eprintln!(
+        tell!(
             "note: stain_deposit is made for images of {SUITE_SIDE_PX} px; at {side_px} px one stain covers\n      \
              up to {share} % of the picture, so its figures tell little. corrupt.at = \"source\" stains\n      \
              images at their own size"
@@ -88,12 +85,12 @@ pub(super) async fn tell(
     let (done, state) = match outcome {
         Outcome::ShardDone { n_missing } => {
             if manner.json {
-                println!(
+                say!(
                     "{:#}",
                     json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(work) })
                 );
             } else {
-                println!("shard done; {n_missing} partitions of the run are not committed yet");
+                say!("shard done; {n_missing} partitions of the run are not committed yet");
                 print_work(work);
             }
             return Ok(Exit::Done);
@@ -113,16 +110,16 @@ pub(super) async fn tell(
             "stand_ins": stand_ins(&done.plan), "accuracy": by_method(&table), "process": process(work),
             "exit_code": exit.code(),
         });
-        println!("{answer:#}");
+        say!("{answer:#}");
         return Ok(exit);
     }
     if state == "already_complete" {
-        println!("already complete: nothing to do, {} objects written", done.n_written);
+        say!("already complete: nothing to do, {} objects written", done.n_written);
     }
     print_finalized(done, output_root, &why);
     print_work(work);
     if table.counts.values().any(|counts| counts.n_labelled > 0) {
-        println!("\n{}", folded(&table, manner.wide, &stand_ins(&done.plan)));
+        say!("\n{}", folded(&table, manner.wide, &stand_ins(&done.plan)));
     }
     Ok(exit_of(done))
 }
@@ -130,30 +127,30 @@ pub(super) async fn tell(
 /// Lines about a published run.
 pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMap<String, u64>) {
     let root = output_root.trim_end_matches('/');
-    println!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
+    say!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
     let mut counts: Vec<_> = why.iter().collect();
     counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     for (reason, n) in counts.iter().take(REASONS) {
-        println!("        {n:>9} rows {reason}");
+        say!("        {n:>9} rows {reason}");
     }
     if counts.len() > REASONS {
-        println!("        and {} reasons more, in the quarantine table", counts.len() - REASONS);
+        say!("        and {} reasons more, in the quarantine table", counts.len() - REASONS);
     }
-    println!("tables  {root}/tables/");
-    println!("        <table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
-    println!("look    duckdb -c \"from read_parquet(");
-    println!("          '{root}/tables/predictions/**/*.parquet',");
-    println!("          hive_partitioning = true, union_by_name = true) limit 9\"");
+    say!("tables  {root}/tables/");
+    say!("        <table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
+    say!("look    duckdb -c \"from read_parquet(");
+    say!("          '{root}/tables/predictions/**/*.parquet',");
+    say!("          hive_partitioning = true, union_by_name = true) limit 9\"");
 }
 
 fn print_work(work: &Work) {
     let n_pairs = work.meter.pairs.load(Relaxed);
     let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
     if n_pairs == 0 {
-        println!("took    {:.1} s{peak}", work.wall.as_secs_f64());
+        say!("took    {:.1} s{peak}", work.wall.as_secs_f64());
         return;
     }
-    println!(
+    say!(
         "took    {:.1} s, {n_pairs} pairs in this call, {:.0} a second{peak}",
         work.wall.as_secs_f64(),
         rate(n_pairs, work.wall)
@@ -203,7 +200,7 @@ pub(super) fn exit_of(done: &Finalized) -> Exit {
     let exit = exit_code(done);
     if exit == Exit::OverQuarantine {
         let n_pairs = done.n_scored + done.n_quarantined;
-        eprintln!(
+        tell!(
             "warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine.\n  \
              hint: see the quarantine table; t3b discard withdraws the run, so that the mended\n  command runs again",
             done.n_quarantined

@@ -7,10 +7,11 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::closing::{Manner, Work, exit_of, notes, print_finalized, tell};
+use super::output::Log;
 use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
 use crate::demo;
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, quoted};
 use crate::flow::meter::Meter;
 use crate::flow::progress::LogFormat;
 use crate::job::{Job, Pace, Request, reasons};
@@ -32,6 +33,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Corrupt(args) => super::corrupt::corrupt(args),
         Command::Manifest(command) => super::manifest::manifest(command),
         Command::Models(command) => super::models::models(command),
+        Command::Key(command) => super::key::key(command),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
         Command::Status(args) => super::runs::show_status(args),
@@ -47,6 +49,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
 
 pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     let spec = Spec::load(&args.sources())?;
+    super::variables::check(&spec)?;
     start_logging(&spec.settings);
     Ok(spec)
 }
@@ -65,7 +68,9 @@ pub(super) fn start_logging(settings: &Settings) {
     let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
     let off = CLIENT.iter().filter_map(|name| format!("{name}=off").parse().ok());
     let filter = off.fold(filter, EnvFilter::add_directive);
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Its own words about a line that could not be written would panic where the standard error is full.
+    let lines =
+        fmt().with_env_filter(filter).with_writer(|| Log).with_target(false).log_internal_errors(false);
     // A second command in the same process keeps the first one's logging.
     let _already_set = match settings.log.format {
         LogFormat::Json => lines.json().try_init(),
@@ -75,12 +80,16 @@ pub(super) fn start_logging(settings: &Settings) {
 
 /// The I/O threads.
 pub(super) fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Problem> {
-    tokio::runtime::Builder::new_multi_thread()
+    super::system::check_address_space(settings.budget_bytes)?;
+    super::system::restrict_files(settings.store.umask);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads.io)
         .thread_name("io")
         .enable_all()
         .build()
-        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))
+        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))?;
+    super::system::outlive_file_limits(&runtime);
+    Ok(runtime)
 }
 
 pub(super) fn on_runtime<T>(
@@ -118,7 +127,7 @@ fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunEr
         // Made before it is printed: a date or an id that cannot be used is refused first.
         let run_id = job.plan(request)?.run_id;
         if !manner.json {
-            println!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
+            say!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
         }
         let outcome = job.run(request, stop).await?;
         let work = Work { wall: started.elapsed(), meter: request.meter.clone() };
@@ -141,7 +150,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         let pace = match job.pace(&plan).await {
             Ok(pace) => Some(pace),
             Err(error) => {
-                eprintln!("note: no batch could be tried: {error}");
+                tell!("note: no batch could be tried: {error}");
                 None
             }
         };
@@ -156,15 +165,15 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
                 "pairs_per_s": pace.map(|pace| pace.pairs_per_s),
                 "seconds_per_partition": pace.map(|pace| pace.seconds_per_partition),
             });
-            println!("{plan:#}");
+            say!("{plan:#}");
             return Ok(Exit::Done);
         }
-        println!("run id      {}", plan.run_id);
-        println!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
-        println!("partitions  {} of at most {}", partitions.len(), partition_size);
-        println!("cells       {}", plan.cells.len());
-        println!("batches     {n_batches} of at most {}", batch_size);
-        println!("rows        {} predictions", n_samples * plan.cells.len() * n_methods);
+        say!("run id      {}", plan.run_id);
+        say!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
+        say!("partitions  {} of at most {}", partitions.len(), partition_size);
+        say!("cells       {}", plan.cells.len());
+        say!("batches     {n_batches} of at most {}", batch_size);
+        say!("rows        {} predictions", n_samples * plan.cells.len() * n_methods);
         if let Some(pace) = pace {
             print_pace(pace, partitions.len());
         }
@@ -177,11 +186,11 @@ const LONG_PARTITION_S: f64 = 600.0;
 
 #[expect(clippy::cast_precision_loss, reason = "partitions are far below 2^53")]
 fn print_pace(pace: Pace, n_partitions: usize) {
-    println!("pace        about {:.0} (sample, cell) pairs a second on this machine", pace.pairs_per_s);
-    println!("partition   about {:.0} s", pace.seconds_per_partition);
-    println!("in all      about {:.0} s", pace.seconds_per_partition * n_partitions as f64);
+    say!("pace        about {:.0} (sample, cell) pairs a second on this machine", pace.pairs_per_s);
+    say!("partition   about {:.0} s", pace.seconds_per_partition);
+    say!("in all      about {:.0} s", pace.seconds_per_partition * n_partitions as f64);
     if pace.seconds_per_partition > LONG_PARTITION_S {
-        eprintln!(
+        tell!(
             "warning: a partition takes over {:.0} minutes, and an interrupt loses the open one;\n  \
              hint: set run.partition_size smaller, or to \"auto\"",
             LONG_PARTITION_S / 60.0
@@ -200,40 +209,48 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         let looked = job.look().await?;
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);
-        println!("samples      {}", job.manifest.samples.len());
-        println!("objects      {} of {} that were looked for are there", looked.n_found, looked.n_asked);
-        println!("pretrained   {}", job.models.pretrained.sha256());
-        println!("expert       {}", job.models.expert.sha256());
-        println!("fingerprint  {}", job.fingerprint());
-        println!("ok");
+        say!("samples      {}", job.manifest.samples.len());
+        say!("objects      {} of {} that were looked for are there", looked.n_found, looked.n_asked);
+        say!("pretrained   {}", job.models.pretrained.sha256());
+        say!("expert       {}", job.models.expert.sha256());
+        say!("fingerprint  {}", job.fingerprint());
+        say!("ok");
         Ok(Exit::Done)
     })
 }
 
 fn print_keys(kind: &str, keys: &[Effective]) {
-    println!("# {kind}");
+    say!("# {kind}");
     for key in keys {
-        println!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);
+        say!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);
     }
-    println!();
+    say!();
 }
 
-pub(super) fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, String), RunError> {
+pub(super) fn open_run(
+    args: &RunUriArgs,
+    writes: bool,
+) -> Result<(Settings, Root, String, String), RunError> {
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     let (root, run_id) = split_run_uri(&args.run).ok_or_else(|| {
         Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
             .hint("t3b run prints it on its first line")
     })?;
-    let output = Root::open(&super::from_here(root), false, &settings.store)?;
+    let place = super::from_here(root);
+    // What is only looked at is opened so that nothing can be written; a root that is not there is not made.
+    let mut output = Root::open(&place, false, &settings.store)?;
+    if writes {
+        output = Root::open(&place, true, &settings.store)?;
+    }
     Ok((settings, output, root.to_owned(), run_id.to_owned()))
 }
 
 fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
-    let (settings, output, root, run_id) = open_run(args)?;
+    let (settings, output, root, run_id) = open_run(args, true)?;
     on_runtime(&settings, async {
         let done = finalize(&output, &run_id).await?;
-        println!("published {} objects", done.n_written);
+        say!("published {} objects", done.n_written);
         let why = if done.n_quarantined > 0 { reasons(&output, &done.plan).await? } else { BTreeMap::new() };
         print_finalized(&done, &root, &why);
         Ok(exit_of(&done))
@@ -241,17 +258,27 @@ fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
 }
 
 fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(&args.run)?;
+    let (settings, output, _, run_id) = open_run(&args.run, false)?;
     on_runtime(&settings, async {
         let found = verify(&output, &run_id).await?;
+        if let Some(expected) =
+            args.expect.as_ref().filter(|text| !text.trim().eq_ignore_ascii_case(&found.run_sha256))
+        {
+            let what =
+                format!("the run's hash is {}, expected {}", found.run_sha256, quoted(expected.trim()));
+            return Err(Problem::new("V005", Exit::BadData, what)
+                .hint("plan, receipts and tables agree with each other, but are not those that were verified before")
+                .into());
+        }
         if args.json {
-            println!(
+            say!(
                 "{:#}",
-                json!({ "run_id": run_id, "n_objects": found.n_objects, "n_rows": found.n_rows })
+                json!({ "run_id": run_id, "run_sha256": found.run_sha256, "n_objects": found.n_objects, "n_rows": found.n_rows })
             );
             return Ok(Exit::Done);
         }
-        println!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        say!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        say!("hash    {}", found.run_sha256);
         Ok(Exit::Done)
     })
 }
@@ -262,7 +289,7 @@ fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
             .hint("choose another --out")
     };
     let pipeline = demo::prepare(&args.out).map_err(unwritable)?;
-    println!("archive {}", args.out.join("archive").display());
+    say!("archive {}", args.out.join("archive").display());
     let spec = Spec::load(&Sources { pipeline, ..Sources::default() })?;
     start_logging(&spec.settings);
     let exit = run_spec(spec, &Request::default(), Manner::default())?;
@@ -271,5 +298,5 @@ fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
 }
 
 fn print_next(out: &Path) {
-    println!("next    edit {} and run: t3b run {0}", out.join("demo.toml").display());
+    say!("next    edit {} and run: t3b run {0}", out.join("demo.toml").display());
 }

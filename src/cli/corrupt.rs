@@ -112,7 +112,7 @@ fn one(args: &CorruptArgs, settings: &Settings, assets: &Assets) -> Result<(), R
     let (kind, mut corrupted) = (entry.at(severity), image.clone());
     apply(kind, suite.grey(), &image, &mut streams, &mut Scratch::default(), &mut corrupted);
     deliver(out, settings, |out| Ok(write(out, &corrupted)?))?;
-    println!(
+    say!(
         "{}  {} severity {}, {}x{} px",
         out.display(),
         entry.name,
@@ -135,7 +135,7 @@ fn sheet(args: &CorruptArgs, settings: &Settings, assets: &Assets) -> Result<(),
     let sheet = contact_sheet(&image, &suite, args.seed);
     deliver(out, settings, |out| Ok(write(out, &sheet)?))?;
     let (n_rows, width, height) = (suite.entries().len(), sheet.width_px(), sheet.height_px());
-    println!("{}  {n_rows} corruptions, {width}x{height} px", out.display());
+    say!("{}  {n_rows} corruptions, {width}x{height} px", out.display());
     Ok(())
 }
 
@@ -158,7 +158,7 @@ fn export(args: &CorruptArgs, settings: &Settings, assets: &Assets) -> Result<()
     if let Some(suite) = Suite::with_assets(name, assets) {
         note_stand_ins(&suite.entries().iter().map(|entry| &entry.levels[0]).collect::<Vec<_>>());
     }
-    let on_written = |path: &Path| println!("{}", path.display());
+    let on_written = |path: &Path| say!("{}", path.display());
     let export = |dir: &Path| export_medmnist_c(source, name, dir, assets, args.seed, on_written);
     deliver(out_dir, settings, |dir| {
         export(dir).map_err(|error| {
@@ -207,9 +207,7 @@ fn write(path: &Path, image: &Rgb8) -> Result<(), Problem> {
 /// Pictures made here stand in for the reference's, so those who want its bytes must be told.
 fn note_stand_ins(kinds: &[&Corruption]) {
     if kinds.iter().any(|kind| !kind.is_exact()) {
-        eprintln!(
-            "note: stains and letters made here stand in for the reference's; --assets gives its bytes"
-        );
+        tell!("note: stains and letters made here stand in for the reference's; --assets gives its bytes");
     }
 }
 

@@ -1,5 +1,8 @@
 //! The command line; the only module that knows clap.
 
+#[macro_use]
+mod output;
+
 mod closing;
 mod commands;
 mod corrupt;
@@ -7,6 +10,7 @@ mod deliver;
 #[cfg(feature = "hub")]
 mod fetch;
 mod fold;
+mod key;
 mod manifest;
 mod models;
 mod past;
@@ -14,6 +18,8 @@ mod runs;
 mod samples;
 mod signals;
 mod sweep;
+mod system;
+mod variables;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,11 +30,14 @@ pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
+pub use key::KeyCommand;
 pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
+pub use output::finish;
 pub use past::{DiscardArgs, RunsCommand, RunsListArgs, RunsShowArgs, ShowArgs};
 pub use samples::SamplesArgs;
 
+use crate::error::{Exit, may_be_secret, printable};
 use crate::settings::{PATH_KEYS, Sources};
 
 /// Scores archives of medical images with two CLIP models merged at test time (T3_B).
@@ -41,6 +50,34 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Reads the command line. Help and version are printed and end with 0, what cannot be understood with 2; neither a
+/// credential nor a control character of it is repeated.
+///
+/// # Errors
+/// The code to end with.
+pub fn parse() -> Result<Cli, Exit> {
+    Cli::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            return match error.print() {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::StoreIo,
+                _ => Exit::Done,
+            };
+        }
+        tell!("{}", printable_lines(&error.render().to_string()));
+        Exit::Usage
+    })
+}
+
+/// Text of several lines that may repeat what was typed.
+fn printable_lines(text: &str) -> String {
+    let lines = text.trim_end().lines().map(|line| {
+        let words =
+            line.split(' ').map(|word| if may_be_secret(word) { "***".into() } else { printable(word) });
+        words.collect::<Vec<_>>().join(" ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine, 65 bad manifest or \
@@ -87,6 +124,11 @@ pub enum Command {
     /// Example: t3b models compare models/generalist models/expert
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Makes the secret that keys pseudonyms.
+    ///
+    /// Example: export T3B_PSEUDONYM_KEY=$(t3b key new)
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Publishes a run whose partitions are all committed, for shards that ended elsewhere.
     ///
     /// Example: t3b finalize s3://bucket/out/_t3b/runs/night-7
@@ -247,6 +289,20 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// `t3b verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: RunUriArgs,
+    /// The hash that an earlier verification printed: fails when the run is another one now, whoever rewrote it.
+    #[arg(long, value_name = "HASH", env = "T3B_EXPECT")]
+    pub expect: Option<String>,
+    /// Prints one JSON object.
+    #[arg(long, env = "T3B_JSON")]
+    pub json: bool,
+}
+
 /// Which run, for commands that read no pipeline.
 #[derive(Debug, Args)]
 pub struct RunUriArgs {
@@ -256,17 +312,6 @@ pub struct RunUriArgs {
     /// How the store is spoken to.
     #[command(flatten)]
     pub how: ConfigArgs,
-}
-
-/// `t3b verify`.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// Which run.
-    #[command(flatten)]
-    pub run: RunUriArgs,
-    /// Prints one JSON object.
-    #[arg(long, env = "T3B_JSON")]
-    pub json: bool,
 }
 
 /// `t3b status`.

@@ -107,15 +107,15 @@ fn list(args: &RunsListArgs) -> Result<Exit, RunError> {
         let found = runs(&output).await?;
         if args.json {
             for run in &found {
-                println!("{}", serde_json::to_string(run).expect("a run has a JSON text"));
+                say!("{}", serde_json::to_string(run).expect("a run has a JSON text"));
             }
             return Ok(Exit::Done);
         }
         if found.is_empty() {
-            println!("no run below this root");
+            say!("no run below this root");
             return Ok(Exit::Done);
         }
-        println!("{:<40} {:<10} {:>9} {:>6} {}", "run_id", "run_date", "samples", "cells", "state");
+        say!("{:<40} {:<10} {:>9} {:>6} {}", "run_id", "run_date", "samples", "cells", "state");
         for run in &found {
             // A longer id stands on a line of its own, so that the table keeps its width and no id is cut.
             let id = if run.run_id.len() > 40 {
@@ -123,7 +123,7 @@ fn list(args: &RunsListArgs) -> Result<Exit, RunError> {
             } else {
                 format!("{:<40}", run.run_id)
             };
-            println!("{id} {:<10} {:>9} {:>6} {}", run.run_date, run.n_samples, run.n_cells, state(run));
+            say!("{id} {:<10} {:>9} {:>6} {}", run.run_date, run.n_samples, run.n_cells, state(run));
         }
         Ok(Exit::Done)
     })
@@ -170,31 +170,31 @@ fn show_run(args: &RunsShowArgs) -> Result<Exit, RunError> {
                 "n_samples": plan.n_samples, "cells": plan.cells, "status": found,
                 "quarantine": reasons, "accuracy": accuracies,
             });
-            println!("{answer:#}");
+            say!("{answer:#}");
             return Ok(Exit::Done);
         }
-        println!("run          {}", plan.run_id);
-        println!("date         {} (planned {})", plan.run_date, plan.planned_at);
-        println!("program      t3b {}", plan.code_version);
-        println!("samples      {} in {} cells", plan.n_samples, plan.cells.len());
-        println!("committed    {} of {} partitions", found.n_committed, found.n_partitions);
-        println!("published    {}", if found.is_published { "yes" } else { "no" });
-        println!("scored       {} (sample, cell) pairs", found.n_scored);
-        println!("quarantined  {} pairs", found.n_quarantined);
+        say!("run          {}", plan.run_id);
+        say!("date         {} (planned {})", plan.run_date, plan.planned_at);
+        say!("program      t3b {}", plan.code_version);
+        say!("samples      {} in {} cells", plan.n_samples, plan.cells.len());
+        say!("committed    {} of {} partitions", found.n_committed, found.n_partitions);
+        say!("published    {}", if found.is_published { "yes" } else { "no" });
+        say!("scored       {} (sample, cell) pairs", found.n_scored);
+        say!("quarantined  {} pairs", found.n_quarantined);
         for (reason, n) in &reasons {
-            println!("             {n:>9} rows {reason}");
+            say!("             {n:>9} rows {reason}");
         }
         for key in ["merge.methods", "merge.primary", "run.batch_size", "labels.names"] {
             if let Some(value) = plan.spec.get(key) {
-                println!("{key:<12} {value}");
+                say!("{key:<12} {value}");
             }
         }
         let stand_ins = plan.spec.get("content.not_reference_exact").and_then(|names| names.as_array());
         for name in stand_ins.into_iter().flatten().filter_map(|name| name.as_str()) {
-            println!("stand-in     {name}: pictures made here, not the reference's");
+            say!("stand-in     {name}: pictures made here, not the reference's");
         }
         if let Some(table) = table.filter(|table| table.counts.values().any(|counts| counts.n_labelled > 0)) {
-            println!("\n{}", folded(&table, args.wide, &super::closing::stand_ins(&plan)));
+            say!("\n{}", folded(&table, args.wide, &super::closing::stand_ins(&plan)));
         }
         Ok(Exit::Done)
     })
@@ -210,7 +210,7 @@ async fn planned(output: &Root, run_id: &str) -> Result<Plan, RunError> {
 }
 
 pub(super) fn show_sample(args: &ShowArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(&args.run)?;
+    let (settings, output, _, run_id) = open_run(&args.run, false)?;
     let spec = args.pipeline.clone().map(|pipeline| {
         let RunUriArgs { how, .. } = &args.run;
         load(&SpecArgs { pipeline, config: how.config.clone(), set: how.set.clone(), output: None })
@@ -227,7 +227,7 @@ pub(super) fn show_sample(args: &ShowArgs) -> Result<Exit, RunError> {
             None => None,
         };
         if args.json {
-            println!("{:#}", json!({ "run_id": plan.run_id, "sample": story, "whose": whose }));
+            say!("{:#}", json!({ "run_id": plan.run_id, "sample": story, "whose": whose }));
         } else {
             print_story(&story, whose.as_ref());
         }
@@ -236,20 +236,20 @@ pub(super) fn show_sample(args: &ShowArgs) -> Result<Exit, RunError> {
 }
 
 fn print_story(story: &SampleStory, whose: Option<&Whose>) {
-    println!("sample  {}", story.sample_id);
-    println!("label   {}", story.label.as_deref().unwrap_or("none"));
+    say!("sample  {}", story.sample_id);
+    say!("label   {}", story.label.as_deref().unwrap_or("none"));
     if let Some(whose) = whose {
-        println!("object  {} (manifest row {}, from 0)", whose.key, whose.manifest_row);
+        say!("object  {} (manifest row {}, from 0)", whose.key, whose.manifest_row);
     }
     for refusal in &story.refusals {
         let cell = match (&refusal.corruption, refusal.severity) {
             (Some(corruption), Some(severity)) => format!("{corruption}/{severity}"),
             _ => "every cell".to_owned(),
         };
-        println!("quarantined in {cell}: {} ({})", refusal.reason_code, refusal.detail);
+        say!("quarantined in {cell}: {} ({})", refusal.reason_code, refusal.detail);
     }
     if !story.answers.is_empty() {
-        println!("{:<26} {:<18} {:<22} {:>6}", "cell", "method", "predicted", "prob");
+        say!("{:<26} {:<18} {:<22} {:>6}", "cell", "method", "predicted", "prob");
     }
     for answer in &story.answers {
         let cell = format!("{}/{}", answer.corruption, answer.severity);
@@ -258,23 +258,23 @@ fn print_story(story: &SampleStory, whose: Option<&Whose>) {
             Some(false) => " no",
             None => "",
         };
-        println!("{cell:<26} {:<18} {:<22} {:>6.3}{mark}", answer.method, answer.pred, answer.pred_prob);
+        say!("{cell:<26} {:<18} {:<22} {:>6.3}{mark}", answer.method, answer.pred, answer.pred_prob);
     }
 }
 
 /// Counts, and with `--delete` deletes, everything of a run.
 pub(super) fn discard_run(args: &DiscardArgs) -> Result<Exit, RunError> {
-    let (settings, output, root, run_id) = open_run(&args.run)?;
+    let (settings, output, root, run_id) = open_run(&args.run, args.delete)?;
     on_runtime(&settings, async {
         let found = discard(&output, &run_id, args.delete).await?;
         let n_bytes: u64 = found.objects.iter().map(|(_, size)| size).sum();
-        println!("run     {run_id}, {}published", if found.was_published { "" } else { "not " });
+        say!("run     {run_id}, {}published", if found.was_published { "" } else { "not " });
         match &found.record {
             Some(record) => {
-                println!("deleted {} objects, {n_bytes} bytes", found.objects.len());
-                println!("record  {}/{record}", root.trim_end_matches('/'));
+                say!("deleted {} objects, {n_bytes} bytes", found.objects.len());
+                say!("record  {}/{record}", root.trim_end_matches('/'));
             }
-            None => println!("would delete, with --delete: {} objects, {n_bytes} bytes", found.objects.len()),
+            None => say!("would delete, with --delete: {} objects, {n_bytes} bytes", found.objects.len()),
         }
         Ok(Exit::Done)
     })

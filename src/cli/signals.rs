@@ -44,7 +44,7 @@ async fn obey(handle: StopHandle, deadline: Duration, meter: Meter) {
     let what = format!(
         "stopped now: the open partition is given up, {open_pairs} scored (sample, cell) pairs of it are lost"
     );
-    eprintln!("{}", preempted(&what));
+    tell!("{}", preempted(&what));
     // The graph may wait for a store that never answers, or a thread may be deep in a model. Nothing has to be
     // tidied up: a partition without a receipt does not exist.
     std::process::exit(i32::from(Exit::Preempted.code()));

@@ -44,7 +44,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
         let (settings, root) = (spec.settings.clone(), spec.pipeline.output.root.clone());
         let ran = on_runtime(&settings, one(spec, run_id(&sweep.name, variation)))?;
         if !args.json {
-            println!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &stand_ins(&ran.done.plan)));
+            say!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &stand_ins(&ran.done.plan)));
         }
         rows.extend(rows_of(&ran, variation));
         last = Some((settings, ran.output, root));
@@ -59,9 +59,9 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
     let summary = format!("{}/{key}", root.trim_end_matches('/'));
     if args.json {
         let rows: Vec<Map<String, Value>> = rows.into_iter().map(|row| row.into_iter().collect()).collect();
-        println!("{:#}", json!({ "summary": summary, "rows": rows }));
+        say!("{:#}", json!({ "summary": summary, "rows": rows }));
     } else {
-        println!("summary {summary}");
+        say!("summary {summary}");
     }
     Ok(Exit::Done)
 }

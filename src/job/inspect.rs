@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::Job;
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::{Layout, Plan};
+use crate::ledger::Plan;
+use crate::report::each_batch;
 use crate::store::Root;
-use crate::tables::{Table, each_batch};
+use crate::tables::Table;
 
 /// Quarantine rows by reason code. A sample that could not be read at all is one row, one that failed in a cell a row for it.
 ///
@@ -19,7 +20,7 @@ use crate::tables::{Table, each_batch};
 /// Store failures, `V002` a part that is no table.
 pub async fn reasons(root: &Root, plan: &Plan) -> Result<BTreeMap<String, u64>, RunError> {
     let mut counts = BTreeMap::new();
-    walk(root, plan, Table::Quarantine, &["reason_code"], |batch| {
+    each_batch(root, plan, Table::Quarantine, &["reason_code"], |batch| {
         for reason in texts(batch, "reason_code")?.into_iter().flatten() {
             *counts.entry(reason).or_default() += 1;
         }
@@ -35,7 +36,7 @@ pub async fn reasons(root: &Root, plan: &Plan) -> Result<BTreeMap<String, u64>, 
 /// Store failures, `V002` a part that is no table.
 pub async fn coefficient_means(root: &Root, plan: &Plan) -> Result<BTreeMap<String, f64>, RunError> {
     let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-    walk(root, plan, Table::Coefficients, &["method", "lambda_mean"], |batch| {
+    each_batch(root, plan, Table::Coefficients, &["method", "lambda_mean"], |batch| {
         let methods = texts(batch, "method")?;
         let means = batch.column_by_name("lambda_mean")?.as_primitive_opt::<Float64Type>()?;
         for (method, &mean) in methods.into_iter().flatten().zip(means.values()) {
@@ -99,7 +100,7 @@ pub async fn story(root: &Root, plan: &Plan, sample_id: &str) -> Result<SampleSt
     let mut story =
         SampleStory { sample_id: sample_id.to_owned(), label: None, answers: vec![], refusals: vec![] };
     let columns = ["sample_id", "corruption", "severity", "method", "label", "pred", "pred_prob", "correct"];
-    walk(root, plan, Table::Predictions, &columns, |batch| {
+    each_batch(root, plan, Table::Predictions, &columns, |batch| {
         let ids = texts(batch, "sample_id")?;
         let [corruption, method, label, pred] =
             ["corruption", "method", "label", "pred"].map(|name| texts(batch, name));
@@ -122,7 +123,7 @@ pub async fn story(root: &Root, plan: &Plan, sample_id: &str) -> Result<SampleSt
     })
     .await?;
     let columns = ["sample_id", "corruption", "severity", "reason_code", "detail"];
-    walk(root, plan, Table::Quarantine, &columns, |batch| {
+    each_batch(root, plan, Table::Quarantine, &columns, |batch| {
         let ids = texts(batch, "sample_id")?;
         let [corruption, reason, detail] =
             ["corruption", "reason_code", "detail"].map(|name| texts(batch, name));
@@ -176,20 +177,6 @@ impl Job {
             .ok_or_else(|| Problem::new("R010", Exit::Usage, "the manifest has no sample of that id"))?;
         Ok(Whose { key: sample.key.as_ref().to_owned(), manifest_row: sample.manifest_row })
     }
-}
-
-async fn walk(
-    root: &Root,
-    plan: &Plan,
-    table: Table,
-    columns: &[&str],
-    mut look: impl FnMut(&RecordBatch) -> Option<()>,
-) -> Result<(), RunError> {
-    let layout = Layout::new(&plan.run_id);
-    for partition in 0..plan.n_partitions {
-        each_batch(root, &layout.part(table, &plan.run_date, partition), columns, &mut look).await?;
-    }
-    Ok(())
 }
 
 /// A column of texts, dictionaries unfolded.

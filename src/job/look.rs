@@ -28,7 +28,7 @@ impl Job {
     /// Asks the store for the sizes of a few of the manifest's objects, archives once each.
     ///
     /// # Errors
-    /// `M026` when more of them are missing than `run.max_missing_first` allows; store failures, which a wrong bucket, region
+    /// `M031` when more of them are missing than `run.max_missing_first` allows; store failures, which a wrong bucket, region
     /// or credential is.
     pub async fn look(&self) -> Result<Looked, RunError> {
         let samples = &self.manifest.samples;
@@ -67,7 +67,7 @@ impl Job {
             rows.join(" and "),
             pipeline.max_missing_first,
         );
-        Problem::new("M026", Exit::BadData, what).hint(
+        Problem::new("M031", Exit::BadData, what).hint(
             "set input.root to the folder or prefix that the manifest's uris are below; \
              where samples really are missing, raise run.max_missing_first",
         )

@@ -5,6 +5,7 @@
 //! `tables/`, create-only; the `runs` row comes last and makes the run visible.
 
 mod attempts;
+mod content;
 mod diagnostics;
 mod discard;
 mod facts;
@@ -14,6 +15,7 @@ mod list;
 mod plan;
 mod receipt;
 mod runs;
+mod seal;
 mod status;
 mod tidy;
 mod verify;
@@ -22,14 +24,15 @@ pub use attempts::{Attempt, record};
 pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
 pub use facts::Facts;
-pub(crate) use finalize::check_nonfinite;
 pub use finalize::{Finalized, finalize, is_published};
+pub(crate) use finalize::{check_nonfinite, read_entry};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, split_run_uri};
 pub use list::{ListedRun, runs};
-pub use plan::{Plan, SpecMap, fingerprint, read_plan};
+pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
 pub(crate) use receipt::entry;
-pub use receipt::{FileEntry, Receipt, committed, nonce};
+pub use receipt::{FileEntry, Listed, Receipt, committed, nonce};
 pub use status::{Status, status};
 pub use tidy::{Tidied, tidy};
+pub(crate) use verify::published_files;
 pub use verify::{Verified, verify};

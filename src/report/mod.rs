@@ -8,3 +8,4 @@ mod parts;
 pub use accuracy::{Accuracy, AccuracyTable, accuracy};
 pub use differences::differing_tables;
 pub use first_pass::{MAX_ROWS, SignalRow, parent_probs, signals};
+pub(crate) use parts::each_batch;

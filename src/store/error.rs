@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::confined::NoObject;
 use crate::error::{Exit, Problem};
 
 /// Why a store call failed.
@@ -41,6 +42,8 @@ pub enum Cause {
     Missing,
     /// A link in a local root leads out of it.
     Outside,
+    /// A device, a pipe, a socket, or a link that leads to itself.
+    Special,
     /// Larger than the caller allows.
     TooLarge,
     /// In a storage class that has to be restored before it can be read.
@@ -70,6 +73,7 @@ impl Cause {
             Self::Full => "no space left".into(),
             Self::Missing => "not found".into(),
             Self::Outside => "the path leaves the root through a symlink".into(),
+            Self::Special => "not a regular file".into(),
             Self::TooLarge => "larger than allowed".into(),
             Self::Archived => "in an archived storage class".into(),
             Self::Changed => "changed while it was read, or already exists".into(),
@@ -125,6 +129,7 @@ impl From<StoreError> for Problem {
                 "copy what the link means into the root, or make that folder the root",
             ),
             Cause::Missing => ("S015", Exit::StoreIo, "it was there before: run the same command again"),
+            Cause::Special => ("M026", Exit::BadData, "name a regular file"),
             Cause::ReadOnly => ("S008", Exit::Config, READ_ONLY),
             Cause::Archived => ("S009", Exit::StoreIo, "restore it; then run the same command again"),
             _ => ("S007", Exit::StoreIo, "run the same command again; what was done is kept"),
@@ -263,10 +268,16 @@ fn of_network(error: &object_store::Error) -> Option<Cause> {
                 _ => Cause::Other("the connection broke".into()),
             });
         }
+        if let Some(why) = error.downcast_ref::<NoObject>() {
+            return Some(match why {
+                NoObject::Outside => Cause::Outside,
+                NoObject::Special => Cause::Special,
+            });
+        }
         if let Some(io) = error.downcast_ref::<Error>() {
             return Some(match io.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Cause::Denied,
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Cause::Full,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Cause::Full,
                 kind => Cause::Other(kind.to_string()),
             });
         }

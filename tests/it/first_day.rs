@@ -44,7 +44,7 @@ fn a1_a_wrong_root_is_an_error_of_check_and_run_and_leaves_nothing() {
         let (code, text) =
             say(&fixture, &[command, "pipeline.toml", "--set", "input.root=wrong", "--output", "out"]);
         assert_eq!(code, 65, "{command}: {text}");
-        assert!(text.contains("M026") && text.contains("input.root") && text.contains("wrong"), "{text}");
+        assert!(text.contains("M031") && text.contains("input.root") && text.contains("wrong"), "{text}");
         assert!(
             text.contains("32 of 32") && text.contains("manifest rows 0 and 1"),
             "two example rows: {text}"
