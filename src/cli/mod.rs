@@ -2,6 +2,7 @@
 
 mod commands;
 mod corrupt;
+mod evaluate;
 #[cfg(feature = "hub")]
 mod fetch;
 mod manifest;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
+pub use evaluate::EvaluateArgs;
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
 pub use manifest::{BuildArgs, ManifestCommand};
@@ -100,6 +102,10 @@ pub enum Command {
     ///
     /// Example: t3b reproduce pipelines/bccd.toml --run-id night-7 --slots 10
     Reproduce(ReproduceArgs),
+    /// Turns published tables into figures with intervals, tables and a report; reads no model.
+    ///
+    /// Example: t3b evaluate out/_t3b/runs/night-7 --out report
+    Evaluate(EvaluateArgs),
     /// Decodes pictures for another t3b, in a process that may die of them.
     ///
     /// Example: `t3b run` starts it where decoder.isolation asks for it.

@@ -2,9 +2,18 @@
 
 mod accuracy;
 mod differences;
+mod evaluate;
 mod first_pass;
 mod parts;
+mod reading;
+mod summary;
+mod tune;
+mod worklist;
 
 pub use accuracy::{Accuracy, AccuracyTable, accuracy};
 pub use differences::differing_tables;
+pub use evaluate::{Evaluation, Request, RunAt, evaluate, write};
 pub use first_pass::{MAX_ROWS, SignalRow, parent_probs, signals};
+pub use reading::{RunTables, facts, read};
+pub use tune::{Picked, best_lambda};
+pub use worklist::{Disagreement, Worklist};

@@ -155,7 +155,7 @@ fn ranked(rows: &mut Rows, place: usize) -> io::Result<RankedFigures> {
     let n_classes = rows.facts.classes.len();
     if let Detail::Whole { outcomes, probs, .. } = &rows.groups[place].detail {
         let labels: Vec<u32> = outcomes.iter().map(|row| row.label).collect();
-        let areas = rows.has_probs.then(|| one_vs_rest(n_classes, &labels, probs).ok()).flatten();
+        let areas = (!probs.is_empty()).then(|| one_vs_rest(n_classes, &labels, probs).ok()).flatten();
         let mut adaptive = AdaptiveEce::new(outcomes.len() as u64);
         for row in by_confidence(outcomes) {
             let row: &Outcome = &outcomes[row as usize];
@@ -164,6 +164,9 @@ fn ranked(rows: &mut Rows, place: usize) -> io::Result<RankedFigures> {
         return Ok(RankedFigures { areas, adaptive });
     }
     let mut adaptive = AdaptiveEce::new(rows.groups[place].tally.confusion.n());
+    if matches!(rows.groups[place].detail, Detail::Bound) {
+        return Ok(RankedFigures { areas: None, adaptive });
+    }
     let Some(ranks) = &mut rows.ranks else { return Ok(RankedFigures { areas: None, adaptive }) };
     let columns = 1 + if rows.has_probs { n_classes } else { 0 };
     ranks.each_tie(place * columns, |tie| {
@@ -196,6 +199,8 @@ fn cell_value(rows: &Rows, place: usize, metric: Metric, ranked: &RankedFigures)
     match metric {
         Metric::Auc => ranked.areas.as_ref()?.value,
         Metric::EceAdaptive => ranked.adaptive.value(),
+        Metric::Top1 | Metric::Error => rows.groups[place].tally.value(metric),
+        _ if matches!(rows.groups[place].detail, Detail::Bound) => None,
         other => rows.groups[place].tally.value(other),
     }
 }
