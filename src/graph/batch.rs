@@ -111,6 +111,7 @@ mod tests {
         let key = Path::from("k");
         Arc::new(Sample {
             row,
+            manifest_row: row,
             id: "s".into(),
             key,
             label_idx: None,

@@ -107,9 +107,8 @@ impl Job {
         let mut rules = self.rules(ours.clone(), numerics_class(&device));
         let Spec { pipeline, settings, .. } = self.spec;
         let rule = LaneRule {
-            methods: self.recipes,
-            rule: pipeline.merge.rule,
-            guard: pipeline.merge.guard_enabled.then_some(pipeline.merge.guard),
+            methods: self.recipes.methods,
+            signal_rule: self.recipes.signal_rule,
             temperatures: pipeline.merge.temperatures,
             tower: pipeline.models.tower,
             n_threads: settings.threads.score,
@@ -156,7 +155,6 @@ impl Job {
                     mixing: pipeline.mixing,
                 },
                 primary: pipeline.merge.primary,
-                lambda_range: pipeline.merge.rule.range(),
                 probs: pipeline.output.probs,
                 device: device.to_owned(),
                 canary: String::new(),

@@ -8,7 +8,7 @@ use t3b_decode::Slice;
 
 use super::rows::{COLUMNS, Row, bad};
 use crate::error::Problem;
-use crate::messages::Location;
+use crate::messages::{Location, Reason};
 
 pub(super) const URI: usize = 0;
 pub(super) const SAMPLE_ID: usize = 1;
@@ -24,22 +24,6 @@ pub(super) const REFUSED: usize = 10;
 pub(super) const FRAME: usize = 11;
 pub(super) const AXIS: usize = 12;
 pub(super) const INDEX: usize = 13;
-
-/// What the column `refused` may hold: why the one who listed an archive found nothing to be scored.
-const REFUSALS: [&str; 12] = [
-    "archived_object",
-    "missing_object",
-    "source_changed",
-    "decoder_panic",
-    "archive_entry_missing",
-    "archive_truncated",
-    "archive_corrupt",
-    "archive_unsupported",
-    "archive_encrypted",
-    "archive_exceeds_limit",
-    "archive_entry_refused",
-    "archive_ambiguous",
-];
 
 pub(super) fn check_number(n: usize, row: &Row, column: usize) -> Result<Option<u32>, Problem> {
     let Some(text) = row[column].as_deref() else { return Ok(None) };
@@ -65,9 +49,8 @@ pub(super) fn check_location(
     entries: &mut HashSet<Arc<str>>,
 ) -> Result<Location, Problem> {
     if let Some(code) = row[REFUSED].as_deref() {
-        let known = REFUSALS.into_iter().find(|known| *known == code);
-        let unknown = || bad("M024", format!("row {n}: refused is none of {}", REFUSALS.join(", ")));
-        return known.map(Location::Refused).ok_or_else(unknown);
+        let unknown = || bad("M024", format!("row {n}: refused is none of the reasons of docs/errors.md"));
+        return Reason::from_code(code).map(Location::Refused).ok_or_else(unknown);
     }
     let number = |column: usize| row[column].as_deref().map(|text| check_size(n, text)).transpose();
     match (number(OFFSET)?, number(ROW)?, row[BYTES].is_some(), row[ENTRY].as_deref()) {

@@ -104,6 +104,7 @@ fn check_row(
     };
     Ok(Sample {
         row: index,
+        manifest_row: n as u64 - 1,
         id,
         key,
         label_idx: check_label(n, row, labels)?,

@@ -25,7 +25,7 @@ use crate::flow::ordered::{driven, off_io};
 use crate::flow::stop::{Phase, Stop};
 use crate::flow::verdict::StageEnd;
 use crate::messages::Outlet;
-use crate::messages::{Fetched, Flow, Location, Reject, Sample, Seal, Stage};
+use crate::messages::{Fetched, Flow, Location, Reason, Reject, Sample, Seal, Stage};
 use crate::store::{Cause, Object, Root, StoreError};
 
 /// Reads of what is not as it should be, until two agree.
@@ -160,19 +160,19 @@ fn unread(sample: Arc<Sample>, size: Option<u64>, max_bytes: u64) -> Reject {
     reject(sample, refusal)
 }
 
-/// Reason code, detail and size of a sample that cannot be read for good.
-type Refusal = (&'static str, String, Option<u64>);
+/// Reason, detail and size of a sample that cannot be read for good.
+type Refusal = (Reason, String, Option<u64>);
 
 fn missing() -> Refusal {
-    ("missing_object", "no object of that name".to_owned(), None)
+    (Reason::MissingObject, "no object of that name".to_owned(), None)
 }
 
 fn empty() -> Refusal {
-    ("empty_object", "0 bytes".to_owned(), Some(0))
+    (Reason::EMPTY_OBJECT, "0 bytes".to_owned(), Some(0))
 }
 
 fn too_large(size: u64, max_bytes: u64) -> Refusal {
-    ("object_too_large", format!("found {size} bytes, allowed {max_bytes}"), Some(size))
+    (Reason::ObjectTooLarge, format!("found {size} bytes, allowed {max_bytes}"), Some(size))
 }
 
 struct Reader {
@@ -212,16 +212,18 @@ impl Reader {
             Object::Missing => Err(missing()),
             Object::Empty => Err(empty()),
             Object::TooLarge(size) => Err(too_large(size, max_bytes)),
-            Object::Archived => Err(("archived_object", "in an archived storage class".to_owned(), None)),
-            Object::Changed => Err(("source_changed", "another version at every read".to_owned(), None)),
+            Object::Archived => {
+                Err((Reason::ArchivedObject, "in an archived storage class".to_owned(), None))
+            }
+            Object::Changed => Err((Reason::SourceChanged, "another version at every read".to_owned(), None)),
             Object::Short(end) => {
                 let detail = format!("found a shard of {end} bytes, the entry ends behind it");
-                Err(("archive_truncated", detail, sample.size_bytes))
+                Err((Reason::ArchiveTruncated, detail, sample.size_bytes))
             }
         })
     }
 
-    async fn row(&self, of: RowOf) -> Result<Result<Bytes, (&'static str, String)>, StoreError> {
+    async fn row(&self, of: RowOf) -> Result<Result<Bytes, (Reason, String)>, StoreError> {
         let mut reader = Arc::clone(&self.archives).lock_owned().await;
         let (root, range_bytes) = (self.root.clone(), self.rule.range_bytes);
         let read = move || reader.read(|| Ranged::open(&root, &of.key, range_bytes), &of);
@@ -238,7 +240,7 @@ impl Reader {
             None => self.verified(sample, bytes).await,
             Some(declared) => {
                 let detail = format!("found {size} bytes, the manifest says {declared}");
-                Ok(Err(("size_mismatch", detail, Some(size))))
+                Ok(Err((Reason::SizeMismatch, detail, Some(size))))
             }
         }
     }
@@ -259,7 +261,7 @@ impl Reader {
             }
             if found == before {
                 let detail = "content differs from the manifest's sha256".to_owned();
-                return Ok(Err(("checksum_mismatch", detail, Some(bytes.len() as u64))));
+                return Ok(Err((Reason::ChecksumMismatch, detail, Some(bytes.len() as u64))));
             }
         }
         let cause = Cause::Other("other bytes came each time".to_owned());

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::archive::{guarded, settled};
 use super::ranged::{Fault, Ranged};
+use crate::messages::Reason;
 use crate::store::StoreError;
 
 /// Bytes of one ranged read: some hundred headers of small entries.
@@ -30,11 +31,11 @@ pub(super) struct ShardEntry {
     /// Content of a `.cls` file, as WebDataset writes the class index of the image of that name.
     pub(super) class: Option<String>,
     /// Why it must not be read.
-    pub(super) refused: Option<&'static str>,
+    pub(super) refused: Option<Reason>,
 }
 
 impl ShardEntry {
-    fn refused(name: Option<String>, offset: u64, reason: &'static str) -> Self {
+    fn refused(name: Option<String>, offset: u64, reason: Reason) -> Self {
         Self { name, offset, bytes: 0, class: None, refused: Some(reason) }
     }
 }
@@ -61,7 +62,7 @@ pub(super) fn entries(file: impl Fn() -> Ranged) -> Result<Vec<ShardEntry>, Stor
 }
 
 fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
-    let broken = |_: io::Error| Fault::bytes("archive_truncated", "cut, or no uncompressed tar");
+    let broken = |_: io::Error| Fault::bytes(Reason::ArchiveTruncated, "cut, or no uncompressed tar");
     let size = file.size();
     let mut names = HashSet::new();
     let mut archive = tar::Archive::new(Headers { file: file.clone(), n_bytes: 0 });
@@ -69,11 +70,11 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
     for (n, entry) in archive.entries_with_seek().map_err(broken)?.enumerate() {
         let mut entry = entry.map_err(broken)?;
         if n == MAX_ENTRIES {
-            return Err(Fault::bytes("archive_exceeds_limit", "more entries than are taken"));
+            return Err(Fault::bytes(Reason::ArchiveExceedsLimit, "more entries than are taken"));
         }
         // Also of entries that hold nothing: what a wrong size spans would never be seen.
         if entry.header().entry_size().ok() != Some(entry.size()) {
-            return Err(Fault::bytes("archive_ambiguous", "an entry with two sizes"));
+            return Err(Fault::bytes(Reason::ArchiveAmbiguous, "an entry with two sizes"));
         }
         behind = entry.raw_file_position().saturating_add(entry.size());
         let kind = entry.header().entry_type();
@@ -83,11 +84,11 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
         let name = entry.path().map_err(broken)?.to_string_lossy().into_owned();
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
         if !kind.is_file() || leaves(&name) || !names.insert(name.clone()) {
-            found.push(ShardEntry::refused(Some(name), offset, "archive_entry_refused"));
+            found.push(ShardEntry::refused(Some(name), offset, Reason::ArchiveEntryRefused));
             continue;
         }
         if offset.checked_add(bytes).is_none_or(|end| end > size) {
-            return Err(Fault::bytes("archive_truncated", "an entry ends behind the shard"));
+            return Err(Fault::bytes(Reason::ArchiveTruncated, "an entry ends behind the shard"));
         }
         let mut class = None;
         if name.ends_with(".cls") && bytes <= MAX_CLASS_BYTES {
@@ -101,12 +102,16 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
     let end_of_entries =
         behind.checked_next_multiple_of(512).and_then(|end| end.checked_add(END_BYTES as u64));
     if end_of_entries.is_none_or(|end| end > size) {
-        return Err(Fault::bytes("archive_truncated", "no end of a tar"));
+        return Err(Fault::bytes(Reason::ArchiveTruncated, "no end of a tar"));
     }
     let mut end = [1; END_BYTES];
     file.seek(SeekFrom::Start(size.saturating_sub(END_BYTES as u64))).map_err(broken)?;
     file.read_exact(&mut end).map_err(broken)?;
-    if end == [0; END_BYTES] { Ok(()) } else { Err(Fault::bytes("archive_truncated", "no end of a tar")) }
+    if end == [0; END_BYTES] {
+        Ok(())
+    } else {
+        Err(Fault::bytes(Reason::ArchiveTruncated, "no end of a tar"))
+    }
 }
 
 /// The file as the reader of headers sees it, who jumps over images but holds long names whole.

@@ -1,6 +1,7 @@
 //! Rows of an npz array as the `.npy` files they would be, and what an npz holds.
 
 use super::{Cell, cut};
+use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 use t3b_image::npz::{NpyHeader, Npz, NpzError, Rows};
 
@@ -28,7 +29,7 @@ impl ArrayRows {
             (None, [only]) => only.clone(),
             (None, all) => {
                 let detail = format!("{} arrays and no entry that names one", all.len());
-                return Err(Fault::bytes("archive_entry_missing", detail));
+                return Err(Fault::bytes(Reason::ArchiveEntryMissing, detail));
             }
         };
         let rows = npz.into_rows(&entry).map_err(fault)?;
@@ -42,7 +43,7 @@ impl ArrayRows {
     pub(super) fn row(&mut self, row: u64) -> Result<Cell, Fault> {
         if row >= self.rows.header().n_rows() {
             let detail = format!("row {row} of {}", self.rows.header().n_rows());
-            return Err(Fault::bytes("archive_entry_missing", detail));
+            return Err(Fault::bytes(Reason::ArchiveEntryMissing, detail));
         }
         self.rows.skip(row - self.at).map_err(fault)?;
         let mut values = Vec::new();
@@ -88,7 +89,7 @@ pub(in crate::source) fn arrays(file: &Ranged) -> Result<Vec<Array>, Fault> {
             let values = header.row_bytes().unwrap_or_default() as u64;
             if found.len() == MAX_ARRAYS {
                 let detail = format!("more than {MAX_ARRAYS} arrays of images");
-                return Err(Fault::bytes("archive_exceeds_limit", detail));
+                return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
             }
             let split = prefix.trim_end_matches('_');
             found.push(Array {
@@ -141,16 +142,18 @@ fn fault(error: NpzError) -> Fault {
     match error {
         NpzError::Io(error) => cut(&error),
         // A zip is read from its end, so nothing of one that was cut can be found.
-        NpzError::Zip(_) => Fault::bytes("archive_truncated", "no table of contents: cut, or no zip"),
-        NpzError::Missing { .. } => Fault::bytes("archive_entry_missing", "no array of that name"),
-        NpzError::Encrypted { .. } => Fault::bytes("archive_encrypted", "the array is locked"),
+        NpzError::Zip(_) => Fault::bytes(Reason::ArchiveTruncated, "no table of contents: cut, or no zip"),
+        NpzError::Missing { .. } => Fault::bytes(Reason::ArchiveEntryMissing, "no array of that name"),
+        NpzError::Encrypted { .. } => Fault::bytes(Reason::ArchiveEncrypted, "the array is locked"),
         NpzError::Limit { found, allowed } => {
-            Fault::bytes("archive_exceeds_limit", format!("found {found}, allowed {allowed}"))
+            Fault::bytes(Reason::ArchiveExceedsLimit, format!("found {found}, allowed {allowed}"))
         }
-        NpzError::Compression { .. } => Fault::bytes("archive_unsupported", "neither stored nor deflated"),
-        NpzError::BadHeader { problem, .. } => Fault::bytes("archive_unsupported", problem),
+        NpzError::Compression { .. } => {
+            Fault::bytes(Reason::ArchiveUnsupported, "neither stored nor deflated")
+        }
+        NpzError::BadHeader { problem, .. } => Fault::bytes(Reason::ArchiveUnsupported, problem),
         NpzError::Size { found, .. } => {
-            Fault::bytes("archive_truncated", format!("{found} rows than the shape says"))
+            Fault::bytes(Reason::ArchiveTruncated, format!("{found} rows than the shape says"))
         }
     }
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::REREADS;
 use super::ranged::{Fault, Ranged};
+use crate::messages::Reason;
 use crate::store::{Cause, StoreError};
 use arrays::ArrayRows;
 pub(super) use arrays::{arrays, labels};
@@ -69,7 +70,7 @@ impl Kind {
             match &magic {
                 b"PK\x03\x04" => Ok(Self::Npz),
                 b"PAR1" => Ok(Self::Parquet),
-                _ => Err(Fault::bytes("archive_unsupported", "neither an npz nor a Parquet file")),
+                _ => Err(Fault::bytes(Reason::ArchiveUnsupported, "neither an npz nor a Parquet file")),
             }
         })
     }
@@ -118,7 +119,7 @@ impl Archive {
 /// Tells what the file knows from what a library guesses, and contains a library's panic: one archive's bug must not
 /// take the run with it.
 pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    let panicked = |_| Err(Fault::bytes("decoder_panic", "the archive reader panicked"));
+    let panicked = |_| Err(Fault::bytes(Reason::DECODER_PANIC, "the archive reader panicked"));
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
     done.map_err(|fault| file.fault().unwrap_or(fault))
 }
@@ -130,7 +131,7 @@ pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>)
 /// When the store fails, or something else is wrong each time.
 pub(super) fn settled<T>(
     mut work: impl FnMut() -> Result<T, Fault>,
-) -> Result<Result<T, (&'static str, String)>, StoreError> {
+) -> Result<Result<T, (Reason, String)>, StoreError> {
     let mut before = None;
     for _ in 0..REREADS {
         match work() {
@@ -152,7 +153,7 @@ pub(super) fn settled<T>(
 /// An archive that ends before what it promises, or whose compressed data are damaged.
 fn cut(error: &std::io::Error) -> Fault {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Fault::bytes("archive_truncated", "ends too early"),
-        _ => Fault::bytes("archive_corrupt", "damaged compressed data"),
+        std::io::ErrorKind::UnexpectedEof => Fault::bytes(Reason::ArchiveTruncated, "ends too early"),
+        _ => Fault::bytes(Reason::ArchiveCorrupt, "damaged compressed data"),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use object_store::path::Path;
 
 use super::{Archive, Cell, settled};
+use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 use crate::store::StoreError;
 
@@ -36,7 +37,7 @@ pub(in crate::source) struct ArchiveReader {
 struct Damage {
     of: RowOf,
     rows: Range<u64>,
-    reason: &'static str,
+    reason: Reason,
     detail: String,
 }
 
@@ -49,7 +50,7 @@ impl ArchiveReader {
         &mut self,
         file: impl Fn() -> Result<Ranged, Fault>,
         of: &RowOf,
-    ) -> Result<Result<Cell, (&'static str, String)>, StoreError> {
+    ) -> Result<Result<Cell, (Reason, String)>, StoreError> {
         let known =
             self.damage.as_ref().filter(|known| known.of.is_beside(of) && known.rows.contains(&of.row));
         if let Some(known) = known {
@@ -69,7 +70,8 @@ impl ArchiveReader {
             Ok(cell)
         })?;
         if let Err((reason, detail)) = &found {
-            self.damage = Some(Damage { of: of.clone(), rows: lost, reason, detail: detail.clone() });
+            self.damage =
+                Some(Damage { of: of.clone(), rows: lost, reason: *reason, detail: detail.clone() });
         }
         Ok(found)
     }

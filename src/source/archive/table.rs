@@ -16,6 +16,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::SchemaDescriptor;
 
 use super::{Cell, Label, footer};
+use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 
 /// Names of a column of labels.
@@ -50,13 +51,13 @@ impl TableRows {
     pub(super) fn open(file: Ranged, entry: Option<&str>) -> Result<Self, Fault> {
         footer::check_schema(&file)?;
         let mut file = TableFile { file, is_open: false };
-        let no_footer = |_| Fault::bytes("archive_truncated", "no footer: cut, or no Parquet");
+        let no_footer = |_| Fault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(no_footer)?;
         file.is_open = true;
         let schema = metadata.metadata().file_metadata().schema_descr();
         let image = image_leaf(schema, entry)
-            .ok_or_else(|| Fault::bytes("archive_entry_missing", "no column of bytes of that name"))?;
+            .ok_or_else(|| Fault::bytes(Reason::ArchiveEntryMissing, "no column of bytes of that name"))?;
         let label = (0..schema.num_columns()).find(|&n| {
             let path = schema.column(n).path().parts().to_vec();
             path.len() == 1 && LABELS.contains(&path[0].as_str()) && n != image
@@ -65,7 +66,8 @@ impl TableRows {
         for group in metadata.metadata().row_groups() {
             let n_rows = u64::try_from(group.num_rows()).ok();
             let end = n_rows.and_then(|n| bounds[bounds.len() - 1].checked_add(n));
-            bounds.push(end.ok_or_else(|| Fault::bytes("archive_corrupt", "a negative number of rows"))?);
+            bounds
+                .push(end.ok_or_else(|| Fault::bytes(Reason::ArchiveCorrupt, "a negative number of rows"))?);
         }
         Ok(Self { file, metadata, image, label, bounds, open: None })
     }
@@ -86,7 +88,7 @@ impl TableRows {
     /// A group is read from its front, whoever asks and for whichever row.
     pub(super) fn row(&mut self, row: u64) -> Result<Cell, Fault> {
         if row >= self.n_rows() {
-            return Err(Fault::bytes("archive_entry_missing", format!("row {row} of {}", self.n_rows())));
+            return Err(Fault::bytes(Reason::ArchiveEntryMissing, format!("row {row} of {}", self.n_rows())));
         }
         let index = self.group_of(row);
         let mut group = match self.open.take().filter(|group| group.index == index && group.at <= row) {
@@ -94,8 +96,9 @@ impl TableRows {
             None => Group { index, at: self.bounds[index], reader: self.reader(index)? },
         };
         loop {
-            let damaged = || Fault::bytes("archive_corrupt", "a page that cannot be read");
-            let batch = group.reader.next().ok_or_else(|| Fault::bytes("archive_truncated", "fewer rows"))?;
+            let damaged = || Fault::bytes(Reason::ArchiveCorrupt, "a page that cannot be read");
+            let batch =
+                group.reader.next().ok_or_else(|| Fault::bytes(Reason::ArchiveTruncated, "fewer rows"))?;
             let batch = batch.map_err(|_| damaged())?;
             group.at += 1;
             if group.at > row {
@@ -120,7 +123,7 @@ impl TableRows {
             .with_projection(ProjectionMask::leaves(schema, self.label.into_iter().chain([self.image])))
             .with_batch_size(1)
             .build()
-            .map_err(|_| Fault::bytes("archive_unsupported", "a column of another type or compression"))
+            .map_err(|_| Fault::bytes(Reason::ArchiveUnsupported, "a column of another type or compression"))
     }
 }
 
@@ -131,7 +134,7 @@ impl TableRows {
 pub(in crate::source) fn n_rows(file: &Ranged) -> Result<Option<u64>, Fault> {
     super::guarded(file, || match TableRows::open(file.clone(), None) {
         Ok(rows) => Ok(Some(rows.n_rows())),
-        Err(Fault::Bytes("archive_entry_missing", _)) => Ok(None),
+        Err(Fault::Bytes(Reason::ArchiveEntryMissing, _)) => Ok(None),
         Err(fault) => Err(fault),
     })
 }

@@ -11,6 +11,7 @@ use super::CatalogRule;
 use super::row::Row;
 use crate::error::{Exit, Problem};
 use crate::flow::ordered::off_io;
+use crate::messages::Reason;
 use crate::source::archive::{ArchiveReader, Cell, Label, RowOf, arrays, labels, n_rows, settled};
 use crate::source::ranged::Ranged;
 use crate::source::shard::{self, entries};
@@ -72,22 +73,22 @@ async fn finish(root: &Root, mut row: Row, rule: CatalogRule) -> Result<Row, Pro
         let range = start..start + row.bytes.unwrap_or(0);
         match sha256(root, &listed_key(&row.uri), range).await? {
             Ok(hash) => row.sha256 = Some(hash),
-            Err(reason) => row.refused = Some(reason.to_owned()),
+            Err(reason) => row.refused = Some(reason),
         }
     }
     Ok(row)
 }
 
 /// The hash, or the reason why there is none.
-async fn sha256(root: &Root, key: &Path, range: Range<u64>) -> Result<Result<String, &'static str>, Problem> {
+async fn sha256(root: &Root, key: &Path, range: Range<u64>) -> Result<Result<String, Reason>, Problem> {
     let mut hash = Sha256::new();
     // Piece by piece: an entry may claim to be as large as its shard.
     for at in range.clone().step_by(RANGE_BYTES as usize) {
         let piece = at..range.end.min(at + RANGE_BYTES);
         match root.read_part(key, "image", piece, RANGE_BYTES).await? {
             Object::Bytes(piece) => hash.update(&piece),
-            Object::Archived => return Ok(Err("archived_object")),
-            Object::Changed => return Ok(Err("source_changed")),
+            Object::Archived => return Ok(Err(Reason::ArchivedObject)),
+            Object::Changed => return Ok(Err(Reason::SourceChanged)),
             _ => {
                 let what = "an object went away while it was listed";
                 return Err(Problem::new("S004", Exit::StoreIo, what).hint("run the same command again"));
@@ -112,8 +113,8 @@ fn class(index: i64) -> Option<String> {
     (index >= 0).then(|| index.to_string())
 }
 
-fn refused(uri: &str, reason: &str) -> Row {
-    Row { uri: uri.to_owned(), refused: Some(reason.to_owned()), ..Row::default() }
+fn refused(uri: &str, reason: Reason) -> Row {
+    Row { uri: uri.to_owned(), refused: Some(reason), ..Row::default() }
 }
 
 fn of_shard(uri: &str, entries: Vec<shard::ShardEntry>) -> Vec<Row> {
@@ -126,7 +127,7 @@ fn of_shard(uri: &str, entries: Vec<shard::ShardEntry>) -> Vec<Row> {
         offset: Some(entry.offset),
         bytes: Some(entry.bytes),
         label_idx: entry.name.as_ref().and_then(|name| classes.get(&stem(name)).cloned()),
-        refused: entry.refused.map(str::to_owned),
+        refused: entry.refused,
         entry: entry.name,
         ..Row::default()
     };
@@ -139,7 +140,7 @@ fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec
         Err((reason, _)) => return Ok(vec![refused(uri, reason)]),
     };
     if found.iter().map(|array| array.n_rows).fold(0, u64::saturating_add) > MAX_ROWS {
-        return Ok(vec![refused(uri, "archive_exceeds_limit")]);
+        return Ok(vec![refused(uri, Reason::ArchiveExceedsLimit)]);
     }
     let mut rows = Vec::new();
     for array in found {
@@ -173,7 +174,7 @@ fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec
 /// Every image is read, for its size stands nowhere else.
 fn of_table(uri: &str, file: impl Fn() -> Ranged, rule: CatalogRule) -> Result<Vec<Row>, StoreError> {
     let n_rows = match settled(|| n_rows(&file()))? {
-        Ok(Some(n_rows)) if n_rows > MAX_ROWS => return Ok(vec![refused(uri, "archive_exceeds_limit")]),
+        Ok(Some(n_rows)) if n_rows > MAX_ROWS => return Ok(vec![refused(uri, Reason::ArchiveExceedsLimit)]),
         Ok(Some(n_rows)) => n_rows,
         // A table of something else.
         Ok(None) => return Ok(Vec::new()),
@@ -212,7 +213,7 @@ fn read_rows(
         };
         match reader.read(|| Ok(file()), &of)? {
             Ok(cell) => with(row, cell),
-            Err((reason, _)) => row.refused = Some(reason.to_owned()),
+            Err((reason, _)) => row.refused = Some(reason),
         }
     }
     Ok(())

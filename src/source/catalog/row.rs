@@ -6,6 +6,8 @@ use arrow::array::{ArrayRef, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
+use crate::messages::Reason;
+
 /// An image, or what stands in its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
@@ -18,7 +20,7 @@ pub(super) struct Row {
     pub(super) label: Option<String>,
     pub(super) label_idx: Option<String>,
     pub(super) sha256: Option<String>,
-    pub(super) refused: Option<String>,
+    pub(super) refused: Option<Reason>,
 }
 
 const TEXT: DataType = DataType::Utf8;
@@ -43,23 +45,23 @@ pub(super) fn schema() -> SchemaRef {
 
 /// The rows as columns of [`schema`].
 pub(super) fn batch(rows: &[Row]) -> RecordBatch {
-    let text = |field: fn(&Row) -> Option<&String>| -> ArrayRef {
+    let text = |field: fn(&Row) -> Option<&str>| -> ArrayRef {
         Arc::new(rows.iter().map(field).collect::<StringArray>())
     };
     let number = |field: fn(&Row) -> Option<u64>| -> ArrayRef {
         Arc::new(rows.iter().map(field).collect::<UInt64Array>())
     };
     let columns = vec![
-        text(|row| Some(&row.uri)),
-        text(|row| row.entry.as_ref()),
+        text(|row| Some(row.uri.as_str())),
+        text(|row| row.entry.as_deref()),
         number(|row| row.offset),
         number(|row| row.row),
         number(|row| row.bytes),
-        text(|row| row.split.as_ref()),
-        text(|row| row.label.as_ref()),
-        text(|row| row.label_idx.as_ref()),
-        text(|row| row.sha256.as_ref()),
-        text(|row| row.refused.as_ref()),
+        text(|row| row.split.as_deref()),
+        text(|row| row.label.as_deref()),
+        text(|row| row.label_idx.as_deref()),
+        text(|row| row.sha256.as_deref()),
+        text(|row| row.refused.map(Reason::code)),
     ];
     RecordBatch::try_new(schema(), columns).expect("columns of one length and of the schema's types")
 }
