@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
-pub use evaluate::EvaluateArgs;
+pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
 pub use manifest::{BuildArgs, ManifestCommand};
@@ -38,7 +38,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine, 65 bad manifest or \
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine, or drift, 65 bad manifest or \
 checkpoint, 69 store unfit, 70 bug, 74 store gave up (run again to resume), 75 stopped by a signal (run again to \
 resume), 76 published by other bytes, 77 access denied, 78 settings.
 
@@ -106,6 +106,15 @@ pub enum Command {
     ///
     /// Example: t3b evaluate out/_t3b/runs/night-7 --out report
     Evaluate(EvaluateArgs),
+    /// Picks lambda, gamma, bounds and batch size from a scored grid (merge.grid) and prints the pipeline's lines; runs
+    /// no model.
+    ///
+    /// Example: t3b tune pipelines/bccd.toml --split val
+    Tune(TuneArgs),
+    /// Compares a run with others by effect size; exit code 3 when something drifted.
+    ///
+    /// Example: t3b drift out/_t3b/runs/night-8 --against out/_t3b/runs/night-7
+    Drift(DriftArgs),
     /// Decodes pictures for another t3b, in a process that may die of them.
     ///
     /// Example: `t3b run` starts it where decoder.isolation asks for it.
@@ -114,7 +123,7 @@ pub enum Command {
 }
 
 /// Which settings.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
     /// What is computed, for example pipelines/bccd.toml.
     #[arg(value_name = "PIPELINE.toml", env = "T3B_PIPELINE")]

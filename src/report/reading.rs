@@ -330,6 +330,28 @@ async fn read_signals(root: &Root, plan: &Plan, facts: &SetFacts) -> Result<Vec<
     Ok(cells.into_iter().map(Signals::finish).collect())
 }
 
+/// The parents' divergence by cell and sample; NaN where a sample was not scored.
+///
+/// # Errors
+/// Store failures, `V002` damaged parts.
+pub async fn divergences(root: &Root, plan: &Plan) -> Result<Vec<Vec<f64>>, RunError> {
+    let facts = facts(plan)?;
+    let n = usize::try_from(facts.n_samples).unwrap_or(usize::MAX);
+    let mut cells = vec![vec![f64::NAN; n]; facts.cells.len()];
+    let columns = ["sample_row", "manifest_row", "corruption", "severity", "js_nats"];
+    each_batch(root, plan, Table::Signals, &columns, |batch| {
+        let (places, rows) = (Cells::new(batch, &facts)?, position(batch)?);
+        let severity = batch.column_by_name("severity")?.as_primitive_opt::<Int32Type>()?.clone();
+        let js = batch.column_by_name("js_nats")?.as_primitive_opt::<Float64Type>()?.values();
+        for (row, sample) in rows.iter().enumerate() {
+            *cells[places.at(row, severity.value(row))?].get_mut(usize::try_from(*sample).ok()?)? = js[row];
+        }
+        Some(())
+    })
+    .await?;
+    Ok(cells)
+}
+
 /// Batches, seconds and peak memory of each attempt; a run without the table has none.
 async fn read_attempts(root: &Root, plan: &Plan) -> Result<Vec<(u64, f64, u64)>, RunError> {
     let folder = Layout::new(&plan.run_id).published("attempts", &plan.run_date);

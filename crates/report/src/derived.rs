@@ -4,6 +4,7 @@
 use t3b_stats::{Outcome, Tally};
 
 use crate::bits::Bits;
+use crate::figures::mean;
 use crate::rows::{Detail, Group, Rows};
 
 /// Methods of the grid are called this and the weight on the expert in percent: `line_000` to `line_100`.
@@ -12,7 +13,8 @@ pub const LINE: &str = "line_";
 /// What decides the derived methods that need a number.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Choices {
-    /// Weight on the expert that another split chose; gives `best_static`.
+    /// Weight on the expert that another split chose for `best_static`; without it, samples of even position choose for the
+    /// odd ones and the other way round.
     pub best_static: Option<f64>,
 }
 
@@ -27,7 +29,7 @@ impl Rows {
     /// Adds the methods that the rows allow:
     ///
     /// - `confidence_switch`: the parent that is surer of its class; the expert among equals;
-    /// - `best_static`: the grid's row at the weight that another split chose;
+    /// - `best_static`: the grid's row at the weight that another split chose, or the other half of this one;
     /// - `oracle_line`: right where any weight of the grid is; the true upper bound of every rule for lambda;
     /// - `oracle_dawin`: the grid's row next to `p_ft(y) / (p_pt(y) + p_ft(y))`, DaWin's label oracle.
     ///
@@ -56,8 +58,17 @@ impl Rows {
             let apart = |line: &&(usize, f64)| (line.1 - lambda).abs();
             lines.iter().min_by(|a, b| apart(a).total_cmp(&apart(b))).map(|(place, _)| *place)
         };
-        if let Some(best) = choices.best_static.and_then(nearest).filter(|_| self.is_whole()) {
-            self.add_method("best_static", |_, _, _| Some(Pick::Row(best)));
+        if self.is_whole() {
+            let halves = match choices.best_static.and_then(nearest) {
+                Some(best) => [best; 2],
+                None => [0, 1].map(|parity| self.best_line(&lines, 1 - parity)),
+            };
+            self.add_method("best_static", |rows, cell, n| {
+                let Detail::Whole { samples, .. } = &rows.groups[rows.facts.group(0, cell)].detail else {
+                    return None;
+                };
+                Some(Pick::Row(halves[(samples[n] % 2) as usize]))
+            });
         }
         self.add_oracle(&lines);
         if let Some((pt, ft)) = parents.filter(|_| self.is_whole() && self.has_probs) {
@@ -70,6 +81,29 @@ impl Rows {
                 nearest(lambda).map(Pick::Row)
             });
         }
+    }
+
+    /// The method of the grid with the best mean of clean and corrupted accuracy over the samples of one parity; the
+    /// smallest weight among equals.
+    fn best_line(&self, lines: &[(usize, f64)], parity: u32) -> usize {
+        let share = |method: usize, cell: usize| {
+            let group = &self.groups[self.facts.group(method, cell)];
+            let Detail::Whole { samples, outcomes, .. } = &group.detail else { return 0.0 };
+            let chosen = samples.iter().zip(outcomes).filter(|(sample, _)| **sample % 2 == parity);
+            let (n, right) =
+                chosen.fold((0, 0), |(n, right), (_, row)| (n + 1, right + u32::from(row.is_correct())));
+            f64::from(right) / f64::from(n.max(1))
+        };
+        let objective = |method: usize| {
+            let corruptions = self.facts.corruptions();
+            let by_kind =
+                corruptions.iter().map(|(_, cells)| mean(cells.iter().map(|cell| share(method, *cell))));
+            let corrupted = (!corruptions.is_empty()).then(|| mean(by_kind));
+            let clean = self.facts.clean().map(|cell| share(method, cell));
+            mean(clean.into_iter().chain(corrupted))
+        };
+        let better = |best: (usize, f64), one: (usize, f64)| if one.1 > best.1 { one } else { best };
+        lines.iter().map(|(method, _)| (*method, objective(*method))).reduce(better).map_or(0, |best| best.0)
     }
 
     /// Right where any weight is. As a row: the right line, else the primary method's.

@@ -3,9 +3,9 @@
 use std::io;
 
 use t3b_stats::{
-    AdaptiveEce, AscendingAuc, Auc, CellErrors, Interval, Metric, OneVsRest, Outcome, alexnet_error,
-    balanced_against_alexnet, calibration_interval, corruption_error, expanded_percentile, mean_error,
-    one_vs_rest, relative_corruption_error, wilson,
+    AdaptiveEce, AscendingAuc, Auc, CalibratedNull, CellErrors, Interval, Metric, OneVsRest, Outcome,
+    alexnet_error, balanced_against_alexnet, calibration_interval, corruption_error, expanded_percentile,
+    mean_error, one_vs_rest, relative_corruption_error, wilson,
 };
 
 use crate::draws::{BASE, Draws, by_confidence};
@@ -252,6 +252,17 @@ fn percentiles(list: Vec<f64>, units: u64) -> Option<Interval> {
     (kept.len() * 20 >= all * 19).then(|| expanded_percentile(&mut kept, LEVEL, units)).flatten()
 }
 
+/// The interval of a mean over cells. Means of calibration errors inherit the bias of their parts.
+fn mean_interval(metric: Metric, value: f64, list: Vec<f64>, units: u64) -> Option<Interval> {
+    let null = CalibratedNull { mean: 0.0, std: 0.0 };
+    let interval = match metric {
+        Metric::Ece => calibration_interval(value, &finite(list)?, null, 0.75, LEVEL),
+        Metric::EceAdaptive => calibration_interval(value, &finite(list)?, null, 1.0, LEVEL),
+        _ => percentiles(list, units),
+    };
+    interval.map(|interval| interval.within(metric))
+}
+
 /// The lines of one method that average over cells.
 fn means(
     rows: &Rows,
@@ -273,7 +284,7 @@ fn means(
             severity: None,
             metric,
             value,
-            interval: percentiles(list, draws.n_units).map(|interval| interval.within(metric)),
+            interval: mean_interval(metric, value, list, draws.n_units),
             n,
             n_excluded: facts.n_samples - n,
         });

@@ -265,7 +265,7 @@ pub fn detectable_words(set: &Figures) -> String {
             "a difference below {:.1} points is not significant here whichever way it falls",
             100.0 * share
         ),
-        None => "with so few samples that only one of the two gets right, no difference could be significant"
+        None => "so few samples are right under one of the two alone that no difference could be significant"
             .to_owned(),
     };
     format!(

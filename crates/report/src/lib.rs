@@ -4,6 +4,7 @@ mod bits;
 mod compare;
 mod derived;
 mod draws;
+mod drift;
 mod facts;
 mod figures;
 mod files;
@@ -15,6 +16,7 @@ mod unlabelled;
 
 pub use compare::{Best, Comparison};
 pub use derived::{Choices, LINE, line_lambda};
+pub use drift::{Drift, PSI_ALARM, Quantity, drift};
 pub use facts::{SetFacts, Tags};
 pub use figures::{Figures, LEVEL, Line, Settings};
 pub use files::{

@@ -251,6 +251,9 @@ impl Rows {
             let mut order: Vec<usize> = (0..samples.len()).collect();
             order.sort_unstable_by_key(|n| samples[*n]);
             *outcomes = order.iter().map(|n| outcomes[*n]).collect();
+            // Sums of the same numbers in another order differ in their last bits.
+            group.tally = Tally::new(n_classes);
+            outcomes.iter().for_each(|row| group.tally.add(row, 1));
             *samples = order.iter().map(|n| samples[*n]).collect();
             if !probs.is_empty() {
                 *probs =
@@ -262,6 +265,13 @@ impl Rows {
     /// Whether samples are resampled one by one.
     pub(crate) fn is_whole(&self) -> bool {
         self.ranks.is_none()
+    }
+
+    /// Whether a sample's labelled row of a method and cell is right; `None` without such a row.
+    #[must_use]
+    pub fn is_right(&self, method: usize, cell: usize, sample: u64) -> Option<bool> {
+        let group = &self.groups[self.facts.group(method, cell)];
+        group.seen.has(sample).then(|| group.right.has(sample))
     }
 
     /// Samples that are right under one method alone, in one cell: (only `a`, only `b`).

@@ -139,7 +139,7 @@ fn table(figures: &Figures) -> String {
         body += "</tr>";
     }
     format!(
-        "<h3>Methods</h3><div class=\"wide\"><table><thead><tr><th>method</th>{heading}</tr></thead><tbody>{body}</tbody></table></div><p class=\"small\">Clean, balanced accuracy, F1, AUC and ECE are of clean images; corrupted, mean err and mCE are means over corruptions and severities. mCE is relative to {}. Bold: better than every other method after Holm's correction. {}</p>",
+        "<h3>Methods</h3><div class=\"wide\"><table><thead><tr><th>method</th>{heading}</tr></thead><tbody>{body}</tbody></table></div><p class=\"small\">Clean, balanced accuracy, F1, AUC and ECE are of clean images; corrupted, mean err and mCE are means over corruptions and severities. mCE is relative to {}; mCE (AlexNet) divides balanced errors by MedMNIST-C's AlexNet, which was trained on the suite's own data set. Bold: better than every other method after Holm's correction. {}</p>",
         escape(&figures.settings.reference),
         escape(&detectable_words(figures)),
     )

@@ -19,7 +19,7 @@ pub(super) struct Chart {
 }
 
 /// Room around the plot for labels: left, top, right, bottom.
-const ROOM: (f64, f64, f64, f64) = (46.0, 12.0, 12.0, 40.0);
+const ROOM: (f64, f64, f64, f64) = (60.0, 12.0, 12.0, 42.0);
 
 impl Chart {
     pub(super) fn new(title: &str, (width, height): (f64, f64), x: (f64, f64), y: (f64, f64)) -> Self {
@@ -114,7 +114,8 @@ impl Chart {
     /// The picture.
     pub(super) fn finish(self) -> String {
         format!(
-            "<svg viewBox=\"0 0 {:.0} {:.0}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>{}</svg>",
+            "<svg style=\"max-width:{:.0}px\" viewBox=\"0 0 {:.0} {:.0}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>{}</svg>",
+            self.width * 1.15,
             self.width,
             self.height,
             self.body,
