@@ -8,6 +8,7 @@ mod fetch;
 mod manifest;
 mod models;
 mod runs;
+mod samples;
 mod signals;
 mod sweep;
 
@@ -23,6 +24,7 @@ pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
 pub use fetch::FetchArgs;
 pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
+pub use samples::SamplesArgs;
 
 use crate::settings::Sources;
 
@@ -115,6 +117,10 @@ pub enum Command {
     ///
     /// Example: t3b drift out/_t3b/runs/night-8 --against out/_t3b/runs/night-7
     Drift(DriftArgs),
+    /// Names what sample ids stand for, as CSV: for the owner, who has the manifest and the key.
+    ///
+    /// Example: t3b samples pipelines/bccd.toml --ids uncertain.txt
+    Samples(SamplesArgs),
     /// Decodes pictures for another t3b, in a process that may die of them.
     ///
     /// Example: `t3b run` starts it where decoder.isolation asks for it.
