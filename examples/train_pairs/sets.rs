@@ -33,11 +33,11 @@ pub(crate) struct Set {
 
 /// Folder, images for the generalist, epochs of the expert.
 const SETS: [(&str, usize, usize); 5] = [
-    ("bccd", 300, 6),
-    ("blood_pbc", 608, 0),
-    ("breast_busi", 198, 20),
-    ("xray_pneumonia", 300, 6),
-    ("oct_neh3", 273, 20),
+    ("bccd", 200, 4),
+    ("blood_pbc", 240, 0),
+    ("breast_busi", 198, 12),
+    ("xray_pneumonia", 200, 4),
+    ("oct_neh3", 273, 10),
 ];
 
 /// Reads the training images of all sets; images keep the order of their manifests, which are shuffled.
@@ -82,8 +82,8 @@ pub(crate) fn generalist() -> Course {
     Course {
         name: "generalist",
         seed: SEED,
-        epochs: 24,
-        batch: 64,
+        epochs: 14,
+        batch: 32,
         learning_rate: 1.2e-3,
         weight_decay: 0.01,
         damage: Damage::new(0.5, &TRAINED_KINDS),

@@ -191,6 +191,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
             println!("{plan:#}");
             return Ok(Exit::Done);
         }
+        let merge = &job.spec.pipeline.merge;
         println!("run id      {}", plan.run_id);
         println!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
         println!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
@@ -198,7 +199,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         println!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
         println!(
             "rows        {} predictions",
-            n_samples * plan.cells.len() * job.spec.pipeline.merge.methods.len()
+            n_samples * plan.cells.len() * (merge.methods.len() + merge.grid.len())
         );
         Ok(Exit::Done)
     })

@@ -195,7 +195,7 @@ fn operations(set: &PageSet<'_>) -> String {
     }
     let (n_sure, n) = set.sure_disagreements;
     text += &format!(
-        "<p>Both parents sure (0.9 or more) of different classes: {n_sure} of {n} clean samples; their ids are in <code>worklist.csv</code>.</p>"
+        "<p>Both parents sure (0.9 or more) of different classes: {n_sure} of {n} clean samples; their ids are below <code>worklist/</code>.</p>"
     );
     if !set.quarantine.is_empty() {
         let rows: String = set
