@@ -79,9 +79,9 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         let found = evaluate(&runs, &request).await?;
         let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;
         write(&out, found.files()?).await?;
-        print!("{}", found.words());
+        say!("{}", found.words());
         let (n, seconds) = (found.n_rows(), started.elapsed().as_secs_f64());
-        println!(
+        say!(
             "\n{n} rows in {seconds:.1} s, {:.2} us a row; files below {}",
             seconds * 1e6 / n.max(1) as f64,
             args.out
@@ -125,32 +125,31 @@ pub(super) fn tune_run(args: &TuneArgs) -> Result<Exit, RunError> {
             Problem::new("E004", Exit::Config, format!("run {run_id} has no grid"))
                 .hint("score it with --set merge.grid=11")
         })?;
-        println!("# mean of clean and corrupted top-1 on run {run_id}, by constant lambda:");
+        say!("# mean of clean and corrupted top-1 on run {run_id}, by constant lambda:");
         for (lambda, top1) in &picked.curve {
-            println!("#   {lambda:.2}  {:.2} %", 100.0 * top1);
+            say!("#   {lambda:.2}  {:.2} %", 100.0 * top1);
         }
         let primary = &figures.facts.primary;
         if let (Some(oracle), Some(own)) = (picked.oracle, picked.primary) {
             let (best, headroom) = (100.0 * picked.top1, 100.0 * (oracle - picked.top1));
-            println!(
+            say!(
                 "# {primary} {:.2} %, best constant {best:.2} %, any lambda right {:.2} %",
                 100.0 * own,
                 100.0 * oracle
             );
-            println!("# headroom of every rule over the best constant: {headroom:.2} points");
+            say!("# headroom of every rule over the best constant: {headroom:.2} points");
         }
-        println!("[merge.constant]\nlambda = {}", picked.lambda);
+        say!("[merge.constant]\nlambda = {}", picked.lambda);
         let found = t3_settings(&figures, &divergences(&run.root, &run.plan).await?);
         if let Some(best) = found.first() {
-            println!(
-                "\n# T3_B, estimated from the grid's nearest rows (not exact): {:.2} %",
-                100.0 * best.top1
-            );
-            println!(
+            say!("\n# T3_B, estimated from the grid's nearest rows (not exact): {:.2} %", 100.0 * best.top1);
+            say!(
                 "[merge]\ngamma = {:?}\nlambda_min = {:?}\nlambda_max = {:?}",
-                best.gamma, best.bounds[0], best.bounds[1]
+                best.gamma,
+                best.bounds[0],
+                best.bounds[1]
             );
-            println!("\n[run]\nbatch_size = {}", best.batch_size);
+            say!("\n[run]\nbatch_size = {}", best.batch_size);
         }
         Ok(Exit::Done)
     })
@@ -187,13 +186,10 @@ pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
             }
         }
         let found = drift_of(&run, &against).await?;
-        println!(
-            "{:<20}{:>9}{:>12}{:>9}{:>10}{:>9}",
-            "quantity", "PSI", "null p95", "KS", "p (Holm)", "alarm"
-        );
+        say!("{:<20}{:>9}{:>12}{:>9}{:>10}{:>9}", "quantity", "PSI", "null p95", "KS", "p (Holm)", "alarm");
         for one in &found {
             let ks = if one.is_category { "-".to_owned() } else { format!("{:.4}", one.compared.ks.value) };
-            println!(
+            say!(
                 "{:<20}{:>9.4}{:>12.4}{ks:>9}{:>10.3}{:>9}",
                 one.name,
                 one.compared.psi.value,

@@ -47,15 +47,15 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     let rule = CatalogRule { labels_from_folders: args.labels_from_folders, sha256: args.sha256 };
     let runtime = super::commands::runtime(&settings)?;
     let done = runtime.block_on(catalog(&root, rule, &args.out))?;
-    println!("{}  {} samples", args.out.display(), done.n_rows);
+    say!("{}  {} samples", args.out.display(), done.n_rows);
     if done.n_chunks.1 > 0 {
-        println!("{} of {} chunks were left by an earlier listing", done.n_chunks.1, done.n_chunks.0);
+        say!("{} of {} chunks were left by an earlier listing", done.n_chunks.1, done.n_chunks.0);
     }
     for (reason, n) in &done.refused {
-        println!("refused: {reason} {n}");
+        say!("refused: {reason} {n}");
     }
     if done.n_others > 0 {
-        println!("left out: {} objects that are no images or archives by their names", done.n_others);
+        say!("left out: {} objects that are no images or archives by their names", done.n_others);
     }
     Ok(Exit::Done)
 }

@@ -16,6 +16,9 @@ use crate::ledger::{Layout, Plan};
 use crate::store::Root;
 use crate::tables::Table;
 
+/// Most bytes of an attempts row.
+const MAX_ROW_BYTES: u64 = 1 << 20;
+
 /// Everything of one run that a report shows, but for its figures.
 #[derive(Debug)]
 pub struct RunTables {
@@ -369,7 +372,10 @@ async fn read_attempts(root: &Root, plan: &Plan) -> Result<Vec<(u64, f64, u64)>,
             Some(())
         };
         let columns = ["opened_at", "closed_at", "n_batches", "rss_peak_mib"];
-        crate::tables::each_batch(root, &key, &columns, &mut look).await?;
+        let Some(bytes) = root.read(&key, "attempts row", MAX_ROW_BYTES).await.map_err(Problem::from)? else {
+            continue;
+        };
+        crate::tables::each_batch(&key, bytes, &columns, &mut look)?;
     }
     Ok(found)
 }

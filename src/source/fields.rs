@@ -28,7 +28,7 @@ pub(super) const INDEX: usize = 13;
 pub(super) fn check_number(n: usize, row: &Row, column: usize) -> Result<Option<u32>, Problem> {
     let Some(text) = row[column].as_deref() else { return Ok(None) };
     let wrong = || {
-        let what = format!("row {n}: {} {}, allowed a whole number from 0", COLUMNS[column], short(text));
+        let what = format!("row {n}: {} is no whole number from 0", COLUMNS[column]);
         bad("M023", what)
     };
     text.parse().map(Some).map_err(|_| wrong())
@@ -122,7 +122,7 @@ pub(super) fn check_label(n: usize, row: &Row, labels: &[String]) -> Result<Opti
             }
             Ok(Some(narrow(index)))
         }
-        _ => Err(bad("M010", format!("row {n}: label_idx {}, classes 0..{last}", short(text)))),
+        _ => Err(bad("M010", format!("row {n}: label_idx is none of the classes 0..{last}"))),
     }
 }
 
@@ -133,13 +133,7 @@ pub(super) fn check_sha256(n: usize, text: &str) -> Result<[u8; 32], Problem> {
 
 pub(super) fn check_size(n: usize, text: &str) -> Result<u64, Problem> {
     let size = text.parse::<u64>().ok().filter(|&size| size <= 1 << 50);
-    size.ok_or_else(|| bad("M015", format!("row {n}: size {}, allowed a whole number of bytes", short(text))))
-}
-
-/// Numbers are quoted in messages; anything longer could be a name in the wrong column.
-fn short(text: &str) -> &str {
-    let numeric = text.len() <= 20 && text.chars().all(|c| c.is_ascii_digit() || c == '-' || c == '.');
-    if numeric { text } else { "(not a number)" }
+    size.ok_or_else(|| bad("M015", format!("row {n}: bytes is no whole number of bytes")))
 }
 
 fn narrow(index: usize) -> u32 {

@@ -22,6 +22,10 @@ pub struct Manifest {
     pub samples: Vec<Arc<Sample>>,
     /// Content hash of the manifest file, lower-case hex.
     pub sha256: String,
+    /// Keyed hash of the manifest file, lower-case hex: names the manifest to whoever has the key, and to nobody else.
+    pub hmac_sha256: String,
+    /// Samples whose id was made of their place, not given by the manifest.
+    pub n_pseudonyms: usize,
 }
 
 /// How a manifest is read.
@@ -46,7 +50,15 @@ impl Manifest {
     pub fn parse(name: &str, bytes: &Bytes, rule: ManifestRule<'_>) -> Result<Self, Problem> {
         let rows = rows::parse(name, bytes)?;
         let needs = |column: usize| {
-            let what = format!("column '{}' not found; has: {}", COLUMNS[column], rows.header.join(", "));
+            // Of a file without a header line, the names of columns are values of its first row.
+            let known: Vec<&str> = COLUMNS
+                .into_iter()
+                .zip(rows.present)
+                .filter_map(|(name, there)| there.then_some(name))
+                .collect();
+            let known = if known.is_empty() { "none that is known".to_owned() } else { known.join(", ") };
+            let what =
+                format!("column '{}' not found; has {} columns: {known}", COLUMNS[column], rows.header.len());
             if rows.present[column] { Ok(()) } else { Err(bad("M002", what)) }
         };
         if rows.rows.is_empty() {
@@ -60,10 +72,12 @@ impl Manifest {
         let mut entries = HashSet::new();
         let mut samples = Vec::with_capacity(rows.rows.len());
         let mut seen: HashMap<Box<str>, usize> = HashMap::with_capacity(rows.rows.len());
+        let mut n_pseudonyms = 0;
         for (n, row) in rows.rows.iter().enumerate() {
             if rule.split.is_some() && row[SPLIT].as_deref() != rule.split {
                 continue;
             }
+            n_pseudonyms += usize::from(row[SAMPLE_ID].is_none());
             let sample = check_row(n + 1, row, samples.len() as u64, rule.labels, &ids, &mut entries)?;
             if let Some(first) = seen.insert(sample.id.clone(), n + 1) {
                 let what = format!("sample_id at rows {first} and {} is the same", n + 1);
@@ -79,7 +93,8 @@ impl Manifest {
             );
             return Err(bad("M001", what));
         }
-        Ok(Self { samples, sha256: hex::encode(Sha256::digest(bytes)) })
+        let sha256 = hex::encode(Sha256::digest(bytes));
+        Ok(Self { samples, hmac_sha256: ids.manifest_hash(&sha256), sha256, n_pseudonyms })
     }
 }
 
@@ -142,6 +157,14 @@ impl Pseudonyms {
         key.update(secret.map_or(manifest, str::as_bytes));
         let mac = Hmac::new_from_slice(&key.finalize()).expect("HMAC takes a key of any length");
         Self { mac }
+    }
+
+    /// No uri holds the separator, so no id of a sample is a part of this.
+    fn manifest_hash(&self, sha256: &str) -> String {
+        let mut mac = self.mac.clone();
+        mac.update(b"manifest\0sha256\0");
+        mac.update(sha256.as_bytes());
+        hex::encode(mac.finalize().into_bytes())
     }
 
     fn pseudonym(&self, uri: &str) -> String {
