@@ -42,6 +42,9 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Show(args) => super::past::show_sample(args),
         Command::Discard(args) => super::past::discard_run(args),
         Command::Reproduce(args) => super::runs::reproduce_run(args),
+        Command::Evaluate(args) => super::evaluate::evaluate_runs(args),
+        Command::Tune(args) => super::evaluate::tune_run(args),
+        Command::Drift(args) => super::evaluate::drift_run(args),
         Command::Samples(args) => super::samples::print_samples(args),
         Command::Decode => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
     }
@@ -146,7 +149,8 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         let n_bytes = sizes.map(|sizes| sizes.iter().sum::<u64>());
         let (n_samples, n_batches) = (job.manifest.samples.len(), job.n_batches(&partitions));
         let (partition_size, batch_size) = (job.spec.pipeline.partition_size, job.spec.pipeline.batch_size);
-        let n_methods = job.spec.pipeline.merge.methods.len();
+        let merge = &job.spec.pipeline.merge;
+        let n_methods = merge.methods.len() + merge.grid.len();
         let pace = match job.pace(&plan).await {
             Ok(pace) => Some(pace),
             Err(error) => {
