@@ -65,7 +65,8 @@ impl Lane {
         let Preprocess { rescale, mean, std, .. } = models.preprocess;
         let normalizer = Normalizer::with(rescale, mean, std);
         let (mut models, named) = ParentModels::new(models, device.clone(), rule.tower)?;
-        let is_per_batch = |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_));
+        let is_per_batch =
+            |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_) | Recipe::Line(_));
         if rule.methods.iter().any(is_per_batch) {
             models.prepare_merges()?;
         }
