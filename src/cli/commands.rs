@@ -217,6 +217,7 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         say!("objects      {} of {} that were looked for are there", looked.n_found, looked.n_asked);
         say!("pretrained   {}", job.models.pretrained.sha256());
         say!("expert       {}", job.models.expert.sha256());
+        say!("preprocess   {}", job.models.preprocess.line());
         say!("fingerprint  {}", job.fingerprint());
         say!("ok");
         Ok(Exit::Done)
