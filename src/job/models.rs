@@ -94,6 +94,23 @@ fn named(key: &str, place: &str, error: ModelError) -> Problem {
     Problem { what: format!("{key} = {place}: {}", problem.what), hint, ..problem }
 }
 
+/// The side of the square that the pair's image tower sees, in pixels.
+///
+/// # Errors
+/// `W...` the pretrained checkpoint, store failures.
+pub(crate) async fn image_px(spec: &Spec) -> Result<u32, RunError> {
+    let names = &spec.pipeline.models;
+    let pretrained = CheckpointSpec {
+        files: files_at(&names.pretrained, &spec.settings.store).await?,
+        role: Role::Pretrained,
+        architecture: names.arch.clone(),
+        image_px: names.image_px,
+        sha256: names.pretrained_sha256.clone(),
+    };
+    let pretrained = Checkpoint::load(&pretrained).map_err(Problem::from)?;
+    Ok(u32::try_from(pretrained.config().image_px).unwrap_or(u32::MAX))
+}
+
 fn tokens(pipeline: &Pipeline, pretrained: &Checkpoint) -> Result<Tokens, ModelError> {
     let prompts = Prompts::new(&pipeline.labels.templates, &pipeline.labels.names)?;
     let vocabulary = Vocabulary::of(pretrained)?.cleaned_as_openai(pipeline.labels.cleans_as_openai);
