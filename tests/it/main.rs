@@ -87,6 +87,8 @@ mod precedence;
 mod private;
 /// What a pseudonym is worth, as an attack; rights of what is written.
 mod pseudonyms;
+/// Tables as other programs find them, of this format and the one before; ids led back to their owner.
+mod reading;
 /// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.
