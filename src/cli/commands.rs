@@ -37,11 +37,12 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Status(args) => super::runs::show_status(args),
         Command::Tidy(args) => super::runs::tidy_run(args),
         Command::Reproduce(args) => super::runs::reproduce_run(args),
+        Command::Decode(args) => super::decode::decode(args),
         Command::Evaluate(args) => super::evaluate::evaluate_runs(args),
         Command::Tune(args) => super::evaluate::tune_run(args),
         Command::Drift(args) => super::evaluate::drift_run(args),
         Command::Samples(args) => super::samples::print_samples(args),
-        Command::Decode => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
+        Command::DecodeWorker => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
     }
 }
 
@@ -227,6 +228,7 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         say!("samples      {}", job.manifest.samples.len());
         say!("pretrained   {}", job.models.pretrained.sha256());
         say!("expert       {}", job.models.expert.sha256());
+        say!("preprocess   {}", job.models.preprocess.line());
         say!("fingerprint  {}", job.fingerprint());
         say!("ok");
         Ok(Exit::Done)

@@ -12,7 +12,7 @@ use crate::messages::{Inlet, Outlet};
 use t3b_corrupt::{Cell, Grey, RngMode, Scratch, Streams, apply, apply_native_grey};
 use t3b_image::Rgb8;
 use t3b_image::pool::ScratchPool;
-use t3b_image::resize::Resizer;
+use t3b_image::resize::{Framing, Resizer};
 
 /// Where corruption happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct CorruptRule {
     pub rng: RngMode,
     /// The pipeline's seed.
     pub seed: u64,
-    /// Side of the model's square input; images of another size are resized after corruption.
-    pub side_px: u32,
+    /// From a picture to the model's square, where that comes after corruption.
+    pub framing: Option<Framing>,
 }
 
 /// Sends every image once per cell, in cell order, at model resolution.
@@ -86,9 +86,9 @@ impl CorruptRule {
                 grey => apply(kind, grey == Grey::Luma, pixels, &mut streams, scratch, &mut out),
             }
         }
-        if (out.width_px(), out.height_px()) == (self.side_px, self.side_px) {
-            return out;
+        match &self.framing {
+            Some(framing) => resizer.frame(&out, framing),
+            None => out,
         }
-        resizer.short_side_then_center_crop(&out, self.side_px)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,7 +15,7 @@ use crate::messages::{Inlet, Outlet};
 use t3b_decode::worker::{Decoder, Isolation, WorkerError};
 use t3b_decode::{Limits, Rendering, decoded_bytes_with};
 use t3b_image::pool::ScratchPool;
-use t3b_image::resize::Resizer;
+use t3b_image::resize::{Framing, Resizer};
 
 /// What decoding needs to know.
 #[derive(Debug, Clone)]
@@ -27,8 +28,8 @@ pub struct DecodeRule {
     pub isolation: Isolation,
     /// The program of that process.
     pub program: Arc<Path>,
-    /// Side of the model's square input, or `None` to keep the image's own size.
-    pub resize_to_px: Option<u32>,
+    /// From a picture to the model's square, or `None` to keep the picture's own size.
+    pub framing: Option<Framing>,
 }
 
 impl DecodeRule {
@@ -37,8 +38,7 @@ impl DecodeRule {
     }
 }
 
-/// Order per image: header limits, decode, then where asked bicubic resize of the short side and
-/// centre crop. An image that keeps its size keeps its share of the budget.
+/// Order per image: header limits, decode, then where asked the model's framing. An image that keeps its size keeps its share of the budget.
 ///
 /// # Errors
 /// `Torn` and `Hangup` from the links, `Panicked` when a job panics, `P003` and `B007` from [`Decoder::decode`].
@@ -51,15 +51,24 @@ pub async fn run(
 ) -> Result<(), StageEnd> {
     let resizers = ScratchPool::<Resizer>::default();
     let decoder = Decoder::new(rule.isolation, Arc::clone(&rule.program));
+    let n_warned = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&n_warned);
     let weighing = rule.clone();
     let weigh = move |fetched: &Fetched| {
         decoded_bytes_with(&fetched.bytes, &weighing.rendering_of(fetched)).unwrap_or(0)
     };
     let job = move |fetched: Fetched, permit: Option<OwnedSemaphorePermit>| {
-        let flow = resizers.with(|resizer| decode_one(&rule, &decoder, resizer, &fetched, permit))?;
-        Ok(vec![flow])
+        let one = |resizer: &mut _| decode_one(&rule, &decoder, resizer, &fetched, permit, &count);
+        Ok(vec![resizers.with(one)?])
     };
-    map_ordered(n_jobs, inlet, outlet, Some((budget, weigh)), job).await
+    let ended = map_ordered(n_jobs, inlet, outlet, Some((budget, weigh)), job).await;
+    let n_warned = n_warned.load(Relaxed);
+    if n_warned > 0 {
+        let what = "16-bit pictures have most of their values below 5 % of the range and were scored nearly black; \
+                    see decode.window and t3b decode";
+        tracing::warn!(n = n_warned, "{what}");
+    }
+    ended
 }
 
 impl From<WorkerError> for Problem {
@@ -84,9 +93,12 @@ fn decode_one(
     resizer: &mut Resizer,
     fetched: &Fetched,
     permit: Option<OwnedSemaphorePermit>,
+    n_warned: &AtomicU64,
 ) -> Result<Flow<Decoded>, Problem> {
     let sample = fetched.sample.clone();
-    let image = match decoder.decode(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched))? {
+    let (facts, image) = decoder.decode(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched))?;
+    n_warned.fetch_add(facts.warning().is_some().into(), Relaxed);
+    let image = match image {
         Ok(image) => image,
         Err(error) => {
             return Ok(Flow::Reject(Reject {
@@ -101,9 +113,9 @@ fn decode_one(
             }));
         }
     };
-    Ok(Flow::Item(match rule.resize_to_px {
-        Some(side_px) => {
-            let pixels = resizer.short_side_then_center_crop(&image, side_px);
+    Ok(Flow::Item(match &rule.framing {
+        Some(framing) => {
+            let pixels = resizer.frame(&image, framing);
             Decoded { sample, pixels, permit: None }
         }
         None => Decoded { sample, pixels: image, permit },

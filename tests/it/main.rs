@@ -87,6 +87,8 @@ mod precedence;
 mod private;
 /// What a pseudonym is worth, as an attack; rights of what is written.
 mod pseudonyms;
+/// Tables as other programs find them, of this format and the one before; ids led back to their owner.
+mod reading;
 /// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.
@@ -112,6 +114,8 @@ mod worker;
 mod corruptions;
 /// Decoded and resized pixels against Pillow, damage, hostile files, laws.
 mod decode;
+/// `t3b decode`.
+mod decode_command;
 /// Corrupted data sets as files, against the reference's; the contact sheet.
 mod regenerate;
 /// Tar shards: indexed once, read by range, the same predictions.
@@ -129,6 +133,10 @@ mod architectures;
 mod checkpoints;
 /// Logits and features against PyTorch.
 mod clip;
+/// Families, layouts and preprocessing against transformers and open_clip.
+mod families;
+/// Files as the field has them: each of a list of faults, right or refused by its key.
+mod field;
 /// Other programs' files: open_clip's names, shards, adapters, the image half alone.
 mod layouts;
 /// Coefficients and merges against an independent script.
