@@ -114,6 +114,8 @@ mod worker;
 mod corruptions;
 /// Decoded and resized pixels against Pillow, damage, hostile files, laws.
 mod decode;
+/// `t3b decode`.
+mod decode_command;
 /// Corrupted data sets as files, against the reference's; the contact sheet.
 mod regenerate;
 /// Tar shards: indexed once, read by range, the same predictions.
