@@ -194,7 +194,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         println!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
         println!(
             "rows        {} predictions",
-            n_samples * plan.cells.len() * job.spec.pipeline.merge.methods.len()
+            job.manifest.n_pairs() * job.spec.pipeline.merge.methods.len() as u64
         );
         Ok(Exit::Done)
     })

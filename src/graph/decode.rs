@@ -9,7 +9,7 @@ use crate::error::{Exit, Problem};
 use crate::flow::budget::ByteBudget;
 use crate::flow::ordered::map_ordered;
 use crate::flow::verdict::StageEnd;
-use crate::messages::{Decoded, Fetched, Flow, Reject, Stage};
+use crate::messages::{Decoded, Fetched, Flow, Reason, Reject, Stage};
 use crate::messages::{Inlet, Outlet};
 use t3b_decode::worker::{Decoder, Isolation, WorkerError};
 use t3b_decode::{Limits, Rendering, decoded_bytes_with};
@@ -90,10 +90,10 @@ fn decode_one(
         Ok(image) => image,
         Err(error) => {
             return Ok(Flow::Reject(Reject {
+                cell: sample.declared,
                 sample,
-                cell: None,
                 stage: Stage::Decode,
-                reason: error.reason.code(),
+                reason: Reason::Decode(error.reason),
                 detail: error.detail,
                 size_bytes: Some(fetched.bytes.len() as u64),
                 format: Some(error.format.name()),

@@ -14,6 +14,7 @@ use crate::error::{Exit, Problem, RunError};
 use crate::ledger::{Finalized, Plan, SpecMap, fingerprint};
 use crate::merge::method::Method;
 use crate::merge::recipe::Recipe;
+use crate::messages::Mixing;
 use crate::score::Models;
 use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
@@ -85,7 +86,8 @@ impl Job {
         let pipeline = &spec.pipeline;
         let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
         let manifest = read_manifest(&spec, &input).await?;
-        let (models, warnings) = models::load(&spec).await?;
+        let (models, mut warnings) = models::load(&spec).await?;
+        warnings.extend(manifest.notes.iter().cloned());
         let first = FirstPass::read(&spec).await?;
         let recipes = recipes(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
@@ -107,7 +109,7 @@ impl Job {
     /// The partitions of the manifest.
     #[must_use]
     pub fn partitions(&self) -> Vec<Partition> {
-        partitions(self.manifest.samples.len(), self.spec.pipeline.partition_size)
+        partitions(&self.manifest.samples, self.spec.pipeline.partition_size)
     }
 
     /// The run id in force.
@@ -135,7 +137,7 @@ impl Job {
         if chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() || run_date.len() != 10 {
             return Err(Problem::new("C005", Exit::Config, "run date: allowed YYYY-MM-DD"));
         }
-        let cells = &self.spec.pipeline.corrupt.cells;
+        let cells = &self.manifest.cells;
         Ok(Plan {
             format_version: FORMAT_VERSION,
             run_id: self.run_id(request)?,
@@ -154,9 +156,9 @@ impl Job {
     /// Batches of `partitions` over all cells.
     #[must_use]
     pub fn n_batches(&self, partitions: &[Partition]) -> u64 {
-        let size = self.spec.pipeline.batch_size as usize;
-        let per_cell: usize = partitions.iter().map(|p| p.rows.len().div_ceil(size)).sum();
-        (per_cell * self.spec.pipeline.corrupt.cells.len()) as u64
+        let size = self.spec.pipeline.batch_size;
+        let samples = |p: &Partition| &self.manifest.samples[p.rows.clone()];
+        partitions.iter().map(|p| self.manifest.n_batches(samples(p), size)).sum()
     }
 }
 
@@ -187,8 +189,18 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         labels: &spec.pipeline.labels.names,
         split: place.split.as_deref(),
         pseudonym_key: secret.as_deref(),
+        cells: &spec.pipeline.corrupt.cells,
+        batch_size: spec.pipeline.batch_size,
+        ignores_declared: spec.pipeline.corrupt.ignores_declared,
     };
-    Ok(Manifest::parse(name, &bytes, rule)?)
+    let manifest = Manifest::parse(name, &bytes, rule)?;
+    if spec.pipeline.mixing == Mixing::Mixed
+        && manifest.samples.iter().any(|sample| sample.declared.is_some())
+    {
+        let what = "run.batches: found \"mixed\" and rows that declare their cells, allowed \"pure\"";
+        return Err(Problem::new("C001", Exit::Config, what).into());
+    }
+    Ok(manifest)
 }
 
 /// Keys that say where things are; what they hold is fingerprinted by content instead.

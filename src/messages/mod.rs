@@ -2,6 +2,7 @@
 //! `Sample -> Fetched -> Decoded -> Corrupted -> Batch -> Scored`, with [`Seal`] behind the last item of a
 //! partition. Only host data crosses links; no message holds a tensor.
 
+mod reason;
 mod reject;
 mod sample;
 mod scored;
@@ -13,6 +14,7 @@ use t3b_image::Rgb8;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use crate::flow::{Seal, Stage};
+pub use reason::Reason;
 pub use reject::Reject;
 pub use sample::{Location, Sample};
 pub use scored::{Prediction, Scored, Signal};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CellIdx, Sample};
+use super::{CellIdx, Reason, Sample};
 use crate::flow::Stage;
 
 /// A sample that could not be scored because of what its bytes are; becomes a quarantine row.
@@ -16,8 +16,8 @@ pub struct Reject {
     pub cell: Option<CellIdx>,
     /// Where it failed.
     pub stage: Stage,
-    /// From a closed list, see `docs/errors.md`.
-    pub reason: &'static str,
+    /// Why.
+    pub reason: Reason,
     /// Our own words and numbers only, at most 200 characters.
     pub detail: String,
     /// Size of the object, when known.

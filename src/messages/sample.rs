@@ -6,11 +6,15 @@ use std::sync::Arc;
 use object_store::path::Path;
 use t3b_decode::Slice;
 
+use super::{CellIdx, Reason};
+
 /// One image of the frozen manifest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Position in the frozen, filtered manifest, from 0.
+    /// Position in the frozen list, from 0: `sample_row` in tables. Batches and partitions count by it.
     pub row: u64,
+    /// Data row of the manifest file, from 0: `manifest_row` in tables. Larger than `row` where a split was left out.
+    pub manifest_row: u64,
     /// The pseudonym: `[A-Za-z0-9_-]{1,64}`.
     pub id: Box<str>,
     /// Key below the input root. It may identify a patient, so `Debug` hides it.
@@ -27,6 +31,8 @@ pub struct Sample {
     pub frame: Option<u32>,
     /// Which slice of a volume; `None` where there is one.
     pub slice: Option<Slice>,
+    /// The one cell an already corrupted image is of; `None` for an image that is brought into every cell of the pipeline.
+    pub declared: Option<CellIdx>,
 }
 
 /// Where in its object an image lies.
@@ -43,8 +49,8 @@ pub enum Location {
         /// From 0.
         row: u64,
     },
-    /// The one who listed the archive found that there is nothing to be scored; the reason code.
-    Refused(&'static str),
+    /// The one who listed it found that there is nothing to be scored: why, and what was found.
+    Refused(Reason, Arc<str>),
 }
 
 impl fmt::Debug for Sample {

@@ -249,7 +249,7 @@ fn rejects(batch: &Batch, finite: &[bool]) -> Vec<Reject> {
         sample: Arc::clone(&member.sample),
         cell: Some(member.cell),
         stage: Stage::Score,
-        reason: "model_nonfinite",
+        reason: crate::messages::Reason::ModelNonfinite,
         detail: "a model gave a logit that is not a finite number".to_owned(),
         size_bytes: None,
         format: None,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use tokio::runtime::Handle;
 
+use crate::messages::Reason;
 use crate::store::{Object, Root, StoreError};
 
 /// Most bytes of one part; a page of a table may claim gigabytes.
@@ -18,11 +19,11 @@ pub(super) enum Fault {
     /// The store failed; nothing is known about the bytes.
     Store(StoreError),
     /// A fact about the bytes: reason code and detail.
-    Bytes(&'static str, String),
+    Bytes(Reason, String),
 }
 
 impl Fault {
-    pub(super) fn bytes(reason: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn bytes(reason: Reason, detail: impl Into<String>) -> Self {
         Self::Bytes(reason, detail.into())
     }
 }
@@ -56,7 +57,7 @@ impl Ranged {
     pub(super) fn open(root: &Root, key: &Path, block_bytes: u64) -> Result<Self, Fault> {
         match Handle::current().block_on(root.size(key, "archive")) {
             Ok(Some(size)) => Ok(Self::new(root, key, size, block_bytes)),
-            Ok(None) => Err(Fault::bytes("missing_object", "no object of that name")),
+            Ok(None) => Err(Fault::bytes(Reason::MissingObject, "no object of that name")),
             Err(error) => Err(Fault::Store(error)),
         }
     }
@@ -102,11 +103,11 @@ impl Ranged {
             return Ok(bytes.slice(offset..offset + usize::try_from(n_bytes).unwrap_or(usize::MAX)));
         }
         if start.checked_add(n_bytes).is_none_or(|end| end > self.size) {
-            return Err(self.failed(Fault::bytes("archive_truncated", "ends too early")));
+            return Err(self.failed(Fault::bytes(Reason::ArchiveTruncated, "ends too early")));
         }
         if n_bytes > MAX_PART_BYTES {
             let detail = format!("found a part of {n_bytes} bytes, allowed {MAX_PART_BYTES}");
-            return Err(self.failed(Fault::bytes("archive_exceeds_limit", detail)));
+            return Err(self.failed(Fault::bytes(Reason::ArchiveExceedsLimit, detail)));
         }
         // A whole block, for what comes next is asked for next.
         let end = self.size.min(start + n_bytes.max(self.block_bytes));
@@ -119,12 +120,16 @@ impl Ranged {
                 *locked(&self.block) = Some((start, bytes.clone()));
                 Ok(bytes.slice(..usize::try_from(n_bytes).unwrap_or(usize::MAX)))
             }
-            Ok(Object::Archived) => Err(self.failed(Fault::bytes("archived_object", "in an archived class"))),
-            Ok(Object::Changed) => {
-                Err(self.failed(Fault::bytes("source_changed", "another version while it was read")))
+            Ok(Object::Archived) => {
+                Err(self.failed(Fault::bytes(Reason::ArchivedObject, "in an archived class")))
             }
-            Ok(Object::Missing) => Err(self.failed(Fault::bytes("missing_object", "no object of that name"))),
-            Ok(_) => Err(self.failed(Fault::bytes("archive_truncated", "ends too early"))),
+            Ok(Object::Changed) => {
+                Err(self.failed(Fault::bytes(Reason::SourceChanged, "another version while it was read")))
+            }
+            Ok(Object::Missing) => {
+                Err(self.failed(Fault::bytes(Reason::MissingObject, "no object of that name")))
+            }
+            Ok(_) => Err(self.failed(Fault::bytes(Reason::ArchiveTruncated, "ends too early"))),
             Err(error) => Err(self.failed(Fault::Store(error))),
         }
     }

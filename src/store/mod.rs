@@ -7,6 +7,7 @@
 mod crash;
 mod direct;
 mod error;
+mod folder;
 mod leftovers;
 mod open;
 mod probe;
@@ -76,6 +77,17 @@ pub enum Node {
     Folder(String),
     /// An object.
     Object(Listed),
+    /// Something that cannot be read by a key.
+    Refused(Unnamed),
+}
+
+/// What a listing found and no key can name or nobody may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Its name below the root, with escapes where it is no printable text.
+    pub name: String,
+    /// Why, in our own words.
+    pub what: &'static str,
 }
 
 impl Node {
@@ -83,6 +95,7 @@ impl Node {
         match self {
             Self::Folder(name) => name,
             Self::Object(object) => &object.name,
+            Self::Refused(unnamed) => &unnamed.name,
         }
     }
 }
@@ -210,6 +223,11 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
+        if let Some(root) = &self.confined_to {
+            let mut nodes = self.local_children(Arc::clone(root), folder, object).await?;
+            nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+            return Ok(nodes);
+        }
         let path = self.at(&listed_key(folder));
         let found = self.timed("list", object, self.store.list_with_delimiter(Some(&path))).await?;
         let folders = found.common_prefixes.iter().filter_map(|path| self.relative(path)).map(Node::Folder);
@@ -217,6 +235,21 @@ impl Root {
         let mut nodes: Vec<Node> = folders.chain(objects).collect();
         nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         Ok(nodes)
+    }
+
+    async fn local_children(
+        &self,
+        root: Arc<std::path::Path>,
+        folder: &str,
+        object: &str,
+    ) -> Result<Vec<Node>, StoreError> {
+        let (root, folder) = (root.join(self.prefix.as_ref()), folder.to_owned());
+        let read = tokio::task::spawn_blocking(move || folder::children(&root, &folder));
+        let list = async {
+            let listed = read.await.map_err(|source| object_store::Error::JoinError { source })?;
+            listed.map_err(|error| object_store::Error::Generic { store: "local", source: Box::new(error) })
+        };
+        self.timed("list", object, list).await
     }
 
     fn listed(&self, meta: &object_store::ObjectMeta) -> Option<Listed> {

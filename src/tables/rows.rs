@@ -294,7 +294,7 @@ impl QuarantineRows {
         self.corruption.append_option(cell.map(|cell| &*cell.corruption));
         self.severity.append_option(cell.map(|cell| i32::from(cell.severity)));
         self.words[0].append_value(reject.stage.name());
-        self.words[1].append_value(reject.reason);
+        self.words[1].append_value(reject.reason.code());
         self.detail.append_value(&reject.detail);
         self.bytes.append_option(reject.size_bytes.map(signed));
         self.format.append_option(reject.format);

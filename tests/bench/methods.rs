@@ -19,8 +19,8 @@ use t3b::model::pair::PairReport;
 use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
 use t3b::model::{Checkpoint, Role};
-use t3b::score::{Lane, LaneRule, Models, TextSource};
 use t3b::score::TowerKind;
+use t3b::score::{Lane, LaneRule, Models, TextSource};
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 31;

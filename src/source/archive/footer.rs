@@ -3,6 +3,7 @@
 //! The library follows a schema as deep as it goes, which ends the process when its stack is used up, and makes room for a page of the
 //! size that the page's header says. Both are numbers in a few bytes of a hostile file.
 
+use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 
 /// Groups inside groups; nested data sets have five.
@@ -22,19 +23,19 @@ const PAGE_START_BYTES: u64 = 24;
 /// `archive_truncated` without a footer, `archive_encrypted`, `archive_exceeds_limit` for a schema that is too deep, and
 /// `archive_corrupt` for one that contradicts itself.
 pub(super) fn check_schema(file: &Ranged) -> Result<(), Fault> {
-    let cut = || Fault::bytes("archive_truncated", "no footer: cut, or no Parquet");
+    let cut = || Fault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
     let before_end = file.size().checked_sub(END_BYTES).ok_or_else(cut)?;
     let end = file.part(before_end, END_BYTES).map_err(|_| cut())?;
     match &end[4..] {
         b"PAR1" => {}
-        b"PARE" => return Err(Fault::bytes("archive_encrypted", "the footer is locked")),
+        b"PARE" => return Err(Fault::bytes(Reason::ArchiveEncrypted, "the footer is locked")),
         _ => return Err(cut()),
     }
     let n_bytes = u64::from(u32::from_le_bytes([end[0], end[1], end[2], end[3]]));
     let start = before_end.checked_sub(n_bytes).ok_or_else(cut)?;
     let footer = file.part(start, n_bytes).map_err(|_| cut())?;
     let mut compact = Compact { rest: &footer };
-    let corrupt = || Fault::bytes("archive_corrupt", "a footer that contradicts itself");
+    let corrupt = || Fault::bytes(Reason::ArchiveCorrupt, "a footer that contradicts itself");
     // Version, then the schema; what follows says nothing of its shape.
     let mut id = 0;
     while let Some((next, kind)) = compact.field(id).ok_or_else(corrupt)? {
@@ -52,7 +53,7 @@ pub(super) fn check_schema(file: &Ranged) -> Result<(), Fault> {
 /// # Errors
 /// `archive_exceeds_limit` for a page that would be too large, `archive_corrupt` for what is no such header.
 pub(super) fn check_page(file: &Ranged, start: u64) -> Result<(), Fault> {
-    let corrupt = || Fault::bytes("archive_corrupt", "a page without a header");
+    let corrupt = || Fault::bytes(Reason::ArchiveCorrupt, "a page without a header");
     let n_bytes = file.size().saturating_sub(start).min(PAGE_START_BYTES);
     let bytes = file.part(start, n_bytes).map_err(|_| corrupt())?;
     let mut compact = Compact { rest: &bytes };
@@ -65,7 +66,7 @@ pub(super) fn check_page(file: &Ranged, start: u64) -> Result<(), Fault> {
         let value = compact.zigzag().ok_or_else(corrupt)?;
         if wanted == 2 && u64::try_from(value).map_err(|_| corrupt())? > MAX_PAGE_BYTES {
             let detail = format!("found a page of {value} bytes, allowed {MAX_PAGE_BYTES}");
-            return Err(Fault::bytes("archive_exceeds_limit", detail));
+            return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
         }
     }
     Ok(())
@@ -182,7 +183,7 @@ impl Compact<'_> {
             }
             if left.len() > MAX_DEPTH {
                 let detail = format!("a schema deeper than {MAX_DEPTH} groups");
-                return Some(Err(Fault::bytes("archive_exceeds_limit", detail)));
+                return Some(Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail)));
             }
         }
         left.iter().all(|&children| children == 0).then_some(Ok(()))
@@ -238,7 +239,7 @@ mod tests {
             Some(Ok(()))
         );
         let deep = verdict(&[1].repeat(5000).into_iter().chain([0]).collect::<Vec<_>>());
-        assert!(matches!(deep, Some(Err(Fault::Bytes("archive_exceeds_limit", _)))), "{deep:?}");
+        assert!(matches!(deep, Some(Err(Fault::Bytes(Reason::ArchiveExceedsLimit, _)))), "{deep:?}");
         // More children than elements, fewer than promised, and a second root.
         assert_eq!(verdict(&[0x7fff_ffff, 0]), None);
         assert_eq!(verdict(&[2, 0]), None);

@@ -4,6 +4,7 @@
 //! So it does not matter which worker asks, and where it began.
 
 mod arrays;
+mod class;
 mod footer;
 mod reader;
 mod table;
@@ -16,12 +17,14 @@ use bytes::Bytes;
 
 use super::REREADS;
 use super::ranged::{Fault, Ranged};
+use crate::messages::Reason;
 use crate::store::{Cause, StoreError};
 use arrays::ArrayRows;
-pub(super) use arrays::{arrays, labels};
+pub(super) use arrays::{array, array_names, described_arrays, images_prefix};
+pub(super) use class::{Labels, labels};
 pub(super) use reader::{ArchiveReader, RowOf};
 use table::TableRows;
-pub(super) use table::n_rows;
+pub(super) use table::{Look, look};
 
 /// What a row holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +35,13 @@ pub(super) struct Cell {
     pub(super) label: Option<Label>,
 }
 
-/// A label as the archive has it.
+/// A label as the archive has it; a negative number means none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Label {
     Index(i64),
     Name(String),
+    /// Something that names no class: a fraction, a list of several.
+    Unread,
 }
 
 /// An archive that stands before one of its rows.
@@ -69,21 +74,22 @@ impl Kind {
             match &magic {
                 b"PK\x03\x04" => Ok(Self::Npz),
                 b"PAR1" => Ok(Self::Parquet),
-                _ => Err(Fault::bytes("archive_unsupported", "neither an npz nor a Parquet file")),
+                _ => Err(Fault::bytes(Reason::ArchiveUnsupported, "neither an npz nor a Parquet file")),
             }
         })
     }
 }
 
 impl Archive {
-    /// Opens the array or column `entry`, or the only one, before its first row.
+    /// Opens the array or column that `of` names, or the only one, before its first row.
     ///
     /// # Errors
     /// `archive_*` reasons, and store failures.
-    fn open(mut file: Ranged, entry: Option<&str>) -> Result<Self, Fault> {
+    fn open(mut file: Ranged, of: &RowOf) -> Result<Self, Fault> {
+        let (entry, label) = (of.entry.as_deref(), of.label_column.as_deref());
         let rows = match Kind::sniff(&mut file)? {
             Kind::Npz => Rows::Npz(guarded(&file, || ArrayRows::open(file.clone(), entry))?),
-            Kind::Parquet => Rows::Parquet(guarded(&file, || TableRows::open(file.clone(), entry))?),
+            Kind::Parquet => Rows::Parquet(guarded(&file, || TableRows::open(file.clone(), entry, label))?),
         };
         Ok(Self { rows, file })
     }
@@ -118,7 +124,7 @@ impl Archive {
 /// Tells what the file knows from what a library guesses, and contains a library's panic: one archive's bug must not
 /// take the run with it.
 pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    let panicked = |_| Err(Fault::bytes("decoder_panic", "the archive reader panicked"));
+    let panicked = |_| Err(Fault::bytes(Reason::DECODER_PANIC, "the archive reader panicked"));
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
     done.map_err(|fault| file.fault().unwrap_or(fault))
 }
@@ -130,7 +136,7 @@ pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>)
 /// When the store fails, or something else is wrong each time.
 pub(super) fn settled<T>(
     mut work: impl FnMut() -> Result<T, Fault>,
-) -> Result<Result<T, (&'static str, String)>, StoreError> {
+) -> Result<Result<T, (Reason, String)>, StoreError> {
     let mut before = None;
     for _ in 0..REREADS {
         match work() {
@@ -152,7 +158,7 @@ pub(super) fn settled<T>(
 /// An archive that ends before what it promises, or whose compressed data are damaged.
 fn cut(error: &std::io::Error) -> Fault {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Fault::bytes("archive_truncated", "ends too early"),
-        _ => Fault::bytes("archive_corrupt", "damaged compressed data"),
+        std::io::ErrorKind::UnexpectedEof => Fault::bytes(Reason::ArchiveTruncated, "ends too early"),
+        _ => Fault::bytes(Reason::ArchiveCorrupt, "damaged compressed data"),
     }
 }

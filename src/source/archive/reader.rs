@@ -6,6 +6,7 @@ use std::sync::Arc;
 use object_store::path::Path;
 
 use super::{Archive, Cell, settled};
+use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 use crate::store::StoreError;
 
@@ -16,6 +17,8 @@ pub(in crate::source) struct RowOf {
     /// Array or column.
     pub(in crate::source) entry: Option<Arc<str>>,
     pub(in crate::source) row: u64,
+    /// Column of labels beside it, where it is not one of the usual names.
+    pub(in crate::source) label_column: Option<Arc<str>>,
 }
 
 impl RowOf {
@@ -36,7 +39,7 @@ pub(in crate::source) struct ArchiveReader {
 struct Damage {
     of: RowOf,
     rows: Range<u64>,
-    reason: &'static str,
+    reason: Reason,
     detail: String,
 }
 
@@ -49,7 +52,7 @@ impl ArchiveReader {
         &mut self,
         file: impl Fn() -> Result<Ranged, Fault>,
         of: &RowOf,
-    ) -> Result<Result<Cell, (&'static str, String)>, StoreError> {
+    ) -> Result<Result<Cell, (Reason, String)>, StoreError> {
         let known =
             self.damage.as_ref().filter(|known| known.of.is_beside(of) && known.rows.contains(&of.row));
         if let Some(known) = known {
@@ -61,7 +64,7 @@ impl ArchiveReader {
                 self.open.take().filter(|(open, archive)| open.is_beside(of) && archive.is_ahead(of.row));
             let mut archive = match kept {
                 Some((_, archive)) => archive,
-                None => Archive::open(file()?, of.entry.as_deref())?,
+                None => Archive::open(file()?, of)?,
             };
             lost = archive.lost_with(of.row);
             let cell = archive.row(of.row)?;
@@ -69,7 +72,8 @@ impl ArchiveReader {
             Ok(cell)
         })?;
         if let Err((reason, detail)) = &found {
-            self.damage = Some(Damage { of: of.clone(), rows: lost, reason, detail: detail.clone() });
+            self.damage =
+                Some(Damage { of: of.clone(), rows: lost, reason: *reason, detail: detail.clone() });
         }
         Ok(found)
     }
