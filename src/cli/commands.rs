@@ -207,6 +207,9 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         let output = Root::open(&spec.pipeline.output.root, true, &settings.store)?;
         let job = Job::prepare(spec).await?;
         output.probe(&nonce()?).await?;
+        if let Some(first) = job.partitions().first() {
+            job.look_at_first(first).await?;
+        }
         warn(&job);
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);

@@ -77,7 +77,7 @@ fn append(csv: &mut String, run_id: &str, done: &Finalized, table: &AccuracyTabl
         let numbers = [
             table.cell(method, "clean", 0),
             table.mean_over_corruptions(method),
-            done.lambda_mean,
+            found.lambda_mean(),
             found.lambda_var_within(),
             found.heterogeneous_share(),
             found.guarded_share(),

@@ -7,10 +7,11 @@ use crate::flow::meter::Meter;
 use crate::flow::verdict::StageEnd;
 use crate::ledger::{Diagnostics, Layout, Plan, Receipt, check_nonfinite, entry, nonce};
 use crate::merge::method::Method;
-use crate::messages::{Flow, Inlet, Reason, Reject, Scored, Seal};
+use crate::messages::{Flow, Inlet, MethodScores, Reason, Reject, Scored, Seal};
 use crate::store::Root;
 use crate::tables::{
-    CoefficientRows, FORMAT_VERSION, Names, PredictionRows, QuarantineRows, SignalRows, Table, TableWriter,
+    BatchRow, Batches, CoefficientRow, Coefficients, FORMAT_VERSION, Names, Position, PredictionRow,
+    Predictions, Quarantine, QuarantineRow, Rows, SignalRow, Signals, Table, TableWriter, probs,
 };
 
 /// What the sink needs to know.
@@ -20,10 +21,8 @@ pub struct SinkRule {
     pub plan: Plan,
     /// Names that rows refer to.
     pub names: Names,
-    /// The method whose entropies `coefficients` summarises.
+    /// The method whose coefficients and correctness the run's diagnostics are about.
     pub primary: Method,
-    /// How far the rule lets a coefficient move, for the heterogeneity flag.
-    pub lambda_range: f64,
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
     /// Cells that the pipeline makes; what is rejected before them counts for each.
@@ -76,29 +75,29 @@ fn first(error: RunError) -> Problem {
 
 /// The tables of the partition that is being written.
 struct OpenPartition {
-    predictions: TableWriter<PredictionRows>,
-    signals: TableWriter<SignalRows>,
-    coefficients: TableWriter<CoefficientRows>,
-    quarantine: TableWriter<QuarantineRows>,
+    predictions: TableWriter<Predictions>,
+    signals: TableWriter<Signals>,
+    batches: TableWriter<Batches>,
+    coefficients: TableWriter<Coefficients>,
+    quarantine: TableWriter<Quarantine>,
     rejects: Vec<Reject>,
     n_scored: Vec<u64>,
-    n_coefficients: u64,
-    lambda_sum: f64,
     diagnostics: Diagnostics,
 }
 
 impl OpenPartition {
     fn new(rule: &SinkRule) -> Result<Self, Problem> {
-        let (plan, probs) = (&rule.plan.origin(), rule.probs);
+        let origin = &rule.plan.origin();
+        let mut predictions = Predictions::columns();
+        predictions.extend(rule.probs.then(probs));
         Ok(Self {
-            predictions: TableWriter::new(Table::Predictions, probs, plan, PredictionRows::new(probs))?,
-            signals: TableWriter::new(Table::Signals, false, plan, SignalRows::default())?,
-            coefficients: TableWriter::new(Table::Coefficients, false, plan, CoefficientRows::default())?,
-            quarantine: TableWriter::new(Table::Quarantine, false, plan, QuarantineRows::default())?,
+            predictions: TableWriter::new(Table::Predictions, predictions, origin)?,
+            signals: TableWriter::new(Table::Signals, Signals::columns(), origin)?,
+            batches: TableWriter::new(Table::Batches, Batches::columns(), origin)?,
+            coefficients: TableWriter::new(Table::Coefficients, Coefficients::columns(), origin)?,
+            quarantine: TableWriter::new(Table::Quarantine, Quarantine::columns(), origin)?,
             rejects: Vec::new(),
             n_scored: vec![0; rule.names.cells.len()],
-            n_coefficients: 0,
-            lambda_sum: 0.0,
             diagnostics: Diagnostics::default(),
         })
     }
@@ -106,21 +105,18 @@ impl OpenPartition {
     fn add(&mut self, rule: &SinkRule, scored: Scored) -> Result<(), Problem> {
         let (slot, names) = (&scored.slot, &rule.names);
         for (n, member) in scored.members.iter().enumerate() {
-            for (method, said) in &scored.predictions {
-                self.predictions.rows.push(member, slot, *method, &said[n], names);
-                self.predictions.cut()?;
+            let at = Position { member, slot, names };
+            for MethodScores { method, predictions, .. } in &scored.methods {
+                self.predictions.push(&PredictionRow { at, method: *method, said: &predictions[n] })?;
             }
             self.n_scored[member.cell] += 1;
-            self.signals.rows.push(member, slot, &scored.signals[n], names);
-            self.signals.cut()?;
+            self.signals.push(&SignalRow { at, signal: &scored.signals[n] })?;
         }
-        self.diagnostics.push(&scored, rule.primary, rule.lambda_range);
-        self.coefficients.rows.push(&scored, rule.primary, rule.lambda_range, names);
-        self.coefficients.cut()?;
-        if let Some(lambda) = scored.lambda_batch {
-            self.n_coefficients += 1;
-            self.lambda_sum += lambda;
+        self.batches.push(&BatchRow::of(&scored, names))?;
+        for row in scored.methods.iter().filter_map(|scores| CoefficientRow::of(slot, scores, names)) {
+            self.coefficients.push(&row)?;
         }
+        self.diagnostics.push(&scored, rule.primary);
         self.rejects.extend(scored.rejects);
         Ok(())
     }
@@ -155,19 +151,19 @@ impl OpenPartition {
         let (n_quarantined, n_nonfinite) = (self.check_conservation(rule.n_made, &seal)?, self.n_nonfinite());
         self.rejects.sort_by_key(|reject| (reject.sample.row, reject.cell));
         for reject in &self.rejects {
-            self.quarantine.rows.push(reject, &rule.names);
-            self.quarantine.cut().map_err(Problem::from)?;
+            self.quarantine.push(&QuarantineRow { reject, names: &rule.names })?;
         }
         let tables = [
             (Table::Predictions, self.predictions.finish()),
             (Table::Signals, self.signals.finish()),
+            (Table::Batches, self.batches.finish()),
             (Table::Coefficients, self.coefficients.finish()),
             (Table::Quarantine, self.quarantine.finish()),
         ];
         let (layout, nonce) = (Layout::new(&rule.plan.run_id), nonce()?);
         let mut files = Vec::with_capacity(tables.len());
         for (table, finished) in tables {
-            let (bytes, rows) = finished.map_err(Problem::from)?;
+            let (bytes, rows) = finished?;
             let path = layout.staged(seal.partition, &nonce, table);
             let object = format!("staged {} of partition {}", table.name(), seal.partition);
             files.push(entry(table.name(), path.clone(), &bytes, rows));
@@ -181,8 +177,6 @@ impl OpenPartition {
             n_samples: seal.n_samples,
             n_scored: self.n_scored.iter().sum(),
             n_quarantined,
-            n_coefficients: self.n_coefficients,
-            lambda_sum: self.lambda_sum,
             diagnostics: self.diagnostics,
             device: rule.device.clone(),
             canary: rule.canary.clone(),

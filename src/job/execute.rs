@@ -62,6 +62,9 @@ impl Job {
         let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
         let is_left = |p: &Partition| mine(p) && done.binary_search(&p.index).is_err();
         let todo: Vec<Partition> = self.partitions().into_iter().filter(is_left).collect();
+        if let Some(first) = todo.first() {
+            self.look_at_first(first).await?;
+        }
         let run_id = ours.run_id.clone();
         self.score(ours, request, todo, output.clone(), stop.clone()).await?;
         let n_done = committed(&output, &layout).await?.len();
@@ -107,9 +110,8 @@ impl Job {
         let mut rules = self.rules(ours.clone(), numerics_class(&device));
         let Spec { pipeline, settings, .. } = self.spec;
         let rule = LaneRule {
-            methods: self.recipes,
-            rule: pipeline.merge.rule,
-            guard: pipeline.merge.guard_enabled.then_some(pipeline.merge.guard),
+            methods: self.recipes.methods,
+            signal_rule: self.recipes.signal_rule,
             temperatures: pipeline.merge.temperatures,
             tower: pipeline.models.tower,
             n_threads: settings.threads.score,
@@ -158,7 +160,6 @@ impl Job {
                     mixing: pipeline.mixing,
                 },
                 primary: pipeline.merge.primary,
-                lambda_range: pipeline.merge.rule.range(),
                 probs: pipeline.output.probs,
                 n_made,
                 n_pairs: self.manifest.n_pairs(),

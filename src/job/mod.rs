@@ -1,6 +1,7 @@
 //! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
 
 mod execute;
+mod first_look;
 pub(crate) mod models;
 mod recipes;
 mod reproduce;
@@ -11,16 +12,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::{Finalized, Plan, SpecMap, fingerprint};
-use crate::merge::method::Method;
-use crate::merge::recipe::Recipe;
+use crate::ledger::{Facts, Finalized, Plan, SpecMap, fingerprint};
 use crate::messages::Mixing;
 use crate::score::Models;
 use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
-use recipes::{FirstPass, recipes};
+use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
 use t3b_decode::worker::Decoder;
 
@@ -46,7 +45,7 @@ pub struct Job {
     /// The program whose `__decode` decodes risky pictures: `t3b`, which is the one that runs unless the caller says
     /// otherwise.
     pub decoder: PathBuf,
-    recipes: Vec<(Method, Recipe)>,
+    recipes: Recipes,
     spec_map: SpecMap,
 }
 
@@ -89,7 +88,7 @@ impl Job {
         let (models, mut warnings) = models::load(&spec).await?;
         warnings.extend(manifest.notes.iter().cloned());
         let first = FirstPass::read(&spec).await?;
-        let recipes = recipes(&spec, first.as_ref())?;
+        let recipes = Recipes::new(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
         let inexact = &spec.pipeline.corrupt.inexact;
         spec_map.insert("content.not_reference_exact".to_owned(), inexact.clone().into());
@@ -145,12 +144,37 @@ impl Job {
             planned_at: now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
             spec_sha256: self.fingerprint(),
             spec: self.spec_map.clone(),
+            facts: self.facts(),
             n_samples: self.manifest.samples.len() as u64,
             n_partitions: u32::try_from(self.partitions().len()).unwrap_or(u32::MAX),
             cells: cells.iter().map(|cell| (cell.corruption.to_string(), cell.severity)).collect(),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
             canary: String::new(),
         })
+    }
+
+    fn facts(&self) -> Facts {
+        let pipeline = &self.spec.pipeline;
+        let merge = &pipeline.merge;
+        Facts {
+            name: pipeline.name.clone(),
+            manifest_sha256: self.manifest.sha256.clone(),
+            pretrained_sha256: self.models.pretrained.sha256().to_owned(),
+            expert_sha256: self.models.expert.sha256().to_owned(),
+            batch_size: pipeline.batch_size,
+            seed: pipeline.seed,
+            max_quarantine: pipeline.max_quarantine,
+            classes: pipeline.labels.names.clone(),
+            methods: merge.methods.iter().map(|method| method.name().to_owned()).collect(),
+            primary_method: merge.primary.name().to_owned(),
+            gamma: merge.rule.gamma,
+            lambda_min: merge.rule.lambda_min,
+            lambda_max: merge.rule.lambda_max,
+            guard_delta: merge.guard.delta,
+            guard_tau: merge.guard.tau,
+            log_base: merge.rule.log_base.name().to_owned(),
+            probs: pipeline.output.probs,
+        }
     }
 
     /// Batches of `partitions` over all cells.
@@ -218,7 +242,11 @@ const LOCATIONS: [&str; 10] = [
 ];
 
 fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap {
-    let by_value = keys.iter().filter(|key| !LOCATIONS.contains(&key.key.as_str()));
+    let changes_rows = |key: &&Effective| {
+        let key = key.key.as_str();
+        !LOCATIONS.contains(&key) && key != "run.max_missing_first"
+    };
+    let by_value = keys.iter().filter(changes_rows);
     let json = |key: &Effective| serde_json::to_value(&key.value).unwrap_or(Value::Null);
     let mut map: SpecMap = by_value.map(|key| (key.key.clone(), json(key))).collect();
     let ids = crate::source::ids_fingerprint(manifest);

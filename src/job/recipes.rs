@@ -21,7 +21,7 @@ pub(super) struct FirstPass {
     /// The earlier run's fingerprint, part of ours.
     pub(super) spec_sha256: String,
     rows: Vec<SignalRow>,
-    /// Entropies (generalist, expert) at the DaWin family's temperatures.
+    /// Entropies (pretrained, expert) at the DaWin family's temperatures.
     entropies: Vec<(f64, f64)>,
 }
 
@@ -73,8 +73,8 @@ impl FirstPass {
         let coefficient = |row: &SignalRow| {
             let signals = Signals {
                 js_nats: row.js_nats,
-                entropy_generalist_nats: row.pt_entropy_nats,
-                entropy_expert_nats: row.ft_entropy_nats,
+                pt_entropy_nats: row.pt_entropy_nats,
+                ft_entropy_nats: row.ft_entropy_nats,
                 n_classes,
             };
             t3(rule, guard, &signals).coefficient
@@ -94,7 +94,7 @@ async fn tempered(root: &Root, plan: &Plan, temperatures: Temperatures) -> Resul
         entropy_nats(&log_softmax(&logits, temperature))
     };
     let both =
-        |[pt, ft]: &[Vec<f32>; 2]| (entropy(pt, temperatures.generalist), entropy(ft, temperatures.expert));
+        |[pt, ft]: &[Vec<f32>; 2]| (entropy(pt, temperatures.pretrained), entropy(ft, temperatures.expert));
     Ok(probs.iter().map(both).collect())
 }
 
@@ -113,18 +113,36 @@ fn run_first(method: Method) -> Problem {
     )
 }
 
-/// One recipe per method, in output order.
-///
-/// # Errors
-/// `C009` when the first pass does not allow a rule.
-pub(super) fn recipes(spec: &Spec, first: Option<&FirstPass>) -> Result<Vec<(Method, Recipe)>, Problem> {
+/// What the lane is told of `[merge]`: the one way on which gamma and its like reach a coefficient.
+#[derive(Debug)]
+pub(super) struct Recipes {
+    /// One per method, in output order.
+    pub(super) methods: Vec<(Method, Recipe)>,
+    /// The rule whose coefficient `signals` shows: T3's.
+    pub(super) signal_rule: CoefficientRule,
+}
+
+impl Recipes {
+    /// # Errors
+    /// `C009` when the first pass does not allow a rule.
+    pub(super) fn new(spec: &Spec, first: Option<&FirstPass>) -> Result<Self, Problem> {
+        let merge = &spec.pipeline.merge;
+        let signal_rule = t3_rule(merge, merge.guard_enabled);
+        Ok(Self { methods: methods(spec, first)?, signal_rule })
+    }
+}
+
+fn t3_rule(merge: &Merge, guarded: bool) -> CoefficientRule {
+    CoefficientRule::T3 { rule: merge.rule, guard: guarded.then_some(merge.guard) }
+}
+
+fn methods(spec: &Spec, first: Option<&FirstPass>) -> Result<Vec<(Method, Recipe)>, Problem> {
     let merge = &spec.pipeline.merge;
     let n_classes = spec.pipeline.labels.names.len();
     // A first pass was read exactly when a method needs one, so the empty one is never looked at.
     let none = FirstPass::default();
     let first = first.unwrap_or(&none);
-    let t3_rule =
-        |guarded: bool| CoefficientRule::T3 { rule: merge.rule, guard: guarded.then_some(merge.guard) };
+    let t3_rule = |guarded: bool| t3_rule(merge, guarded);
     let clustered = |rule: CoefficientRule, values: Vec<f64>| {
         let mixture =
             BetaMixture::fit(&values, &merge.clusters).map_err(|error| unusable(&error.to_string()))?;

@@ -3,9 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::merge::coefficient::is_heterogeneous;
 use crate::merge::method::Method;
-use crate::merge::statistics::Running;
 use crate::messages::{Prediction, Scored};
 
 /// Two columns seen together: enough for Pearson's r.
@@ -63,13 +61,19 @@ impl Joint {
 pub struct Diagnostics {
     /// (sample, cell) pairs with a signal.
     pub n_signals: u64,
-    /// Pairs the guard moved.
+    /// Pairs that the primary method has a coefficient for.
+    #[serde(default)]
+    pub n_coefficients: u64,
+    /// Sum of those coefficients.
+    #[serde(default)]
+    pub lambda_sum: f64,
+    /// Pairs the primary method's guard moved.
     pub n_guarded: u64,
-    /// Batches with a coefficient.
+    /// Batches that the primary method merged.
     pub n_batches: u64,
-    /// Batches whose coefficients vary by more than a quarter of the rule's range.
+    /// Batches whose coefficients spread over more than half of what its rule allows.
     pub n_heterogeneous: u64,
-    /// Sum over batches of the variance of `lambda_sample` inside the batch.
+    /// Sum over batches of the variance of its coefficients inside the batch.
     pub lambda_var_sum: f64,
     /// Largest divergence seen.
     pub js_max_nats: f64,
@@ -77,36 +81,36 @@ pub struct Diagnostics {
     pub js_correct: Joint,
     /// `H_pt - H_ft` against the same.
     pub entropy_gap_correct: Joint,
-    /// The generalist's top probability against its correctness: their difference is its overconfidence.
+    /// The pretrained model's top probability against its correctness: their difference is its overconfidence.
     pub pt_confidence: Joint,
     /// The expert's.
     pub ft_confidence: Joint,
 }
 
 impl Diagnostics {
-    /// Adds one batch. `lambda_range` is how far the rule lets a coefficient move.
-    pub(crate) fn push(&mut self, scored: &Scored, primary: Method, lambda_range: f64) {
-        if scored.signals.is_empty() {
-            return;
-        }
-        let lambda: Vec<f64> = scored.signals.iter().map(|signal| signal.lambda_sample).collect();
-        self.n_batches += 1;
-        self.lambda_var_sum += Running::of(&lambda).variance_population().unwrap_or_default();
-        self.n_heterogeneous += u64::from(is_heterogeneous(&lambda, lambda_range));
-        let said = |method| scored.predictions.iter().find(|(m, _)| *m == method).map(|(_, said)| said);
+    /// Adds one batch; coefficients are those of the primary method.
+    pub(crate) fn push(&mut self, scored: &Scored, primary: Method) {
+        let said = |method| scored.methods.iter().find(|scores| scores.method == method);
         let (main, pt, ft) = (said(primary), said(Method::Pretrained), said(Method::Expert));
+        if let Some(with) = main.and_then(|scores| scores.merged_with) {
+            self.n_batches += 1;
+            self.lambda_var_sum += with.lambda_std * with.lambda_std;
+            self.n_heterogeneous += u64::from(with.is_heterogeneous);
+            self.n_coefficients += u64::from(with.n_samples);
+            self.lambda_sum += with.lambda_mean * f64::from(with.n_samples);
+            self.n_guarded += u64::from(with.guard_plus) + u64::from(with.guard_minus);
+        }
         for (n, (member, signal)) in scored.members.iter().zip(&scored.signals).enumerate() {
             self.n_signals += 1;
-            self.n_guarded += u64::from(signal.guard != 0);
             self.js_max_nats = self.js_max_nats.max(signal.js_nats);
             let Some(label) = member.sample.label_idx else { continue };
             let correct = |said: &Prediction| f64::from(u8::from(said.pred_idx == label));
-            if let Some(said) = main.map(|said| &said[n]) {
+            if let Some(said) = main.map(|scores| &scores.predictions[n]) {
                 self.js_correct.push(signal.js_nats, correct(said));
                 self.entropy_gap_correct.push(signal.pt_entropy_nats - signal.ft_entropy_nats, correct(said));
             }
-            for (confidence, said) in [(&mut self.pt_confidence, pt), (&mut self.ft_confidence, ft)] {
-                if let Some(said) = said.map(|said| &said[n]) {
+            for (confidence, scores) in [(&mut self.pt_confidence, pt), (&mut self.ft_confidence, ft)] {
+                if let Some(said) = scores.map(|scores| &scores.predictions[n]) {
                     confidence.push(said.pred_prob, correct(said));
                 }
             }
@@ -118,6 +122,8 @@ impl Diagnostics {
     pub fn then(self, later: Self) -> Self {
         Self {
             n_signals: self.n_signals + later.n_signals,
+            n_coefficients: self.n_coefficients + later.n_coefficients,
+            lambda_sum: self.lambda_sum + later.lambda_sum,
             n_guarded: self.n_guarded + later.n_guarded,
             n_batches: self.n_batches + later.n_batches,
             n_heterogeneous: self.n_heterogeneous + later.n_heterogeneous,
@@ -130,7 +136,7 @@ impl Diagnostics {
         }
     }
 
-    /// Mean variance of the coefficients inside a batch.
+    /// Mean variance of the primary method's coefficients inside a batch.
     #[must_use]
     pub fn lambda_var_within(&self) -> Option<f64> {
         share(self.lambda_var_sum, self.n_batches)
@@ -143,11 +149,17 @@ impl Diagnostics {
         share(self.n_heterogeneous as f64, self.n_batches)
     }
 
-    /// Share of pairs the guard moved.
+    /// Share of pairs the primary method's guard moved.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     pub fn guarded_share(&self) -> Option<f64> {
-        share(self.n_guarded as f64, self.n_signals)
+        share(self.n_guarded as f64, self.n_coefficients)
+    }
+
+    /// Mean coefficient of the primary method over samples: every scored (sample, cell) counts once.
+    #[must_use]
+    pub fn lambda_mean(&self) -> Option<f64> {
+        share(self.lambda_sum, self.n_coefficients)
     }
 }
 

@@ -6,20 +6,20 @@ use sha2::{Digest, Sha256};
 
 use super::diagnostics::Diagnostics;
 use super::layout::Layout;
-use super::plan::Plan;
+use super::plan::{Plan, read_plan};
 use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt, committed, entry};
-use super::runs::{Totals, encode, is_over, read_plan};
+use super::runs::{Totals, encode, is_over};
 use crate::error::{Exit, Problem, RunError};
 use crate::store::{Created, Root};
-use crate::tables::Table;
+use crate::tables::{FORMAT_VERSION, Table};
 
 /// Most bytes a staged or published object may have; the writers stay far below.
 pub(super) const MAX_TABLE_BYTES: u64 = 4 << 30;
 
-/// The content of a `_SUCCESS` object.
+/// The list of a table's published objects; in format 1 the content of its `_SUCCESS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Success {
+pub(super) struct PublishedList {
     pub(super) spec_sha256: String,
     pub(super) files: Vec<FileEntry>,
 }
@@ -35,8 +35,6 @@ pub struct Finalized {
     pub n_quarantined: u64,
     /// What the run says about its coefficients.
     pub diagnostics: Diagnostics,
-    /// Mean coefficient over batches.
-    pub lambda_mean: Option<f64>,
     /// Objects this call wrote; 0 when everything was there.
     pub n_written: usize,
     /// Whether more was quarantined than the pipeline allows.
@@ -52,16 +50,25 @@ pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
     Ok(root.size(&row, "runs row").await.map_err(Problem::from)?.is_some())
 }
 
-/// Publishes: copies every staged object under `tables/`, then a `_SUCCESS` per table, then the `runs` row.
+/// Publishes: copies every staged object under `tables/`, then the list of each table with its empty `_SUCCESS`, then the `runs` row.
 ///
 /// Every step is create-only and repeats to the same bytes, so a crash anywhere is mended by calling again.
 ///
 /// # Errors
-/// `R008` when partitions have no receipt yet, `R006` when a staged or published object has other bytes than
+/// `R005` a run of another format, `R008` when partitions have no receipt yet, `R006` when a staged or published object has other bytes than
 /// its receipt says, and store failures.
 pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> {
     let layout = Layout::new(run_id);
     let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    if plan.format_version != FORMAT_VERSION {
+        let what = format!(
+            "run {run_id} has format {}, this program publishes {FORMAT_VERSION}",
+            plan.format_version
+        );
+        return Err(Problem::new("R005", Exit::Config, what)
+            .hint("publish it with the version that began it")
+            .into());
+    }
     let receipts = read_receipts(root, &layout, &plan).await?;
     // Shards stay below the limit one by one and may be over it together.
     check_nonfinite(
@@ -79,20 +86,21 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
     }
     for table in Table::ALL {
         let files = published.iter().filter(|file| file.table == table.name()).cloned().collect();
-        let success = Success { spec_sha256: plan.spec_sha256.clone(), files };
-        let bytes = serde_json::to_vec_pretty(&success).expect("a list of files has a JSON text");
-        let key = layout.success(table, &plan.run_date);
-        n_written += usize::from(create_same(root, &key, "success marker", bytes.into()).await?);
+        let list = PublishedList { spec_sha256: plan.spec_sha256.clone(), files };
+        let bytes = serde_json::to_vec_pretty(&list).expect("a list of files has a JSON text");
+        let key = layout.published_list(table);
+        n_written += usize::from(create_same(root, &key, "list of a published table", bytes.into()).await?);
+        let marker = layout.success(table, &plan.run_date);
+        n_written += usize::from(create_same(root, &marker, "success marker", Bytes::new()).await?);
     }
     n_written += usize::from(make_visible(root, &layout, &plan, &receipts, &published).await?);
     let total = |field: fn(&Receipt) -> u64| receipts.iter().map(field).sum::<u64>();
     let (n_scored, n_quarantined) = (total(|r| r.n_scored), total(|r| r.n_quarantined));
-    let allowed = plan.spec.get("run.max_quarantine").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let over_quarantine = is_over(signed(n_scored), signed(n_quarantined), allowed);
+    let over_quarantine = is_over(signed(n_scored), signed(n_quarantined), plan.facts.max_quarantine);
     let totals = Totals { receipts: &receipts, files: &published, completed_at_us: 0 };
-    let (diagnostics, lambda_mean) = (totals.diagnostics(), totals.lambda_mean());
-    Ok(Finalized { plan, diagnostics, lambda_mean, n_scored, n_quarantined, n_written, over_quarantine })
+    let diagnostics = totals.diagnostics();
+    Ok(Finalized { plan, diagnostics, n_scored, n_quarantined, n_written, over_quarantine })
 }
 
 /// A run id that no plan has.

@@ -77,6 +77,12 @@ impl Layout {
 
     /// The list of a table's published objects.
     #[must_use]
+    pub fn published_list(&self, table: Table) -> String {
+        format!("{}/published/{}.json", self.run(), table.name())
+    }
+
+    /// The empty object that tells readers of folders that a table is complete. In format 1 it held the list.
+    #[must_use]
     pub fn success(&self, table: Table, run_date: &str) -> String {
         format!("{}/_SUCCESS", self.published(table.name(), run_date))
     }

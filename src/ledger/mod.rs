@@ -6,6 +6,7 @@
 
 mod attempts;
 mod diagnostics;
+mod facts;
 mod finalize;
 mod layout;
 mod plan;
@@ -17,14 +18,14 @@ mod verify;
 
 pub use attempts::{Attempt, record};
 pub use diagnostics::{Diagnostics, Joint};
+pub use facts::Facts;
 pub(crate) use finalize::check_nonfinite;
 pub use finalize::{Finalized, finalize, is_published};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, split_run_uri};
-pub use plan::{Plan, SpecMap, fingerprint};
+pub use plan::{Plan, SpecMap, fingerprint, read_plan};
 pub(crate) use receipt::entry;
 pub use receipt::{FileEntry, Receipt, committed, nonce};
-pub use runs::read_plan;
 pub use status::{Status, status};
 pub use tidy::{Tidied, tidy};
 pub use verify::{Verified, verify};

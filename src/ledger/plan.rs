@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Exit, Problem};
+use super::facts::Facts;
+use super::layout::Layout;
+use super::receipt::MAX_JSON_BYTES;
+use crate::error::{Exit, Problem, RunError};
+use crate::store::Root;
 use crate::tables::Origin;
 
 /// Everything that decides a row, by dotted key; canonical because the keys are sorted.
@@ -28,6 +32,8 @@ pub struct Plan {
     pub spec_sha256: String,
     /// Pipeline keys and the content hashes of manifest and checkpoints.
     pub spec: SpecMap,
+    /// What readers need of `spec`, typed.
+    pub facts: Facts,
     /// Samples of the frozen manifest.
     pub n_samples: u64,
     /// Partitions they are cut into.
@@ -38,6 +44,27 @@ pub struct Plan {
     pub code_version: String,
     /// Numerics of the machine that planned: hash of two fixed images' logits.
     pub canary: String,
+}
+
+/// Reads the frozen plan; `None` when the run has not been planned. Reads format 1 too.
+///
+/// # Errors
+/// Store failures, `R007` unreadable.
+pub async fn read_plan(root: &Root, layout: &Layout) -> Result<Option<Plan>, RunError> {
+    let found = root.read(&layout.plan(), "plan", MAX_JSON_BYTES).await.map_err(Problem::from)?;
+    let Some(bytes) = found else { return Ok(None) };
+    let unreadable = || Problem::new("R007", Exit::BadData, "the stored plan is unreadable");
+    Ok(Some(parse(&bytes).ok_or_else(unreadable)?))
+}
+
+fn parse(bytes: &[u8]) -> Option<Plan> {
+    let mut value: Value = serde_json::from_slice(bytes).ok()?;
+    if value.get("format_version")?.as_u64()? == 1 {
+        let spec: SpecMap = serde_json::from_value(value.get("spec")?.clone()).ok()?;
+        let facts = serde_json::to_value(Facts::from_format_1(&spec)?).ok()?;
+        value.as_object_mut()?.insert("facts".to_owned(), facts);
+    }
+    serde_json::from_value(value).ok()
 }
 
 /// Lower-case hex SHA-256 of the canonical JSON of `spec`.
@@ -60,7 +87,7 @@ impl Plan {
     /// Checks that `ours` would compute the same rows as this stored plan.
     ///
     /// # Errors
-    /// `R005` another format version, `R002` another manifest, `R001` any other difference, each named.
+    /// `R005` another format, `R002` another manifest, `R001` any other difference, each named.
     pub fn check_same(&self, ours: &Self) -> Result<(), Problem> {
         if self.format_version != ours.format_version {
             let what =
@@ -115,6 +142,28 @@ mod tests {
     use super::*;
     use crate::tables::FORMAT_VERSION;
 
+    fn facts() -> Facts {
+        Facts {
+            name: "night".into(),
+            manifest_sha256: String::new(),
+            pretrained_sha256: String::new(),
+            expert_sha256: String::new(),
+            batch_size: 32,
+            seed: 0,
+            max_quarantine: 0.0,
+            classes: vec![],
+            methods: vec![],
+            primary_method: "t3_b".into(),
+            gamma: 0.5,
+            lambda_min: 0.0,
+            lambda_max: 1.0,
+            guard_delta: 0.1,
+            guard_tau: 0.05,
+            log_base: "nats".into(),
+            probs: false,
+        }
+    }
+
     fn plan(gamma: f64) -> Plan {
         let spec =
             SpecMap::from([("merge.gamma".to_owned(), gamma.into()), ("run.seed".to_owned(), 0.into())]);
@@ -125,6 +174,7 @@ mod tests {
             planned_at: String::new(),
             spec_sha256: fingerprint(&spec),
             spec,
+            facts: facts(),
             n_samples: 1,
             n_partitions: 1,
             cells: vec![],

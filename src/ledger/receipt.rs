@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::diagnostics::Diagnostics;
@@ -13,7 +14,7 @@ use crate::tables::{FORMAT_VERSION, Table};
 /// Most bytes a receipt or plan may have.
 pub(super) const MAX_JSON_BYTES: u64 = 64 << 20;
 
-/// One object a receipt or a `_SUCCESS` names.
+/// One object that a receipt or the list of a published table names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
@@ -47,10 +48,6 @@ pub struct Receipt {
     pub n_scored: u64,
     /// (sample, cell) pairs that were quarantined.
     pub n_quarantined: u64,
-    /// Batches with a coefficient.
-    pub n_coefficients: u64,
-    /// Sum of their coefficients, in row order.
-    pub lambda_sum: f64,
     /// What the partition says about its coefficients.
     pub diagnostics: Diagnostics,
     /// Numerics class of the lane, such as `cpu`.
@@ -110,19 +107,25 @@ impl Receipt {
     /// Reads the receipt of `partition`; `None` when it is not committed.
     ///
     /// # Errors
-    /// Store failures, `R007` unreadable, `R005` another format version.
+    /// Store failures, `R007` unreadable, `R005` a later format.
     pub async fn read(root: &Root, layout: &Layout, partition: u32) -> Result<Option<Self>, RunError> {
         let object = format!("receipt of partition {partition}");
         let found =
             root.read(&layout.receipt(partition), &object, MAX_JSON_BYTES).await.map_err(Problem::from)?;
         let Some(bytes) = found else { return Ok(None) };
-        let receipt: Self = serde_json::from_slice(&bytes)
-            .map_err(|_| Problem::new("R007", Exit::BadData, format!("{object} is unreadable")))?;
-        if receipt.format_version != FORMAT_VERSION {
-            let what =
-                format!("receipt format {}, this program reads {FORMAT_VERSION}", receipt.format_version);
+        let unreadable = || Problem::new("R007", Exit::BadData, format!("{object} is unreadable"));
+        let mut value: Value = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
+        let version = value.get("format_version").and_then(Value::as_u64).ok_or_else(unreadable)?;
+        if version > u64::from(FORMAT_VERSION) {
+            let what = format!("receipt format {version}, this program reads up to {FORMAT_VERSION}");
             return Err(Problem::new("R005", Exit::Config, what).into());
         }
+        if version == 1 {
+            // Format 1 had two more facts, of T3's coefficients whatever the methods were.
+            let fields = value.as_object_mut().ok_or_else(unreadable)?;
+            fields.retain(|name, _| name != "n_coefficients" && name != "lambda_sum");
+        }
+        let receipt = serde_json::from_value(value).map_err(|_| unreadable())?;
         Ok(Some(receipt))
     }
 }

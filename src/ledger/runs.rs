@@ -9,27 +9,13 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::diagnostics::Diagnostics;
-use super::layout::Layout;
 use super::plan::Plan;
-use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt};
-use crate::error::{Exit, Problem, RunError};
-use crate::store::Root;
+use super::receipt::{FileEntry, Receipt};
+use crate::error::{Exit, Problem};
 use crate::tables::{FORMAT_VERSION, Table, properties};
-
-/// Reads the frozen plan; `None` when the run has not been planned.
-///
-/// # Errors
-/// Store failures, `R007` unreadable.
-pub async fn read_plan(root: &Root, layout: &Layout) -> Result<Option<Plan>, RunError> {
-    let found = root.read(&layout.plan(), "plan", MAX_JSON_BYTES).await.map_err(Problem::from)?;
-    let Some(bytes) = found else { return Ok(None) };
-    let plan = serde_json::from_slice(&bytes);
-    plan.map(Some).map_err(|_| Problem::new("R007", Exit::BadData, "the stored plan is unreadable").into())
-}
 
 /// What the row adds to the plan.
 #[derive(Debug, Clone)]
@@ -49,8 +35,11 @@ impl Totals<'_> {
 
     fn status(&self, plan: &Plan) -> &'static str {
         let (scored, quarantined) = (self.sum(|r| r.n_scored), self.sum(|r| r.n_quarantined));
-        let allowed = plan.spec.get("run.max_quarantine").and_then(Value::as_f64).unwrap_or(1.0);
-        if is_over(scored, quarantined, allowed) { "complete_over_quarantine_limit" } else { "complete" }
+        if is_over(scored, quarantined, plan.facts.max_quarantine) {
+            "complete_over_quarantine_limit"
+        } else {
+            "complete"
+        }
     }
 
     /// Digest over the sorted list of a table's published objects.
@@ -68,12 +57,6 @@ impl Totals<'_> {
     pub(super) fn diagnostics(&self) -> Diagnostics {
         self.receipts.iter().fold(Diagnostics::default(), |all, receipt| all.then(receipt.diagnostics))
     }
-
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    pub(super) fn lambda_mean(&self) -> Option<f64> {
-        let n = self.sum(|r| r.n_coefficients);
-        (n > 0).then(|| self.receipts.iter().map(|r| r.lambda_sum).sum::<f64>() / n as f64)
-    }
 }
 
 /// Whether the quarantined share of pairs is above what is allowed.
@@ -84,39 +67,34 @@ pub(super) fn is_over(n_scored: i64, n_quarantined: i64, allowed: f64) -> bool {
 
 /// The row as a Parquet object.
 pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Problem> {
-    let mut row = Row::default();
-    let spec = |key: &str| plan.spec.get(key).cloned().unwrap_or(Value::Null);
+    let (mut row, facts) = (Row::default(), &plan.facts);
     row.text("status", Some(totals.status(plan).into()));
     row.whole32("format_version", i64::from(FORMAT_VERSION));
-    row.text("name", spec("run.name").as_str().map(str::to_owned));
+    row.text("name", Some(facts.name.clone()));
     row.text("spec_sha256", Some(plan.spec_sha256.clone()));
     row.text("spec_json", serde_json::to_string(&plan.spec).ok());
-    for (column, key) in [
-        ("manifest_sha256", "content.manifest_sha256"),
-        ("pretrained_sha256", "content.pretrained_sha256"),
-        ("expert_sha256", "content.expert_sha256"),
-    ] {
-        row.text(column, spec(key).as_str().map(str::to_owned));
-    }
+    row.text("manifest_sha256", Some(facts.manifest_sha256.clone()));
+    row.text("pretrained_sha256", Some(facts.pretrained_sha256.clone()));
+    row.text("expert_sha256", Some(facts.expert_sha256.clone()));
     row.whole64("n_samples", i64::try_from(plan.n_samples).unwrap_or(i64::MAX));
     row.whole32("n_cells", i64::try_from(plan.cells.len()).unwrap_or(i64::MAX));
     row.whole32("n_partitions", i64::from(plan.n_partitions));
-    row.whole32("batch_size", spec("run.batch_size").as_i64().unwrap_or_default());
+    row.whole32("batch_size", i64::from(facts.batch_size));
     row.whole64("n_scored", totals.sum(|r| r.n_scored));
     row.whole64("n_quarantined", totals.sum(|r| r.n_quarantined));
-    row.texts("classes", &spec("labels.names"));
-    row.texts("methods", &spec("merge.methods"));
-    row.text("primary_method", spec("merge.primary").as_str().map(str::to_owned));
-    for key in ["gamma", "lambda_min", "lambda_max"] {
-        row.number(key, spec(&format!("merge.{key}")).as_f64());
-    }
-    row.number("guard_delta", spec("merge.guard.delta").as_f64());
-    row.number("guard_tau", spec("merge.guard.tau").as_f64());
-    row.text("log_base", spec("merge.log_base").as_str().map(str::to_owned));
-    row.whole64("seed", spec("run.seed").as_i64().unwrap_or_default());
-    row.number("lambda_mean", totals.lambda_mean());
+    row.texts("classes", &facts.classes);
+    row.texts("methods", &facts.methods);
+    row.text("primary_method", Some(facts.primary_method.clone()));
+    row.number("gamma", Some(facts.gamma));
+    row.number("lambda_min", Some(facts.lambda_min));
+    row.number("lambda_max", Some(facts.lambda_max));
+    row.number("guard_delta", Some(facts.guard_delta));
+    row.number("guard_tau", Some(facts.guard_tau));
+    row.text("log_base", Some(facts.log_base.clone()));
+    row.whole64("seed", i64::try_from(facts.seed).unwrap_or(i64::MAX));
     let found = totals.diagnostics();
     for (column, number) in [
+        ("lambda_mean", found.lambda_mean()),
         ("lambda_var_within", found.lambda_var_within()),
         ("heterogeneous_share", found.heterogeneous_share()),
         ("guarded_share", found.guarded_share()),
@@ -175,11 +153,10 @@ impl Row {
         self.add(name, TimestampMicrosecondArray::from(vec![value]).with_timezone("UTC"));
     }
 
-    fn texts(&mut self, name: &str, values: &Value) {
-        let items: Vec<&str> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    fn texts(&mut self, name: &str, items: &[String]) {
         let field = Arc::new(Field::new("item", DataType::Utf8, false));
         let offsets = OffsetBuffer::from_lengths([items.len()]);
-        self.add(name, ListArray::new(field, offsets, Arc::new(StringArray::from(items)), None));
+        self.add(name, ListArray::new(field, offsets, Arc::new(StringArray::from_iter_values(items)), None));
     }
 
     pub(super) fn encode(self, table: &str, plan: &Plan) -> Result<Vec<u8>, Problem> {

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::finalize::{is_published, no_such_run};
 use super::layout::Layout;
+use super::plan::read_plan;
 use super::receipt::Receipt;
-use super::runs::read_plan;
 use crate::error::{Problem, RunError};
 use crate::store::Root;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::finalize::no_such_run;
 use super::layout::Layout;
+use super::plan::read_plan;
 use super::receipt::{Receipt, committed};
-use super::runs::read_plan;
 use crate::error::{Problem, RunError};
 use crate::store::Root;
 

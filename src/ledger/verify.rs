@@ -1,10 +1,14 @@
-//! Checking a published run against its receipts: every object, its bytes, and nothing more.
+//! Checking a published run against its receipts: every object, its bytes, and nothing more. Reads format 1 too.
 
 use std::collections::BTreeSet;
 
-use super::finalize::{MAX_TABLE_BYTES, Success, check_bytes, no_such_run, read_completion, read_receipts};
+use bytes::Bytes;
+
+use super::finalize::{
+    MAX_TABLE_BYTES, PublishedList, check_bytes, no_such_run, read_completion, read_receipts,
+};
 use super::layout::Layout;
-use super::runs::read_plan;
+use super::plan::read_plan;
 use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;
 use crate::tables::Table;
@@ -27,13 +31,14 @@ pub async fn verify(root: &Root, run_id: &str) -> Result<Verified, RunError> {
     let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
     let receipts = read_receipts(root, &layout, &plan).await?;
     let (mut problems, mut n_objects, mut n_rows) = (Vec::new(), 0, 0);
-    for table in Table::ALL {
-        let mut expected = BTreeSet::from([layout.success(table, &plan.run_date)]);
+    for &table in Table::of_format(plan.format_version) {
+        let marker = layout.success(table, &plan.run_date);
+        let mut expected = BTreeSet::from([marker.clone()]);
         let mut files = Vec::new();
         for receipt in &receipts {
             let mut file = receipt.file(table)?.clone();
             file.path = layout.part(table, &plan.run_date, receipt.partition);
-            match root.read(&file.path, "published table", MAX_TABLE_BYTES).await.map_err(Problem::from)? {
+            match read(root, &file.path, "published table").await? {
                 None => problems.push(damaged("V001", format!("{} is missing", file.path))),
                 Some(bytes) if check_bytes(&file, &bytes).is_err() => {
                     problems.push(damaged("V002", format!("{} has changed", file.path)));
@@ -44,20 +49,30 @@ pub async fn verify(root: &Root, run_id: &str) -> Result<Verified, RunError> {
             expected.insert(file.path.clone());
             files.push(file);
         }
-        let marker = layout.success(table, &plan.run_date);
-        let found = root.read(&marker, "success marker", MAX_TABLE_BYTES).await.map_err(Problem::from)?;
-        let wanted = Success { spec_sha256: plan.spec_sha256.clone(), files };
-        match found.map(|bytes| serde_json::from_slice::<Success>(&bytes)) {
-            None => problems.push(damaged("V001", format!("{marker} is missing"))),
-            Some(Ok(success)) if success == wanted => {}
-            Some(_) => problems.push(damaged("V002", format!("{marker} has changed"))),
+        let wanted = PublishedList { spec_sha256: plan.spec_sha256.clone(), files };
+        let list = if plan.format_version == 1 { marker.clone() } else { layout.published_list(table) };
+        match read(root, &list, "list of a published table")
+            .await?
+            .map(|bytes| serde_json::from_slice(&bytes))
+        {
+            None => problems.push(damaged("V001", format!("{list} is missing"))),
+            Some(Ok(found)) if wanted == found => {}
+            Some(_) => problems.push(damaged("V002", format!("{list} has changed"))),
         }
         n_objects += 1;
+        if plan.format_version > 1 {
+            match read(root, &marker, "success marker").await? {
+                None => problems.push(damaged("V001", format!("{marker} is missing"))),
+                Some(bytes) if bytes.is_empty() => {}
+                Some(_) => problems.push(damaged("V002", format!("{marker} has changed"))),
+            }
+            n_objects += 1;
+        }
         problems.extend(extra(root, &layout.published(table.name(), &plan.run_date), &expected).await?);
     }
     let row = BTreeSet::from([layout.runs_row(&plan.run_date)]);
     let key = layout.runs_row(&plan.run_date);
-    let found = root.read(&key, "runs row", MAX_TABLE_BYTES).await.map_err(Problem::from)?;
+    let found = read(root, &key, "runs row").await?;
     match (found, read_completion(root, &layout).await?) {
         (None, _) => problems.push(damaged("V001", format!("{key} is missing"))),
         (Some(_), None) => problems.push(damaged("V001", format!("{} is missing", layout.completion()))),
@@ -72,6 +87,10 @@ pub async fn verify(root: &Root, run_id: &str) -> Result<Verified, RunError> {
     } else {
         Err(RunError::all(problems))
     }
+}
+
+async fn read(root: &Root, key: &str, object: &str) -> Result<Option<Bytes>, RunError> {
+    Ok(root.read(key, object, MAX_TABLE_BYTES).await.map_err(Problem::from)?)
 }
 
 fn damaged(code: &'static str, what: String) -> Problem {

@@ -12,9 +12,9 @@ use super::divergence::{LogBase, Signals};
 pub enum Direction {
     /// More disagreement, more expert: the paper's formula.
     Expert,
-    /// More disagreement, more generalist: one minus the above. The abstract's prose reads this way round; a
+    /// More disagreement, more of the pretrained model: one minus the above. The abstract's prose reads this way round; a
     /// labelled ablation (choice).
-    Generalist,
+    Pretrained,
 }
 
 /// T3's rule: `lambda_min + (lambda_max - lambda_min) * sigmoid(gamma * JS)` (paper).
@@ -35,7 +35,7 @@ pub struct T3Rule {
     /// Parent that disagreement favours.
     pub direction: Direction,
     /// Uses `2 sigmoid - 1` in place of `sigmoid`, so that agreement gives `lambda_min`: a labelled ablation
-    /// (choice). With [`Direction::Generalist`] the centred weight is turned round last: agreement gives
+    /// (choice). With [`Direction::Pretrained`] the centred weight is turned round last: agreement gives
     /// `lambda_max`.
     pub centred: bool,
 }
@@ -80,7 +80,7 @@ impl T3Rule {
         if self.centred {
             weight = 2.0 * weight - 1.0;
         }
-        if self.direction == Direction::Generalist {
+        if self.direction == Direction::Pretrained {
             weight = 1.0 - weight;
         }
         let coefficient = self.lambda_min + (self.lambda_max - self.lambda_min) * weight;
@@ -112,7 +112,7 @@ pub struct Guard {
 /// What the guard did to one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Guarded {
-    /// `+1` moved toward the expert, `-1` toward the generalist, `0` left alone.
+    /// `+1` moved toward the expert, `-1` toward the pretrained model, `0` left alone.
     pub step: i8,
     /// The coefficient after the guard, in `0 ..= 1`.
     pub coefficient: f64,
@@ -142,10 +142,10 @@ impl Guard {
     #[must_use]
     pub fn apply(&self, coefficient: f64, signals: &Signals) -> Guarded {
         let threshold_nats = self.tau * (signals.n_classes as f64).ln();
-        let (generalist, expert) = (signals.entropy_generalist_nats, signals.entropy_expert_nats);
-        let step: i8 = if expert < threshold_nats && expert < generalist {
+        let (pretrained, expert) = (signals.pt_entropy_nats, signals.ft_entropy_nats);
+        let step: i8 = if expert < threshold_nats && expert < pretrained {
             1
-        } else if generalist < threshold_nats && generalist < expert {
+        } else if pretrained < threshold_nats && pretrained < expert {
             -1
         } else {
             0
@@ -205,20 +205,23 @@ pub enum RuleError {
     },
 }
 
-/// Whether a batch's coefficients spread over more than half of the widest spread possible, which is a standard
-/// deviation of half the rule's range. A choice: the paper only says that high variance shows a mixed batch.
-pub(crate) fn is_heterogeneous(lambda: &[f64], lambda_range: f64) -> bool {
-    let variance = super::statistics::Running::of(lambda).variance_population().unwrap_or_default();
-    variance.sqrt() > lambda_range / 4.0
+/// Whether a batch's coefficients, whose standard deviation is `lambda_std`, spread over more than half of the widest
+/// spread possible, which is a standard deviation of half the rule's range. A choice: the paper only says that high
+/// variance shows a mixed batch.
+#[must_use]
+pub fn is_heterogeneous(lambda_std: f64, lambda_range: f64) -> bool {
+    lambda_std > lambda_range / 4.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merge::statistics::Running;
 
     #[test]
     fn a_batch_of_two_camps_is_heterogeneous() {
-        assert!(is_heterogeneous(&[0.5, 0.58, 0.5, 0.58], 0.0858));
-        assert!(!is_heterogeneous(&[0.53, 0.54, 0.535], 0.0858));
+        let std = |lambda: &[f64]| Running::of(lambda).variance_population().unwrap().sqrt();
+        assert!(is_heterogeneous(std(&[0.5, 0.58, 0.5, 0.58]), 0.0858));
+        assert!(!is_heterogeneous(std(&[0.53, 0.54, 0.535]), 0.0858));
     }
 }

@@ -35,16 +35,16 @@ impl Dare {
     ///
     /// Weight `i` keeps its difference when the uniform draw `i` of the stream `name` is at least the drop
     /// probability. `scale / (1 - p)` is computed in `f64` and rounded to `f32` once; difference, product and
-    /// sum are `f32`. Dropped weights are the generalist's bit for bit.
+    /// sum are `f32`. Dropped weights are the pretrained model's bit for bit.
     ///
     /// # Panics
     /// When the lengths differ.
-    pub fn merge_into(&self, name: &str, generalist: &[f32], expert: &[f32], out: &mut [f32]) {
-        assert_eq!(generalist.len(), expert.len(), "both parents hold the same tensor");
-        assert_eq!(generalist.len(), out.len(), "the merge has the parents' shape");
+    pub fn merge_into(&self, name: &str, pretrained: &[f32], expert: &[f32], out: &mut [f32]) {
+        assert_eq!(pretrained.len(), expert.len(), "both parents hold the same tensor");
+        assert_eq!(pretrained.len(), out.len(), "the merge has the parents' shape");
         let factor = (self.scale / (1.0 - self.drop_probability)) as f32;
         let draws = Draws::new(self.seed, name);
-        for (i, ((slot, &g), &e)) in (0_u64..).zip(out.iter_mut().zip(generalist).zip(expert)) {
+        for (i, ((slot, &g), &e)) in (0_u64..).zip(out.iter_mut().zip(pretrained).zip(expert)) {
             *slot = if draws.uniform(i) >= self.drop_probability { g + factor * (e - g) } else { g };
         }
     }

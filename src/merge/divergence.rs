@@ -17,6 +17,15 @@ pub enum LogBase {
 }
 
 impl LogBase {
+    /// The unit as settings and tables write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nats => "nats",
+            Self::Bits => "bits",
+        }
+    }
+
     /// Converts an amount in nats to this unit.
     #[must_use]
     pub fn of_nats(self, nats: f64) -> f64 {
@@ -32,10 +41,10 @@ impl LogBase {
 pub struct Signals {
     /// Jensen-Shannon divergence of the two class distributions, in nats, `0 ..= ln 2`.
     pub js_nats: f64,
-    /// Entropy of the generalist's class distribution, in nats, `0 ..= ln n_classes`.
-    pub entropy_generalist_nats: f64,
+    /// Entropy of the pretrained model's class distribution, in nats, `0 ..= ln n_classes`.
+    pub pt_entropy_nats: f64,
     /// Entropy of the expert's class distribution, in nats, `0 ..= ln n_classes`.
-    pub entropy_expert_nats: f64,
+    pub ft_entropy_nats: f64,
     /// Classes compared, at least 1.
     pub n_classes: usize,
 }
@@ -46,21 +55,19 @@ impl Signals {
     /// # Panics
     /// When the rows are empty or differ in length.
     #[must_use]
-    pub fn of(log_p_generalist: &[f64], log_p_expert: &[f64]) -> Self {
+    pub fn of(log_p_pt: &[f64], log_p_ft: &[f64]) -> Self {
         Self {
-            js_nats: jensen_shannon_nats(log_p_generalist, log_p_expert),
-            entropy_generalist_nats: entropy_nats(log_p_generalist),
-            entropy_expert_nats: entropy_nats(log_p_expert),
-            n_classes: log_p_generalist.len(),
+            js_nats: jensen_shannon_nats(log_p_pt, log_p_ft),
+            pt_entropy_nats: entropy_nats(log_p_pt),
+            ft_entropy_nats: entropy_nats(log_p_ft),
+            n_classes: log_p_pt.len(),
         }
     }
 
     /// Whether all three numbers are finite. A sample whose signals are not is not scored.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        self.js_nats.is_finite()
-            && self.entropy_generalist_nats.is_finite()
-            && self.entropy_expert_nats.is_finite()
+        self.js_nats.is_finite() && self.pt_entropy_nats.is_finite() && self.ft_entropy_nats.is_finite()
     }
 }
 

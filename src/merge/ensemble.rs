@@ -21,7 +21,7 @@ pub fn mean_of_probabilities(log_p: &[f64], log_q: &[f64]) -> Vec<f64> {
 /// # Panics
 /// When the rows differ in length.
 #[must_use]
-pub fn mean_of_logits<T: Copy + Into<f64>>(z_generalist: &[T], z_expert: &[T]) -> Vec<f64> {
-    assert_eq!(z_generalist.len(), z_expert.len(), "both models score the same classes");
-    z_generalist.iter().zip(z_expert).map(|(&a, &b)| (a.into() + b.into()) / 2.0).collect()
+pub fn mean_of_logits<T: Copy + Into<f64>>(z_pt: &[T], z_ft: &[T]) -> Vec<f64> {
+    assert_eq!(z_pt.len(), z_ft.len(), "both models score the same classes");
+    z_pt.iter().zip(z_ft).map(|(&a, &b)| (a.into() + b.into()) / 2.0).collect()
 }

@@ -16,21 +16,21 @@ use super::statistics::Running;
 /// images at that: an honest row says which were used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Temperatures {
-    /// Of the generalist; positive and finite.
-    pub generalist: f64,
+    /// Of the pretrained model; positive and finite.
+    pub pretrained: f64,
     /// Of the expert; positive and finite.
     pub expert: f64,
 }
 
 impl Temperatures {
     /// No calibration.
-    pub const ONE: Self = Self { generalist: 1.0, expert: 1.0 };
+    pub const ONE: Self = Self { pretrained: 1.0, expert: 1.0 };
     /// DaWin's for ViT-B/32.
-    pub const VIT_B_32: Self = Self { generalist: 0.9576, expert: 0.9733 };
+    pub const VIT_B_32: Self = Self { pretrained: 0.9576, expert: 0.9733 };
     /// DaWin's for ViT-B/16.
-    pub const VIT_B_16: Self = Self { generalist: 0.96, expert: 1.0066 };
+    pub const VIT_B_16: Self = Self { pretrained: 0.96, expert: 1.0066 };
     /// DaWin's for ViT-L/14.
-    pub const VIT_L_14: Self = Self { generalist: 1.0767, expert: 0.9545 };
+    pub const VIT_L_14: Self = Self { pretrained: 1.0767, expert: 0.9545 };
 
     /// DaWin's temperatures for a backbone named as its code names it (`ViT-B/32`, `ViT-B/16`, `ViT-L/14`), or
     /// `None` for a backbone it has none for.
@@ -45,20 +45,16 @@ impl Temperatures {
     }
 }
 
-/// The two entropies of one sample in nats, `(generalist, expert)`, each at its own temperature.
+/// The two entropies of one sample in nats, `(pretrained, expert)`, each at its own temperature.
 ///
 /// # Panics
 /// When a row is empty, the rows differ in length, or a temperature is not positive and finite.
 #[must_use]
-pub fn entropies_nats<T: Copy + Into<f64>>(
-    z_generalist: &[T],
-    z_expert: &[T],
-    temperatures: Temperatures,
-) -> (f64, f64) {
-    assert_eq!(z_generalist.len(), z_expert.len(), "both models score the same classes");
+pub fn entropies_nats<T: Copy + Into<f64>>(z_pt: &[T], z_ft: &[T], temperatures: Temperatures) -> (f64, f64) {
+    assert_eq!(z_pt.len(), z_ft.len(), "both models score the same classes");
     (
-        entropy_nats(&log_softmax(z_generalist, temperatures.generalist)),
-        entropy_nats(&log_softmax(z_expert, temperatures.expert)),
+        entropy_nats(&log_softmax(z_pt, temperatures.pretrained)),
+        entropy_nats(&log_softmax(z_ft, temperatures.expert)),
     )
 }
 
@@ -68,8 +64,8 @@ pub fn entropies_nats<T: Copy + Into<f64>>(
 /// "entropy ratio" whose formula is not public; this one at [`Temperatures::ONE`] stands for it (choice), per
 /// sample or, through [`super::coefficient::batch_mean`], per batch.
 #[must_use]
-pub fn entropy_ratio(entropy_generalist_nats: f64, entropy_expert_nats: f64) -> f64 {
-    sigmoid(entropy_generalist_nats - entropy_expert_nats)
+pub fn entropy_ratio(pt_entropy_nats: f64, ft_entropy_nats: f64) -> f64 {
+    sigmoid(pt_entropy_nats - ft_entropy_nats)
 }
 
 /// Mean and spread of one model's entropies over the whole set of a run.
@@ -103,18 +99,15 @@ impl DawinOffset {
     ///
     /// # Errors
     /// [`ZeroEntropy`] when a mean is not positive, where the reference would divide by zero.
-    pub fn of(generalist: EntropySummary, expert: EntropySummary) -> Result<Self, ZeroEntropy> {
+    pub fn of(pretrained: EntropySummary, expert: EntropySummary) -> Result<Self, ZeroEntropy> {
         // Written so that a NaN mean fails too.
-        if !(generalist.mean_nats > 0.0 && expert.mean_nats > 0.0) {
-            return Err(ZeroEntropy {
-                mean_generalist_nats: generalist.mean_nats,
-                mean_expert_nats: expert.mean_nats,
-            });
+        if !(pretrained.mean_nats > 0.0 && expert.mean_nats > 0.0) {
+            return Err(ZeroEntropy { pt_mean_nats: pretrained.mean_nats, ft_mean_nats: expert.mean_nats });
         }
         let variation = |s: EntropySummary| s.std_nats / s.mean_nats;
         Ok(Self {
-            bias: (variation(generalist) + variation(expert)) / 2.0,
-            divisor: (generalist.mean_nats + expert.mean_nats) / generalist.mean_nats,
+            bias: (variation(pretrained) + variation(expert)) / 2.0,
+            divisor: (pretrained.mean_nats + expert.mean_nats) / pretrained.mean_nats,
         })
     }
 
@@ -122,21 +115,19 @@ impl DawinOffset {
     ///
     /// With `b = 0` this is [`entropy_ratio`] up to rounding.
     #[must_use]
-    pub fn coefficient(&self, entropy_generalist_nats: f64, entropy_expert_nats: f64) -> f64 {
-        let generalist = (-entropy_generalist_nats).exp();
-        let expert = (-entropy_expert_nats).exp();
-        (expert + self.bias / self.divisor) / (generalist + expert + self.bias)
+    pub fn coefficient(&self, pt_entropy_nats: f64, ft_entropy_nats: f64) -> f64 {
+        let pretrained = (-pt_entropy_nats).exp();
+        let expert = (-ft_entropy_nats).exp();
+        (expert + self.bias / self.divisor) / (pretrained + expert + self.bias)
     }
 }
 
 /// A model whose mean entropy over the set is not positive has no coefficient of variation.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
-#[error(
-    "mean entropies must be positive, got {mean_generalist_nats} (generalist) and {mean_expert_nats} (expert) nats"
-)]
+#[error("mean entropies must be positive, got {pt_mean_nats} (pretrained) and {ft_mean_nats} (expert) nats")]
 pub struct ZeroEntropy {
-    /// The generalist's mean entropy.
-    pub mean_generalist_nats: f64,
+    /// The pretrained model's mean entropy.
+    pub pt_mean_nats: f64,
     /// The expert's mean entropy.
-    pub mean_expert_nats: f64,
+    pub ft_mean_nats: f64,
 }

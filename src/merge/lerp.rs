@@ -17,28 +17,28 @@ pub const TASK_SCALE: f64 = 0.3;
 /// Merges one tensor into `out`.
 ///
 /// The difference is taken first, then scaled, then added, each rounded to `f32`; no fused step, so every
-/// machine gives the same bits. The coefficient is rounded to `f32` once. At 0 the result is `generalist` bit
+/// machine gives the same bits. The coefficient is rounded to `f32` once. At 0 the result is `pretrained` bit
 /// for bit and at 1 it is `expert` bit for bit, both by copying: `a + (b - a)` need not round to `b`. Between,
 /// equal weights stay equal. Coefficients outside `[0, 1]` extrapolate, as task arithmetic may want.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn lerp_into(generalist: &[f32], expert: &[f32], coefficient: f64, out: &mut [f32]) {
-    assert_eq!(generalist.len(), expert.len(), "both parents hold the same tensor");
-    assert_eq!(generalist.len(), out.len(), "the merge has the parents' shape");
+pub fn lerp_into(pretrained: &[f32], expert: &[f32], coefficient: f64, out: &mut [f32]) {
+    assert_eq!(pretrained.len(), expert.len(), "both parents hold the same tensor");
+    assert_eq!(pretrained.len(), out.len(), "the merge has the parents' shape");
     let coefficient = coefficient as f32;
     if coefficient == 0.0 {
-        out.copy_from_slice(generalist);
+        out.copy_from_slice(pretrained);
     } else if coefficient == 1.0 {
         out.copy_from_slice(expert);
     } else {
-        stream::lerp(generalist, expert, coefficient, out);
+        stream::lerp(pretrained, expert, coefficient, out);
     }
 }
 
 /// Adds a scaled difference that was computed before: `out = base + scale * delta`.
 ///
-/// The same bits as [`lerp_into`] where `delta` is `expert - generalist` in `f32`, except at a scale of exactly
+/// The same bits as [`lerp_into`] where `delta` is `expert - pretrained` in `f32`, except at a scale of exactly
 /// 1, where this adds and that copies. At a scale of 0 the result is `base` bit for bit.
 ///
 /// # Panics

@@ -20,7 +20,7 @@ pub enum MethodKind {
 /// One row of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Method {
-    /// The generalist alone.
+    /// The pretrained model alone.
     Pretrained,
     /// The expert alone.
     Expert,
@@ -30,7 +30,7 @@ pub enum Method {
     EnsembleLogits,
     /// Linear merge at a fixed coefficient (WiSE-FT, model soup).
     WiseFt,
-    /// The generalist plus a scaled difference; with one expert the same as [`Method::WiseFt`] at that scale.
+    /// The pretrained model plus a scaled difference; with one expert the same as [`Method::WiseFt`] at that scale.
     TaskArithmetic,
     /// Task arithmetic on the largest differences only (TIES-Merging with one expert).
     Ties,

@@ -6,8 +6,8 @@
 //!
 //! Words used throughout:
 //!
-//! - **generalist**: the pretrained model, theta_pt. **expert**: the fine-tuned one, theta_ft.
-//! - **coefficient**: the weight on the expert, lambda in the paper. 0 is the pure generalist, 1 the pure
+//! - **pretrained**: the pretrained model, theta_pt. **expert**: the fine-tuned one, theta_ft.
+//! - **coefficient**: the weight on the expert, lambda in the paper. 0 is the pure pretrained, 1 the pure
 //!   expert.
 //! - **nats**: information with the natural logarithm. Functions whose names end in `_nats` return nats.
 //!

@@ -10,7 +10,7 @@ use super::entropy_ratio::{DawinOffset, Temperatures, entropies_nats, entropy_ra
 /// How a method's prediction comes about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Recipe {
-    /// The generalist alone.
+    /// The pretrained model alone.
     Pretrained,
     /// The expert alone.
     Expert,
@@ -44,6 +44,20 @@ pub enum StaticRule {
     Slerp(f64),
 }
 
+impl StaticRule {
+    /// The weight on the expert's difference that tables show: lambda of a linear merge, the scale of a trimmed or dropped
+    /// one, the position on the arc.
+    #[must_use]
+    pub fn coefficient(&self) -> f64 {
+        match self {
+            Self::Lerp(lambda) => *lambda,
+            Self::Ties { scale, .. } => *scale,
+            Self::Dare(dare) => dare.scale,
+            Self::Slerp(position) => *position,
+        }
+    }
+}
+
 /// From what both parents say of a sample to its weight on the expert.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CoefficientRule {
@@ -63,20 +77,35 @@ pub enum CoefficientRule {
 }
 
 impl CoefficientRule {
-    /// The coefficient of one sample in `[0, 1]`; `z_*` are the parents' logits and `signals` what they say.
+    /// The coefficient of one sample in `[0, 1]` and what the guard did to it; `z_*` are the parents' logits and `signals`
+    /// what they say.
     #[must_use]
-    pub fn of(&self, z_pt: &[f32], z_ft: &[f32], signals: &Signals) -> f64 {
+    pub fn of(&self, z_pt: &[f32], z_ft: &[f32], signals: &Signals) -> Guarded {
+        let unguarded = |coefficient| Guarded { step: 0, coefficient };
         match self {
-            Self::T3 { rule, guard } => t3(rule, guard.as_ref(), signals).coefficient,
+            Self::T3 { rule, guard } => t3(rule, guard.as_ref(), signals),
             Self::EntropyRatio(temperatures) => {
                 let (h_pt, h_ft) = entropies_nats(z_pt, z_ft, *temperatures);
-                entropy_ratio(h_pt, h_ft)
+                unguarded(entropy_ratio(h_pt, h_ft))
             }
             Self::DawinOffset(temperatures, offset) => {
                 let (h_pt, h_ft) = entropies_nats(z_pt, z_ft, *temperatures);
-                offset.coefficient(h_pt, h_ft)
+                unguarded(offset.coefficient(h_pt, h_ft))
             }
-            Self::Clustered(rule, mixture) => mixture.coefficient(rule.of(z_pt, z_ft, signals)),
+            Self::Clustered(rule, mixture) => {
+                let Guarded { step, coefficient } = rule.of(z_pt, z_ft, signals);
+                Guarded { step, coefficient: mixture.coefficient(coefficient) }
+            }
+        }
+    }
+
+    /// How far the rule lets a coefficient move, in `[0, 1]`.
+    #[must_use]
+    pub fn range(&self) -> f64 {
+        match self {
+            Self::T3 { rule, .. } => rule.range(),
+            Self::EntropyRatio(_) | Self::DawinOffset(..) => 1.0,
+            Self::Clustered(rule, _) => rule.range(),
         }
     }
 }
@@ -101,9 +130,9 @@ mod tests {
         let plain = CoefficientRule::EntropyRatio(Temperatures::ONE);
         let (z_pt, z_ft) = ([2.0_f32, 0.0, 0.0, 0.0], [4.0_f32, 0.0, 0.0, 0.0]);
         let signals = Signals::of(&log_softmax(&z_pt, 1.0), &log_softmax(&z_ft, 1.0));
-        let lambda = plain.of(&z_pt, &z_ft, &signals);
+        let lambda = plain.of(&z_pt, &z_ft, &signals).coefficient;
         assert!((lambda - 0.658_463_22).abs() < 1e-8, "method.md 7: {lambda}");
         let clustered = CoefficientRule::Clustered(Box::new(plain), mixture.clone());
-        assert_eq!(clustered.of(&z_pt, &z_ft, &signals), mixture.coefficient(lambda));
+        assert_eq!(clustered.of(&z_pt, &z_ft, &signals).coefficient, mixture.coefficient(lambda));
     }
 }

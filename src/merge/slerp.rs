@@ -7,7 +7,7 @@ pub const COSINE_MARGIN: f64 = 1e-6;
 pub const SLERP_POSITION: f64 = 0.5;
 
 /// Merges one tensor into `out`: `(sin((1 - t) w) theta_pt + sin(t w) theta_ft) / sin w`, where `w` is the angle
-/// between the two flattened tensors and `t` is `position`, the place on the arc from generalist to expert.
+/// between the two flattened tensors and `t` is `position`, the place on the arc from pretrained to expert.
 ///
 /// Weights and result are `f32`. The cosine is the dot product over the product of the norms, summed in `f64`
 /// (eight interleaved sums, added in order) and held inside `1 - `[`COSINE_MARGIN`] on both sides; the two
@@ -18,32 +18,32 @@ pub const SLERP_POSITION: f64 = 0.5;
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn slerp_into(generalist: &[f32], expert: &[f32], position: f64, out: &mut [f32]) {
-    assert_eq!(generalist.len(), expert.len(), "both parents hold the same tensor");
-    assert_eq!(generalist.len(), out.len(), "the merge has the parents' shape");
+pub fn slerp_into(pretrained: &[f32], expert: &[f32], position: f64, out: &mut [f32]) {
+    assert_eq!(pretrained.len(), expert.len(), "both parents hold the same tensor");
+    assert_eq!(pretrained.len(), out.len(), "the merge has the parents' shape");
     if position == 0.0 {
-        out.copy_from_slice(generalist);
+        out.copy_from_slice(pretrained);
     } else if position == 1.0 {
         out.copy_from_slice(expert);
     } else {
-        let (of_generalist, of_expert) = factors(generalist, expert, position);
-        for ((slot, &g), &e) in out.iter_mut().zip(generalist).zip(expert) {
-            *slot = of_generalist * g + of_expert * e;
+        let (of_pretrained, of_expert) = factors(pretrained, expert, position);
+        for ((slot, &g), &e) in out.iter_mut().zip(pretrained).zip(expert) {
+            *slot = of_pretrained * g + of_expert * e;
         }
     }
 }
 
 /// The two factors of the sum.
-fn factors(generalist: &[f32], expert: &[f32], position: f64) -> (f32, f32) {
-    let norms = dot(generalist, generalist).sqrt() * dot(expert, expert).sqrt();
+fn factors(pretrained: &[f32], expert: &[f32], position: f64) -> (f32, f32) {
+    let norms = dot(pretrained, pretrained).sqrt() * dot(expert, expert).sqrt();
     if norms == 0.0 {
         return ((1.0 - position) as f32, position as f32);
     }
     let limit = 1.0 - COSINE_MARGIN;
-    let angle = (dot(generalist, expert) / norms).clamp(-limit, limit).acos();
-    let of_generalist = ((1.0 - position) * angle).sin() / angle.sin();
+    let angle = (dot(pretrained, expert) / norms).clamp(-limit, limit).acos();
+    let of_pretrained = ((1.0 - position) * angle).sin() / angle.sin();
     let of_expert = (position * angle).sin() / angle.sin();
-    (of_generalist as f32, of_expert as f32)
+    (of_pretrained as f32, of_expert as f32)
 }
 
 /// Dot product in `f64`. A single running sum cannot be vectorised without reordering it; eight can, in an

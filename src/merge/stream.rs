@@ -7,21 +7,21 @@
 /// Values from which a merge no longer stays in the cache; below, plain stores are faster.
 const WORTH_STREAMING: usize = 1 << 18;
 
-/// `out = generalist + coefficient * (expert - generalist)`, each operation rounded: the same bits either way.
+/// `out = pretrained + coefficient * (expert - pretrained)`, each operation rounded: the same bits either way.
 ///
 /// # Panics
 /// When the lengths differ.
-pub(super) fn lerp(generalist: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32]) {
-    assert!(generalist.len() == out.len() && expert.len() == out.len(), "three tensors of one shape");
+pub(super) fn lerp(pretrained: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32]) {
+    assert!(pretrained.len() == out.len() && expert.len() == out.len(), "three tensors of one shape");
     if cfg!(target_arch = "x86_64") && out.len() >= WORTH_STREAMING {
-        streamed(generalist, expert, coefficient, out);
+        streamed(pretrained, expert, coefficient, out);
     } else {
-        plain(generalist, expert, coefficient, out);
+        plain(pretrained, expert, coefficient, out);
     }
 }
 
-fn plain(generalist: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32]) {
-    for ((slot, &g), &e) in out.iter_mut().zip(generalist).zip(expert) {
+fn plain(pretrained: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32]) {
+    for ((slot, &g), &e) in out.iter_mut().zip(pretrained).zip(expert) {
         *slot = g + coefficient * (e - g);
     }
 }
@@ -30,7 +30,7 @@ fn plain(generalist: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32]) 
 use plain as streamed;
 
 #[cfg(target_arch = "x86_64")]
-fn streamed(generalist: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32]) {
+fn streamed(pretrained: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32]) {
     use std::arch::x86_64::{
         _mm_add_ps, _mm_loadu_ps, _mm_mul_ps, _mm_set1_ps, _mm_sfence, _mm_stream_ps, _mm_sub_ps,
     };
@@ -42,15 +42,15 @@ fn streamed(generalist: &[f32], expert: &[f32], coefficient: f32, out: &mut [f32
     let body = (out.len() - head) / WIDTH * WIDTH;
     let (start, middle, end) = (0..head, head..head + body, head + body..out.len());
     for edge in [start, end] {
-        plain(&generalist[edge.clone()], &expert[edge.clone()], coefficient, &mut out[edge]);
+        plain(&pretrained[edge.clone()], &expert[edge.clone()], coefficient, &mut out[edge]);
     }
-    let (generalist, expert, out) = (&generalist[middle.clone()], &expert[middle.clone()], &mut out[middle]);
+    let (pretrained, expert, out) = (&pretrained[middle.clone()], &expert[middle.clone()], &mut out[middle]);
     // SAFETY: SSE is part of x86-64. Each step reads and writes `WIDTH` values from `at` on, and the three slices have
     // one length, which is a multiple of `WIDTH`. The first address of `out` is a multiple of `ALIGNMENT`, hence every one.
     unsafe {
         let factor = _mm_set1_ps(coefficient);
         for at in (0..out.len()).step_by(WIDTH) {
-            let g = _mm_loadu_ps(generalist.as_ptr().add(at));
+            let g = _mm_loadu_ps(pretrained.as_ptr().add(at));
             let e = _mm_loadu_ps(expert.as_ptr().add(at));
             let merged = _mm_add_ps(g, _mm_mul_ps(factor, _mm_sub_ps(e, g)));
             _mm_stream_ps(out.as_mut_ptr().add(at), merged);

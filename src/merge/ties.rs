@@ -12,7 +12,7 @@ use thiserror::Error;
 /// Fraction of the differences kept, the original's default.
 pub const TIES_KEEP: f64 = 0.2;
 
-/// Smallest magnitude of `expert - generalist` that is kept, over all `tensors` as one flat vector.
+/// Smallest magnitude of `expert - pretrained` that is kept, over all `tensors` as one flat vector.
 ///
 /// As the original has it: of `d` differences the `(d - floor(d * keep))`-th smallest magnitude, counted from
 /// 1, is the threshold, and every magnitude not below it is kept. Two consequences. Without equal magnitudes
@@ -57,26 +57,26 @@ where
     Ok(f32::from_bits((high_half << 16) | low_half))
 }
 
-/// Merges one tensor into `out`: `generalist + scale * d` where `|d| >= threshold`, `generalist` elsewhere.
+/// Merges one tensor into `out`: `pretrained + scale * d` where `|d| >= threshold`, `pretrained` elsewhere.
 ///
-/// `d = expert - generalist` in `f32`, scaled in `f32`; the scale is rounded to `f32` once.
+/// `d = expert - pretrained` in `f32`, scaled in `f32`; the scale is rounded to `f32` once.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn ties_into(generalist: &[f32], expert: &[f32], threshold: f32, scale: f64, out: &mut [f32]) {
-    assert_eq!(generalist.len(), expert.len(), "both parents hold the same tensor");
-    assert_eq!(generalist.len(), out.len(), "the merge has the parents' shape");
+pub fn ties_into(pretrained: &[f32], expert: &[f32], threshold: f32, scale: f64, out: &mut [f32]) {
+    assert_eq!(pretrained.len(), expert.len(), "both parents hold the same tensor");
+    assert_eq!(pretrained.len(), out.len(), "the merge has the parents' shape");
     let scale = scale as f32;
-    for ((slot, &g), &e) in out.iter_mut().zip(generalist).zip(expert) {
+    for ((slot, &g), &e) in out.iter_mut().zip(pretrained).zip(expert) {
         let d = e - g;
         *slot = if d.abs() >= threshold { g + scale * d } else { g };
     }
 }
 
 /// Bits of the magnitudes of one tensor's differences; as integers they sort as the magnitudes do.
-fn magnitude_bits<'a>((generalist, expert): (&'a [f32], &'a [f32])) -> impl Iterator<Item = u32> + 'a {
-    assert_eq!(generalist.len(), expert.len(), "both parents hold the same tensor");
-    generalist.iter().zip(expert).map(|(&g, &e)| (e - g).abs().to_bits())
+fn magnitude_bits<'a>((pretrained, expert): (&'a [f32], &'a [f32])) -> impl Iterator<Item = u32> + 'a {
+    assert_eq!(pretrained.len(), expert.len(), "both parents hold the same tensor");
+    pretrained.iter().zip(expert).map(|(&g, &e)| (e - g).abs().to_bits())
 }
 
 /// Counts of 16-bit values.

@@ -19,9 +19,9 @@ pub type Tensors = BTreeMap<String, Tensor>;
 /// Both parents on one device and the names in which they differ.
 #[derive(Debug, Clone)]
 pub struct Parents {
-    /// Tensors of the generalist.
+    /// Tensors of the pretrained model.
     pub pretrained: Tensors,
-    /// Tensors of the expert; those equal to the generalist's are the same handles.
+    /// Tensors of the expert; those equal to the pretrained model's are the same handles.
     pub expert: Tensors,
     differing: Vec<String>,
     text_differs: bool,
@@ -118,7 +118,7 @@ impl Parents {
         Ok(look(pairs.iter().copied()))
     }
 
-    /// A full set of tensors whose differing ones have storage of their own, holding the generalist.
+    /// A full set of tensors whose differing ones have storage of their own, holding the pretrained model.
     ///
     /// # Errors
     /// When the device refuses the memory.
@@ -137,7 +137,7 @@ impl Parents {
 
     /// Overwrites `buffer` by `theta_pt + lambda (theta_ft - theta_pt)`, reading each parent once.
     ///
-    /// 0 gives the generalist and 1 the expert, bit for bit.
+    /// 0 gives the pretrained model and 1 the expert, bit for bit.
     ///
     /// # Errors
     /// When the device fails.
@@ -153,7 +153,7 @@ impl Parents {
         Ok(())
     }
 
-    /// Overwrites `buffer` tensor by tensor with `rule(name, generalist, expert, out)`.
+    /// Overwrites `buffer` tensor by tensor with `rule(name, pretrained, expert, out)`.
     ///
     /// On another device than the CPU the values make a round trip, which is meant for merges built once.
     ///

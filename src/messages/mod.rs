@@ -17,7 +17,7 @@ pub use crate::flow::{Seal, Stage};
 pub use reason::Reason;
 pub use reject::Reject;
 pub use sample::{Location, Sample};
-pub use scored::{Prediction, Scored, Signal};
+pub use scored::{Coefficients, MethodScores, Prediction, Scored, Signal};
 
 /// What a link of the pipeline carries.
 pub type Flow<T> = crate::flow::Flow<T, Reject>;

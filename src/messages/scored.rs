@@ -23,16 +23,49 @@ pub struct Prediction {
 pub struct Signal {
     /// Jensen-Shannon divergence, 0 to ln 2.
     pub js_nats: f64,
-    /// The sample's coefficient after the guard: weight on the expert.
+    /// T3's coefficient of the sample, after the guard where it is enabled: weight on the expert.
     pub lambda_sample: f64,
-    /// What the guard did: towards the expert (+1), the pretrained (-1) or nothing (0).
-    pub guard: i8,
     /// Entropy of the pretrained model's probabilities.
     pub pt_entropy_nats: f64,
     /// Entropy of the expert's probabilities.
     pub ft_entropy_nats: f64,
     /// Whether both predict the same class.
     pub agree: bool,
+}
+
+/// What a method merged the weights of one batch with: its coefficients over the samples with finite parents.
+///
+/// A batch-wise method merges once, with the mean; a sample-wise one merges each sample with its own; a static one has the
+/// same number for all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Coefficients {
+    /// Samples they were taken over, at least 1.
+    pub n_samples: u32,
+    /// Mean weight on the expert.
+    pub lambda_mean: f64,
+    /// Population standard deviation.
+    pub lambda_std: f64,
+    /// Smallest.
+    pub lambda_min: f64,
+    /// Largest.
+    pub lambda_max: f64,
+    /// Samples the guard moved toward the expert.
+    pub guard_plus: u32,
+    /// Samples the guard moved toward the pretrained model.
+    pub guard_minus: u32,
+    /// Whether they spread over more than half of what the rule allows.
+    pub is_heterogeneous: bool,
+}
+
+/// One method's part in a scored batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MethodScores {
+    /// Which method.
+    pub method: Method,
+    /// What the weights were merged with; `None` for a method that merges none.
+    pub merged_with: Option<Coefficients>,
+    /// One per member.
+    pub predictions: Vec<Prediction>,
 }
 
 /// One batch with everything the tables need.
@@ -44,10 +77,8 @@ pub struct Scored {
     pub members: Vec<Member>,
     /// One per member.
     pub signals: Vec<Signal>,
-    /// One list per method in pipeline order, one prediction per member.
-    pub predictions: Vec<(Method, Vec<Prediction>)>,
-    /// Mean coefficient over the scored samples; `None` when there are none.
-    pub lambda_batch: Option<f64>,
+    /// One per method, in pipeline order; none for a batch without members.
+    pub methods: Vec<MethodScores>,
     /// Samples the models gave non-finite logits for.
     pub rejects: Vec<Reject>,
 }

@@ -47,8 +47,7 @@ pub struct AccuracyTable {
 /// # Errors
 /// Store failures, `V002` a part that is no table.
 pub async fn accuracy(root: &Root, plan: &Plan) -> Result<AccuracyTable, RunError> {
-    let methods = plan.spec.get("merge.methods").and_then(serde_json::Value::as_array);
-    let methods = methods.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let methods = plan.facts.methods.clone();
     let mut table = AccuracyTable { methods, cells: plan.cells.clone(), counts: BTreeMap::new() };
     let columns = ["corruption", "severity", "method", "correct"];
     each_batch(root, plan, Table::Predictions, &columns, |batch| table.count_batch(batch)).await?;

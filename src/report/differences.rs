@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::error::{Exit, Problem};
 use crate::tables::Table;
 
-/// Compares the rows of `slot`, which are the manifest rows `rows`, of two objects of `table`.
+/// Compares the rows of `slot`, which are the sample rows `rows`, of two objects of `table`.
 ///
 /// # Errors
 /// `V002` when one of them is no such table.
@@ -23,8 +23,8 @@ pub fn differing_tables(
     slot: u64,
 ) -> Result<bool, Problem> {
     let wanted = match table {
-        Table::Coefficients => ("batch", slot..slot + 1),
-        _ => ("manifest_row", rows),
+        Table::Batches | Table::Coefficients => ("batch", slot..slot + 1),
+        Table::Predictions | Table::Signals | Table::Quarantine => ("sample_row", rows),
     };
     let unreadable = || {
         let what = format!("a part of {} cannot be read as a table", table.name());

@@ -20,7 +20,7 @@ pub struct SignalRow {
     pub js_nats: f64,
     /// The coefficient that run used.
     pub lambda_sample: f64,
-    /// Entropy of the generalist.
+    /// Entropy of the pretrained model.
     pub pt_entropy_nats: f64,
     /// Entropy of the expert.
     pub ft_entropy_nats: f64,
@@ -59,7 +59,7 @@ pub async fn signals(root: &Root, plan: &Plan) -> Result<Vec<SignalRow>, RunErro
 /// # Errors
 /// Store failures, `V002` a part that is no table.
 pub async fn parent_probs(root: &Root, plan: &Plan) -> Result<Option<Vec<[Vec<f32>; 2]>>, RunError> {
-    if plan.spec.get("output.probs") != Some(&serde_json::Value::Bool(true)) {
+    if !plan.facts.probs {
         return Ok(None);
     }
     let stride = stride(plan);

@@ -11,7 +11,7 @@ use crate::model::{Checkpoint, ModelError, TextBank};
 /// Two checked checkpoints and the prompts they are asked.
 #[derive(Debug)]
 pub struct Models {
-    /// The generalist.
+    /// The pretrained model.
     pub pretrained: Checkpoint,
     /// The expert, of the same architecture.
     pub expert: Checkpoint,
@@ -22,7 +22,7 @@ pub struct Models {
 }
 
 impl Models {
-    /// The generalist's class vectors, on the CPU.
+    /// The pretrained model's class vectors, on the CPU.
     ///
     /// # Errors
     /// `W010` when they cannot be a class bank.

@@ -5,18 +5,17 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
+use super::engine::{Images, TowerKind};
 use super::inputs::Models;
-use super::models::ModelSet;
+use super::parents::ParentModels;
 use super::predict::predict;
-use super::towers::{Images, TowerKind};
+use super::scorer::{Parental, Said, Scorer};
 use crate::error::{Exit, Problem};
-use crate::merge::coefficient::{Guard, T3Rule, batch_mean};
 use crate::merge::divergence::{Signals, log_softmax};
-use crate::merge::ensemble::{mean_of_logits, mean_of_probabilities};
 use crate::merge::entropy_ratio::Temperatures;
 use crate::merge::method::Method;
-use crate::merge::recipe::{Recipe, t3};
-use crate::messages::{Batch, Member, Reject, Scored, Signal, Stage};
+use crate::merge::recipe::{CoefficientRule, Recipe};
+use crate::messages::{Batch, Member, MethodScores, Reason, Reject, Scored, Signal, Stage};
 use crate::model::normalize::Normalizer;
 use crate::model::{ModelError, ZeroShot};
 
@@ -25,10 +24,8 @@ use crate::model::{ModelError, ZeroShot};
 pub struct LaneRule {
     /// Rows of the output, in order.
     pub methods: Vec<(Method, Recipe)>,
-    /// Divergence to coefficient, for the signals.
-    pub rule: T3Rule,
-    /// The extrapolation guard of the signals, when enabled.
-    pub guard: Option<Guard>,
+    /// The rule whose coefficient the signals show.
+    pub signal_rule: CoefficientRule,
     /// What each parent's logits are divided by before anything else; 1 unless miscalibration is studied.
     pub temperatures: Temperatures,
     /// Which image tower.
@@ -41,20 +38,13 @@ pub struct LaneRule {
 /// overwritten per batch.
 #[derive(Debug)]
 pub struct Lane {
-    rule: LaneRule,
+    signal_rule: CoefficientRule,
+    temperatures: Temperatures,
     device: Device,
     threads: Arc<rayon::ThreadPool>,
     normalizer: Normalizer,
-    models: ModelSet,
-}
-
-/// What the parents say of one batch.
-struct Parents<'a> {
-    images: &'a Images,
-    z_pt: Vec<Vec<f32>>,
-    z_ft: Vec<Vec<f32>>,
-    finite: Vec<bool>,
-    compared: Vec<Signals>,
+    models: ParentModels,
+    scorers: Vec<Scorer>,
 }
 
 impl From<ModelError> for Problem {
@@ -72,9 +62,22 @@ impl Lane {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(rule.n_threads).build();
         let threads =
             threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
-        let recipes: Vec<&Recipe> = rule.methods.iter().map(|(_, recipe)| recipe).collect();
-        let models = ModelSet::new(models, device.clone(), rule.tower, &recipes)?;
-        Ok(Self { rule, device, threads: Arc::new(threads), normalizer: Normalizer::new(), models })
+        let (mut models, named) = ParentModels::new(models, device.clone(), rule.tower)?;
+        let is_per_batch = |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_));
+        if rule.methods.iter().any(is_per_batch) {
+            models.prepare_merges()?;
+        }
+        let scorer = |(method, recipe)| Scorer::new(method, recipe, &models, &named);
+        let scorers = rule.methods.into_iter().map(scorer).collect::<Result<_, _>>()?;
+        Ok(Self {
+            signal_rule: rule.signal_rule,
+            temperatures: rule.temperatures,
+            device,
+            threads: Arc::new(threads),
+            normalizer: Normalizer::new(),
+            models,
+            scorers,
+        })
     }
 
     /// Hash of both parents' logits of two fixed images: equal on two machines means that their numerics are.
@@ -102,7 +105,7 @@ impl Lane {
         Ok(hex::encode(hash.finalize()))
     }
 
-    /// Scores one batch: softmax, divergence, sigmoid, guard, batch mean, merge, in this order (method.md 3).
+    /// Scores one batch: softmax, divergence, sigmoid, guard, batch mean, merge, in this order (paper).
     ///
     /// A sample with non-finite logits in any model is rejected; one with such logits in a parent has no part
     /// in the mean.
@@ -119,8 +122,7 @@ impl Lane {
             slot: batch.slot,
             members: Vec::new(),
             signals: Vec::new(),
-            predictions: Vec::new(),
-            lambda_batch: None,
+            methods: Vec::new(),
             rejects: Vec::new(),
         };
         if batch.members.is_empty() {
@@ -129,90 +131,44 @@ impl Lane {
         let pixels = self.normalizer.batch(&batch.pixels, self.models.config.image_px, &self.device)?;
         let images = self.models.images(pixels)?;
         let parents = self.ask_parents(&images)?;
+        let ask = |scorer: &Scorer| scorer.score(&mut self.models, &parents);
+        let said: Vec<Said> = self.scorers.iter().map(ask).collect::<Result<_, _>>()?;
+        let everywhere = |n: usize| parents.finite[n] && said.iter().all(|said| is_finite(&said.log_p[n]));
+        let finite: Vec<bool> = (0..batch.members.len()).map(everywhere).collect();
         let signals: Vec<Signal> = (0..batch.members.len()).map(|n| self.signal(&parents, n)).collect();
-        let coefficients: Vec<f64> =
-            kept(&signals, &parents.finite).map(|signal| signal.lambda_sample).collect();
-        scored.lambda_batch = batch_mean(&coefficients);
-
-        let mut said = Vec::with_capacity(self.rule.methods.len());
-        for place in 0..self.rule.methods.len() {
-            said.push((self.rule.methods[place].0, self.log_probabilities(place, &parents)?));
-        }
-        let everywhere =
-            |n: &usize| parents.finite[*n] && said.iter().all(|(_, log_p)| is_finite(&log_p[*n]));
-        let finite: Vec<bool> = (0..batch.members.len()).map(|n| everywhere(&n)).collect();
         scored.rejects = rejects(batch, &finite);
         scored.members = kept(&batch.members, &finite).cloned().collect();
         scored.signals = kept(&signals, &finite).copied().collect();
-        let predictions = |(method, log_p): (Method, Vec<Vec<f64>>)| {
-            (method, kept(&log_p, &finite).map(|row| predict(row)).collect())
-        };
-        scored.predictions = said.into_iter().map(predictions).collect();
+        scored.methods = said.into_iter().map(|said| scores_of(said, &finite)).collect();
         Ok(scored)
     }
 
-    fn ask_parents<'a>(&self, images: &'a Images) -> Result<Parents<'a>, ModelError> {
+    fn ask_parents<'a>(&self, images: &'a Images) -> Result<Parental<'a>, ModelError> {
         let ask = |model: &ZeroShot, temperature| rows(&self.models.logits(model, images)?, temperature);
-        let z_pt = ask(&self.models.pretrained, self.rule.temperatures.generalist)?;
-        let z_ft = ask(&self.models.expert, self.rule.temperatures.expert)?;
+        let z_pt = ask(&self.models.pretrained, self.temperatures.pretrained)?;
+        let z_ft = ask(&self.models.expert, self.temperatures.expert)?;
         let pairs = || z_pt.iter().zip(&z_ft);
         let finite = pairs().map(|(pt, ft)| all_finite(pt) && all_finite(ft)).collect();
         let compared =
             pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
-        Ok(Parents { images, z_pt, z_ft, finite, compared })
+        Ok(Parental { images, z_pt, z_ft, finite, compared })
     }
 
-    fn signal(&self, parents: &Parents<'_>, n: usize) -> Signal {
-        let compared = &parents.compared[n];
-        let guarded = t3(&self.rule.rule, self.rule.guard.as_ref(), compared);
+    fn signal(&self, parents: &Parental<'_>, n: usize) -> Signal {
+        let (z_pt, z_ft, compared) = (&parents.z_pt[n], &parents.z_ft[n], &parents.compared[n]);
         Signal {
             js_nats: compared.js_nats,
-            lambda_sample: guarded.coefficient,
-            guard: guarded.step,
-            pt_entropy_nats: compared.entropy_generalist_nats,
-            ft_entropy_nats: compared.entropy_expert_nats,
-            agree: argmax(&parents.z_pt[n]) == argmax(&parents.z_ft[n]),
+            lambda_sample: self.signal_rule.of(z_pt, z_ft, compared).coefficient,
+            pt_entropy_nats: compared.pt_entropy_nats,
+            ft_entropy_nats: compared.ft_entropy_nats,
+            agree: argmax(z_pt) == argmax(z_ft),
         }
     }
+}
 
-    /// Log-probabilities of the method at `place`, one row per sample of the batch.
-    fn log_probabilities(
-        &mut self,
-        place: usize,
-        parents: &Parents<'_>,
-    ) -> Result<Vec<Vec<f64>>, ModelError> {
-        let Parents { images, z_pt, z_ft, .. } = parents;
-        let of_logits = |z: &[Vec<f32>]| z.iter().map(|row| log_softmax(row, 1.0)).collect();
-        let pairs = || z_pt.iter().zip(z_ft);
-        Ok(match &self.rule.methods[place].1 {
-            Recipe::Pretrained => of_logits(z_pt),
-            Recipe::Expert => of_logits(z_ft),
-            Recipe::MeanLogits => pairs().map(|(pt, ft)| log_softmax(&mean_of_logits(pt, ft), 1.0)).collect(),
-            Recipe::MeanProbabilities => pairs()
-                .map(|(pt, ft)| mean_of_probabilities(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0)))
-                .map(|p| p.into_iter().map(f64::ln).collect())
-                .collect(),
-            Recipe::Static(_) => {
-                let model = self.models.statics[place].as_ref().expect("built with the lane");
-                of_logits(&rows(&self.models.logits(model, images)?, 1.0)?)
-            }
-            Recipe::PerBatch(rule) => {
-                let all = (0..z_pt.len()).map(|n| rule.of(&z_pt[n], &z_ft[n], &parents.compared[n]));
-                let all: Vec<f64> = all.collect();
-                let finite: Vec<f64> = kept(&all, &parents.finite).copied().collect();
-                match batch_mean(&finite) {
-                    Some(lambda) => of_logits(&rows(&self.models.merged_logits(lambda, images)?, 1.0)?),
-                    None => of_logits(z_pt),
-                }
-            }
-            Recipe::PerSample(rule) => {
-                let all = (0..z_pt.len()).map(|n| rule.of(&z_pt[n], &z_ft[n], &parents.compared[n]));
-                // A sample with a broken parent is rejected below; any coefficient keeps the others' rows whole.
-                let all: Vec<f64> = all.map(|lambda| if lambda.is_finite() { lambda } else { 0.0 }).collect();
-                of_logits(&self.models.per_sample_logits(&all, images)?)
-            }
-        })
-    }
+fn scores_of(said: Said, finite: &[bool]) -> MethodScores {
+    let predictions = kept(&said.log_p, finite).map(|row| predict(row)).collect();
+    MethodScores { method: said.method, merged_with: said.merged_with, predictions }
 }
 
 /// `[B, C]` to one list per sample, divided by `temperature`.
@@ -249,7 +205,7 @@ fn rejects(batch: &Batch, finite: &[bool]) -> Vec<Reject> {
         sample: Arc::clone(&member.sample),
         cell: Some(member.cell),
         stage: Stage::Score,
-        reason: crate::messages::Reason::ModelNonfinite,
+        reason: Reason::ModelNonfinite,
         detail: "a model gave a logit that is not a finite number".to_owned(),
         size_bytes: None,
         format: None,

@@ -1,18 +1,19 @@
 //! The lane: one OS thread owns a device and every tensor on it. Batches in, host numbers out.
 
 mod device;
+mod engine;
 mod inputs;
 mod lane;
-mod models;
+mod parents;
 mod predict;
-mod towers;
+mod scorer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use device::{DeviceKind, numerics_class, pick};
+pub use engine::TowerKind;
 pub use inputs::{Models, TextSource};
 pub use lane::{Lane, LaneRule};
-pub use towers::TowerKind;
 
 use crate::error::{Exit, Problem};
 use crate::flow::verdict::StageEnd;

@@ -32,12 +32,9 @@ impl Corrupt {
     pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
         let assets = read_assets(reader, dir);
         let suite = read_suite(reader, &assets);
-        let native = reader.choice("corrupt.grey", &["luma", "native"]) == "native";
-        let grey = match (&suite, native) {
-            (Some(suite), false) if suite.grey() => Grey::Luma,
-            (Some(suite), true) if suite.grey() => Grey::Native,
-            _ => Grey::No,
-        };
+        let of_grey_sets = reader.choice("corrupt.grey", ("luma", Grey::Luma), &[("native", Grey::Native)]);
+        let is_grey = suite.as_ref().is_some_and(Suite::grey);
+        let grey = if is_grey { of_grey_sets } else { Grey::No };
         let of_suite = suite.iter().flat_map(|suite| suite.entries());
         let mut ladders: Vec<Ladder> =
             of_suite.map(|entry| (entry.name.to_owned(), entry.levels.clone())).collect();
@@ -50,15 +47,13 @@ impl Corrupt {
         Self {
             cells,
             grey,
-            at: match reader.choice("corrupt.at", &["model", "source"]).as_str() {
-                "source" => CorruptAt::Source,
-                _ => CorruptAt::Model,
-            },
-            rng: match reader.choice("corrupt.rng", &["counter", "numpy-compat"]).as_str() {
-                "numpy-compat" => RngMode::NumpyCompat,
-                _ => RngMode::Counter,
-            },
-            ignores_declared: reader.choice("corrupt.declared", &["keep", "corrupt"]) == "corrupt",
+            at: reader.choice("corrupt.at", ("model", CorruptAt::Model), &[("source", CorruptAt::Source)]),
+            rng: reader.choice(
+                "corrupt.rng",
+                ("counter", RngMode::Counter),
+                &[("numpy-compat", RngMode::NumpyCompat)],
+            ),
+            ignores_declared: reader.choice("corrupt.declared", ("keep", false), &[("corrupt", true)]),
             inexact: names,
         }
     }

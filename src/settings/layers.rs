@@ -136,12 +136,13 @@ impl Reader {
         self.required(key, value, String::new())
     }
 
-    /// One of `names`; the first after a problem.
-    pub(super) fn choice(&mut self, key: &str, names: &[&str]) -> String {
-        let allowed = names.join(" | ");
-        let value =
-            self.typed(key, &allowed, |v| v.as_str().filter(|text| names.contains(text)).map(str::to_owned));
-        self.required(key, value, names[0].to_owned())
+    /// The value beside one of the names; `first`'s after a problem.
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, first: (&str, T), others: &[(&str, T)]) -> T {
+        let choices = || std::iter::once(&first).chain(others);
+        let allowed = choices().map(|(name, _)| *name).collect::<Vec<_>>().join(" | ");
+        let named = |text: &str| choices().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        let value = self.typed(key, &allowed, |v| v.as_str().and_then(named));
+        self.required(key, value, first.1)
     }
 
     /// A switch.

@@ -60,7 +60,7 @@ impl Merge {
             },
             guard_enabled: reader.switch("merge.guard.enabled"),
             temperatures: Temperatures {
-                generalist: reader.number("merge.temperature.pretrained", 1e-3..=1e3),
+                pretrained: reader.number("merge.temperature.pretrained", 1e-3..=1e3),
                 expert: reader.number("merge.temperature.expert", 1e-3..=1e3),
             },
             from: reader.opt_text("merge.from"),
@@ -79,7 +79,7 @@ impl Merge {
             slerp_position: reader.number("merge.slerp.position", 0.0..=1.0),
             m3_draw: reader.whole("merge.m3.draw", 0..=1 << 32),
             dawin: Temperatures {
-                generalist: reader.number("merge.dawin.pretrained_temperature", 1e-3..=1e3),
+                pretrained: reader.number("merge.dawin.pretrained_temperature", 1e-3..=1e3),
                 expert: reader.number("merge.dawin.expert_temperature", 1e-3..=1e3),
             },
             clusters: MixtureRule {
@@ -122,14 +122,12 @@ fn read_rule(reader: &mut Reader) -> T3Rule {
         gamma: reader.number("merge.gamma", 0.0..=1e6),
         lambda_min: reader.number("merge.lambda_min", 0.0..=1.0),
         lambda_max: reader.number("merge.lambda_max", 0.0..=1.0),
-        log_base: match reader.choice("merge.log_base", &["nats", "bits"]).as_str() {
-            "bits" => LogBase::Bits,
-            _ => LogBase::Nats,
-        },
-        direction: match reader.choice("merge.direction", &["expert", "generalist"]).as_str() {
-            "generalist" => Direction::Generalist,
-            _ => Direction::Expert,
-        },
+        log_base: reader.choice("merge.log_base", ("nats", LogBase::Nats), &[("bits", LogBase::Bits)]),
+        direction: reader.choice(
+            "merge.direction",
+            ("expert", Direction::Expert),
+            &[("pretrained", Direction::Pretrained)],
+        ),
         centred: reader.switch("merge.centred"),
     };
     if rule.lambda_min > rule.lambda_max {

@@ -28,6 +28,8 @@ pub struct Pipeline {
     pub partition_size: u32,
     /// Share of quarantined (sample, cell) pairs above which the run ends with exit code 3.
     pub max_quarantine: f64,
+    /// Share of the first partition's objects that may be missing before the run ends without a row.
+    pub max_missing_first: f64,
     /// Where the samples are.
     pub input: Input,
     /// What a decoder may be asked to hold.
@@ -75,15 +77,15 @@ pub struct Labels {
 pub struct Models {
     /// A known architecture or the path of a `config.json`; `None` reads the one beside `pretrained`.
     pub arch: Option<String>,
-    /// The generalist: a folder or a `.safetensors` file, local or in an object store.
+    /// The pretrained model: a folder or a `.safetensors` file, local or in an object store.
     pub pretrained: String,
-    /// The expert: the same, or the image half alone, or a LoRA adapter of the generalist.
+    /// The expert: the same, or the image half alone, or a LoRA adapter of the pretrained model.
     pub expert: String,
     /// Which image tower computes.
     pub tower: TowerKind,
     /// Class vectors encoded elsewhere; `None` encodes the prompts.
     pub text_features: Option<String>,
-    /// Pinned content hash of the generalist, 64 hex digits.
+    /// Pinned content hash of the pretrained model, 64 hex digits.
     pub pretrained_sha256: Option<String>,
     /// Pinned content hash of the expert, 64 hex digits.
     pub expert_sha256: Option<String>,
@@ -115,12 +117,10 @@ impl Pipeline {
             name: read_name(reader),
             seed,
             batch_size,
-            mixing: match reader.choice("run.batches", &["pure", "mixed"]).as_str() {
-                "mixed" => Mixing::Mixed,
-                _ => Mixing::Pure,
-            },
+            mixing: reader.choice("run.batches", ("pure", Mixing::Pure), &[("mixed", Mixing::Mixed)]),
             partition_size,
             max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
+            max_missing_first: reader.number("run.max_missing_first", 0.0..=1.0),
             input: Input::read(reader, dir),
             limits: read_limits(reader),
             rendering: read_rendering(reader),
@@ -189,16 +189,16 @@ impl Labels {
 
 impl Models {
     fn read(reader: &mut Reader, dir: &Path) -> Self {
-        reader.choice("models.dtype", &["f32"]);
         let arch = reader.opt_text("models.arch");
         Self {
             arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
             pretrained: location(&reader.text("models.pretrained"), dir),
             expert: location(&reader.text("models.expert"), dir),
-            tower: match reader.choice("models.tower", &["fast", "reference"]).as_str() {
-                "reference" => TowerKind::Reference,
-                _ => TowerKind::Fast,
-            },
+            tower: reader.choice(
+                "models.tower",
+                ("fast", TowerKind::Fast),
+                &[("reference", TowerKind::Reference)],
+            ),
             text_features: reader.opt_text("models.text_features").map(|path| location(&path, dir)),
             pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
             expert_sha256: read_sha256(reader, "models.expert_sha256"),
@@ -246,10 +246,11 @@ fn read_rendering(reader: &mut Reader) -> Rendering {
             _ => None,
         }
     });
-    let burned_in = match reader.choice("decode.burned_in", &["score", "quarantine"]).as_str() {
-        "quarantine" => BurnedIn::Quarantine,
-        _ => BurnedIn::Score,
-    };
+    let burned_in = reader.choice(
+        "decode.burned_in",
+        ("score", BurnedIn::Score),
+        &[("quarantine", BurnedIn::Quarantine)],
+    );
     Rendering { window: window.unwrap_or_default(), burned_in, ..Rendering::default() }
 }
 

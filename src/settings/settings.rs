@@ -79,26 +79,25 @@ impl Settings {
                 batches: capacity(reader, "queues.batches"),
                 scored: capacity(reader, "queues.scored"),
             },
-            isolation: match reader.choice("decoder.isolation", &["risky", "all", "none"]).as_str() {
-                "all" => Isolation::All,
-                "none" => Isolation::None,
-                _ => Isolation::Risky,
-            },
+            isolation: reader.choice(
+                "decoder.isolation",
+                ("risky", Isolation::Risky),
+                &[("all", Isolation::All), ("none", Isolation::None)],
+            ),
             store: read_store(reader),
-            device: match reader.choice("device.kind", &["auto", "cpu", "cuda"]).as_str() {
-                "cpu" => DeviceKind::Cpu,
-                "cuda" => DeviceKind::Cuda,
-                _ => DeviceKind::Auto,
-            },
+            device: reader.choice(
+                "device.kind",
+                ("auto", DeviceKind::Auto),
+                &[("cpu", DeviceKind::Cpu), ("cuda", DeviceKind::Cuda)],
+            ),
             drain_deadline: seconds(reader, "stop.drain_deadline_s"),
             stall_deadline: seconds(reader, "stop.stall_deadline_s"),
             log: LogSettings {
-                format: match reader.choice("log.format", &["auto", "bar", "plain", "json"]).as_str() {
-                    "bar" => LogFormat::Bar,
-                    "plain" => LogFormat::Plain,
-                    "json" => LogFormat::Json,
-                    _ => LogFormat::Auto,
-                },
+                format: reader.choice(
+                    "log.format",
+                    ("auto", LogFormat::Auto),
+                    &[("bar", LogFormat::Bar), ("plain", LogFormat::Plain), ("json", LogFormat::Json)],
+                ),
                 every: seconds(reader, "log.every_s"),
             },
         }

@@ -1,18 +1,14 @@
-//! The tables: static Arrow schemas, one place, versioned by [`FORMAT_VERSION`].
+//! Which tables there are, versioned by [`FORMAT_VERSION`], and how their Parquet is written.
 //!
-//! Rules: signed integers only, no nanoseconds, no NaN, no column called `lambda`, units in names, strings
-//! that repeat are dictionaries in memory and plain text in Parquet.
+//! Rules for columns: signed integers only, no nanoseconds, no NaN, no column called `lambda`, units in names.
 
-use std::sync::Arc;
-
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 /// Version of the table schemas and of every object of the ledger.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Rows of one `RecordBatch`. Parquet bytes depend on it, so it is part of the format.
 pub const CHUNK_ROWS: usize = 8192;
@@ -37,6 +33,8 @@ pub enum Table {
     /// One row per scored sample and cell.
     Signals,
     /// One row per batch and cell.
+    Batches,
+    /// One row per batch, cell and merging method.
     Coefficients,
     /// One row per rejected sample, or per rejected (sample, cell).
     Quarantine,
@@ -44,7 +42,16 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order in which a partition writes them.
-    pub const ALL: [Self; 4] = [Self::Predictions, Self::Signals, Self::Coefficients, Self::Quarantine];
+    pub const ALL: [Self; 5] =
+        [Self::Predictions, Self::Signals, Self::Batches, Self::Coefficients, Self::Quarantine];
+
+    /// The tables that a run of format `version` has: format 1 had no `batches`.
+    #[must_use]
+    pub fn of_format(version: u32) -> &'static [Self] {
+        const FORMAT_1: [Table; 4] =
+            [Table::Predictions, Table::Signals, Table::Coefficients, Table::Quarantine];
+        if version == 1 { &FORMAT_1 } else { &Self::ALL }
+    }
 
     /// Folder and metadata name.
     #[must_use]
@@ -52,6 +59,7 @@ impl Table {
         match self {
             Self::Predictions => "predictions",
             Self::Signals => "signals",
+            Self::Batches => "batches",
             Self::Coefficients => "coefficients",
             Self::Quarantine => "quarantine",
         }
@@ -62,127 +70,6 @@ impl Table {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
-
-    /// The table's schema; `probs` adds the class probabilities to predictions.
-    #[must_use]
-    pub fn schema(self, probs: bool) -> SchemaRef {
-        let mut fields = match self {
-            Self::Predictions => predictions(),
-            Self::Signals => signals(),
-            Self::Coefficients => coefficients(),
-            Self::Quarantine => quarantine(),
-        };
-        if probs && self == Self::Predictions {
-            fields.push(Field::new("probs", probs_type(), true));
-        }
-        Arc::new(Schema::new(fields))
-    }
-}
-
-/// A list of 32-bit class probabilities.
-pub(crate) fn probs_type() -> DataType {
-    DataType::List(Arc::new(Field::new("item", DataType::Float32, false)))
-}
-
-fn dictionary() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-}
-
-fn must(name: &str, kind: DataType) -> Field {
-    Field::new(name, kind, false)
-}
-
-fn may(name: &str, kind: DataType) -> Field {
-    Field::new(name, kind, true)
-}
-
-fn place() -> Vec<Field> {
-    vec![
-        must("sample_id", DataType::Utf8),
-        must("manifest_row", DataType::Int64),
-        must("corruption", dictionary()),
-        must("severity", DataType::Int32),
-        must("batch", DataType::Int64),
-        must("pos_in_batch", DataType::Int16),
-    ]
-}
-
-fn predictions() -> Vec<Field> {
-    let mut fields = place();
-    fields.extend([
-        must("method", dictionary()),
-        may("label_idx", DataType::Int32),
-        may("label", dictionary()),
-        must("pred_idx", DataType::Int32),
-        must("pred", dictionary()),
-        must("pred_prob", DataType::Float32),
-        must("margin", DataType::Float32),
-        must("entropy_nats", DataType::Float32),
-        may("correct", DataType::Boolean),
-    ]);
-    fields
-}
-
-fn signals() -> Vec<Field> {
-    let mut fields = place();
-    fields.extend([
-        must("js_nats", DataType::Float64),
-        must("lambda_sample", DataType::Float64),
-        must("pt_entropy_nats", DataType::Float64),
-        must("ft_entropy_nats", DataType::Float64),
-        must("agree", DataType::Boolean),
-    ]);
-    fields
-}
-
-fn coefficients() -> Vec<Field> {
-    let mut fields = vec![
-        must("batch", DataType::Int64),
-        must("corruption", dictionary()),
-        must("severity", DataType::Int32),
-        must("first_manifest_row", DataType::Int64),
-        must("last_manifest_row", DataType::Int64),
-        must("n_planned", DataType::Int32),
-        must("n_scored", DataType::Int32),
-        must("n_quarantined", DataType::Int32),
-    ];
-    let numbers = [
-        "lambda_batch",
-        "lambda_std",
-        "lambda_min",
-        "lambda_max",
-        "js_mean_nats",
-        "js_p50_nats",
-        "js_p95_nats",
-        "pt_entropy_mean_nats",
-        "ft_entropy_mean_nats",
-        "merged_entropy_mean_nats",
-        "agree_frac",
-    ];
-    fields.extend(numbers.map(|name| may(name, DataType::Float64)));
-    fields.extend([
-        must("guard_plus", DataType::Int32),
-        must("guard_minus", DataType::Int32),
-        must("heterogeneous", DataType::Boolean),
-        must("composition_sha256", DataType::Utf8),
-    ]);
-    fields
-}
-
-fn quarantine() -> Vec<Field> {
-    vec![
-        must("sample_id", DataType::Utf8),
-        must("manifest_row", DataType::Int64),
-        may("corruption", dictionary()),
-        may("severity", DataType::Int32),
-        must("stage", dictionary()),
-        must("reason_code", dictionary()),
-        must("detail", DataType::Utf8),
-        may("bytes", DataType::Int64),
-        may("format_sniffed", dictionary()),
-        may("declared_width_px", DataType::Int32),
-        may("declared_height_px", DataType::Int32),
-    ]
 }
 
 /// Writer properties and footer metadata; no time, no host, nothing that differs between attempts.
@@ -214,15 +101,28 @@ pub(crate) fn properties(table: &str, origin: &Origin) -> WriterProperties {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::batches::Batches;
+    use super::super::coefficients::Coefficients;
+    use super::super::column::{Column, Rows};
+    use super::super::predictions::{Predictions, probs};
+    use super::super::quarantine::Quarantine;
+    use super::super::signals::Signals;
+
+    fn fields<T: Rows>(columns: &[Column<T>]) -> Vec<arrow::datatypes::Field> {
+        columns.iter().map(Column::field).collect()
+    }
 
     #[test]
     fn no_column_has_a_reserved_name_or_an_unsigned_type() {
-        for table in Table::ALL {
-            for field in table.schema(true).fields() {
-                assert_ne!(field.name(), "lambda");
-                assert!(!field.data_type().is_unsigned_integer(), "{table:?}.{}", field.name());
-            }
+        let mut all = fields(&Predictions::columns());
+        all.extend(fields(&[probs()]));
+        all.extend(fields(&Signals::columns()));
+        all.extend(fields(&Batches::columns()));
+        all.extend(fields(&Coefficients::columns()));
+        all.extend(fields(&Quarantine::columns()));
+        for field in all {
+            assert_ne!(field.name(), "lambda");
+            assert!(!field.data_type().is_unsigned_integer(), "{}", field.name());
         }
     }
 }

@@ -54,8 +54,7 @@ fn lane(extra: Option<(Method, Recipe)>) -> Lane {
     methods.extend(extra);
     let rule = LaneRule {
         methods,
-        rule: T3Rule::PAPER,
-        guard: None,
+        signal_rule: CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None },
         temperatures: Temperatures::ONE,
         tower: TowerKind::Fast,
         n_threads: 2,
@@ -66,6 +65,7 @@ fn lane(extra: Option<(Method, Recipe)>) -> Lane {
 fn batch() -> Batch {
     let sample = |row| Sample {
         row,
+        manifest_row: row,
         id: "s".into(),
         key: Key::from("k"),
         label_idx: None,
@@ -74,6 +74,7 @@ fn batch() -> Batch {
         location: t3b::messages::Location::Whole,
         frame: None,
         slice: None,
+        declared: None,
     };
     let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
     let mut state = 12345_u32;

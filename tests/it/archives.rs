@@ -175,7 +175,7 @@ fn archives_of_real_crops_give_the_tables_of_the_loose_files() {
         assert_eq!(table(&loose, "predictions").n_rows, 396 * 3 * 4);
         for archive in archives {
             let found = bench.score(&format!("{kind}-{archive}"), pictures);
-            for name in ["predictions", "signals", "coefficients", "quarantine"] {
+            for name in ["predictions", "signals", "batches", "coefficients", "quarantine"] {
                 assert!(table(&found, name) == table(&loose, name), "{kind} {archive}: {name}");
             }
         }

@@ -33,7 +33,7 @@ fn duckdb_counts_what_was_planned_and_the_pair_does_what_its_card_says() {
     assert_eq!(count("predictions"), N_SAMPLES * N_CELLS * 4);
     assert_eq!(count("distinct"), count("predictions"), "every sample once per cell and method");
     assert_eq!(count("signals"), N_SAMPLES * N_CELLS);
-    assert_eq!(count("coefficients"), N_SAMPLES.div_ceil(32) * N_CELLS);
+    assert_eq!(count("batches"), N_SAMPLES.div_ceil(32) * N_CELLS);
     assert_eq!((count("not_finite"), count("probs_off")), (0, 0));
 
     let accuracy = |cell: &str| counted["accuracy"][cell].as_f64().unwrap();

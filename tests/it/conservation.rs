@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::support::{Fixture, N_CELLS, N_IMAGES, N_METHODS};
+use crate::support::{Fixture, N_CELLS, N_IMAGES, N_MERGING, N_METHODS};
 use crate::tables::table;
 
 #[test]
@@ -16,17 +16,19 @@ fn every_sample_is_predicted_once_per_cell_and_method() {
     }
     assert_eq!(seen.len(), predictions.n_rows, "no row twice");
     assert_eq!(table(&fixture.path("out"), "signals").n_rows, N_IMAGES * N_CELLS);
-    assert_eq!(table(&fixture.path("out"), "coefficients").n_rows, N_IMAGES.div_ceil(8) * N_CELLS);
+    let n_batches = N_IMAGES.div_ceil(8) * N_CELLS;
+    assert_eq!(table(&fixture.path("out"), "batches").n_rows, n_batches);
+    assert_eq!(table(&fixture.path("out"), "coefficients").n_rows, n_batches * N_MERGING);
     assert_eq!(table(&fixture.path("out"), "quarantine").n_rows, 0);
 }
 
 #[test]
-fn batches_are_consecutive_manifest_rows_in_one_cell() {
+fn batches_are_consecutive_samples_in_one_cell() {
     let fixture = Fixture::new();
     fixture.run("out", &[]).unwrap();
     let signals = table(&fixture.path("out"), "signals");
     let (rows, batches, places) =
-        (signals.number("manifest_row"), signals.number("batch"), signals.number("pos_in_batch"));
+        (signals.number("sample_row"), signals.number("batch"), signals.number("pos_in_batch"));
     for n in 0..signals.n_rows {
         assert_eq!((batches[n], places[n]), ((rows[n] / 8.0).floor(), rows[n] % 8.0));
     }

@@ -36,13 +36,16 @@ fn a_truncated_jpeg_costs_one_quarantine_row_and_its_batch_averages_the_rest() {
     assert_eq!(quarantine.text("stage"), ["decode"]);
     assert_eq!(quarantine.text("corruption"), [""], "it fails before any cell");
 
-    let (signals, coefficients) = (table(&root, "signals"), table(&root, "coefficients"));
+    let (signals, table_of_batches) = (table(&root, "signals"), table(&root, "batches"));
     assert!(!signals.number("manifest_row").contains(&(row as f64)));
     assert_eq!(table(&root, "predictions").n_rows, 39 * N_CELLS * N_METHODS);
     let batch = (row / 8) as f64;
-    let (batches, n_scored, n_planned) =
-        (coefficients.number("batch"), coefficients.number("n_scored"), coefficients.number("n_planned"));
-    for n in 0..coefficients.n_rows {
+    let (batches, n_scored, n_planned) = (
+        table_of_batches.number("batch"),
+        table_of_batches.number("n_scored"),
+        table_of_batches.number("n_planned"),
+    );
+    for n in 0..table_of_batches.n_rows {
         let hole = f64::from(u8::from(batches[n] == batch));
         assert_eq!((n_planned[n], n_scored[n]), (8.0, 8.0 - hole));
     }
@@ -50,10 +53,13 @@ fn a_truncated_jpeg_costs_one_quarantine_row_and_its_batch_averages_the_rest() {
     let clean = |t: &crate::tables::Columns, n: usize| t.text("corruption")[n] == "clean";
     let members: Vec<f64> =
         (0..signals.n_rows).filter(|&n| of[n] == batch && clean(&signals, n)).map(|n| lambda[n]).collect();
-    let place = (0..coefficients.n_rows).find(|&n| batches[n] == batch && clean(&coefficients, n)).unwrap();
+    let coefficients = table(&root, "coefficients");
+    let (of_row, method) = (coefficients.number("batch"), coefficients.text("method"));
+    let is_it = |n: &usize| of_row[*n] == batch && method[*n] == "t3_b" && clean(&coefficients, *n);
+    let place = (0..coefficients.n_rows).find(is_it).unwrap();
     assert_eq!(members.len(), 7);
     let mean = members.iter().sum::<f64>() / 7.0;
-    assert!((mean - coefficients.number("lambda_batch")[place]).abs() < 1e-15);
+    assert!((mean - coefficients.number("lambda_mean")[place]).abs() < 1e-15);
 }
 
 #[test]

@@ -25,7 +25,7 @@ print(
             "samples": one(f"select count(distinct sample_id) from {table('predictions')}"),
             "cells": one(f"select count(*) from (select distinct corruption, severity from {table('predictions')})"),
             "signals": one(f"select count(*) from {table('signals')}"),
-            "coefficients": one(f"select count(*) from {table('coefficients')}"),
+            "batches": one(f"select count(*) from {table('batches')}"),
             "quarantine": one(f"select count(*) from {table('quarantine')}"),
             "not_finite": one(f"select count(*) from {table('signals')} where isnan(js_nats) or isnan(lambda_sample)"),
             "probs_off": one(f"select count(*) from {table('predictions')} where abs(list_sum(probs) - 1) > 1e-4"),

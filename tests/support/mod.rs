@@ -21,6 +21,8 @@ pub const N_IMAGES: usize = 40;
 /// Cells of the fixture's pipeline: clean and two corruptions at two severities.
 pub const N_CELLS: usize = 5;
 /// Methods of the fixture's pipeline.
+/// Methods of the fixture that merge weights: wise_ft and t3_b.
+pub const N_MERGING: usize = 2;
 pub const N_METHODS: usize = 4;
 
 const CONFIG: &str = r#"{

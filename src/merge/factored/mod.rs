@@ -53,7 +53,7 @@ impl FactoredVision {
 
     /// Unit-length image features `[B, projection]`, row `i` those of the merge at `lambda[i]`.
     ///
-    /// `pixels`: `[B, 3, image_px, image_px]`, normalised, of the tensors' data type. 0 is the generalist and 1 the
+    /// `pixels`: `[B, 3, image_px, image_px]`, normalised, of the tensors' data type. 0 is the pretrained model and 1 the
     /// expert; numbers outside extrapolate, and a NaN makes its own row NaN. A row depends on no other, except in the
     /// last bits: matrix kernels differ by shape.
     ///

@@ -206,6 +206,7 @@ impl Compact<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::Reason;
 
     /// A list of elements that have so many children each.
     fn schema(children: &[u64]) -> Vec<u8> {

@@ -145,8 +145,8 @@ pub(in crate::source) enum Look {
         n_rows: u64,
         /// Its name, where there are several columns that could be meant.
         entry: Option<String>,
-        /// Whether a column of labels is there and of a kind that is not read.
-        has_unread_labels: bool,
+        /// What is said of columns that seem to be labels and are not read.
+        unread_labels: Option<&'static str>,
     },
     /// Images that are not read: what was found.
     Unread(String),
@@ -183,12 +183,20 @@ pub(in crate::source) fn look(file: &Ranged, label_column: Option<&str>) -> Resu
             },
         };
         let rows = TableRows::open(file.clone(), Some(&name(chosen)), label_column)?;
-        let is_label = |leaf: usize| is_label(&name(leaf), label_column);
-        let has_labels = (0..schema.num_columns()).any(is_label);
+        let has =
+            |is_meant: &dyn Fn(&str) -> bool| (0..schema.num_columns()).any(|leaf| is_meant(&name(leaf)));
+        let unread_labels = match rows.label {
+            Some(_) => None,
+            None if has(&|name| is_label(name, label_column)) => {
+                Some("columns of labels that are lists or structures")
+            }
+            None if has(&may_be_labels) => Some("columns that may be labels; name one by --label-column"),
+            None => None,
+        };
         Ok(Look::Images {
             n_rows: rows.n_rows(),
             entry: (leaves.len() > 1).then(|| name(chosen)),
-            has_unread_labels: has_labels && rows.label.is_none(),
+            unread_labels,
         })
     })
 }
@@ -238,6 +246,12 @@ fn other(schema: &SchemaDescriptor) -> Look {
 /// A name without blanks and capitals.
 fn plain(name: &str) -> String {
     name.trim().to_lowercase()
+}
+
+/// Whether a name is what data sets call their labels beside the usual names.
+fn may_be_labels(name: &str) -> bool {
+    let name = plain(name);
+    name.ends_with("label") || ["class", "target", "category", "y"].contains(&name.as_str())
 }
 
 fn is_label(name: &str, label_column: Option<&str>) -> bool {

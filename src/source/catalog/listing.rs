@@ -250,10 +250,8 @@ fn of_table(
     let wanted = rule.label_column.as_deref();
     let refused = |reason, found: &str| vec![Row::refused(uri, reason, found)];
     let (n_rows, entry) = match settled(|| look(&file(), wanted))? {
-        Ok(Look::Images { n_rows, entry, has_unread_labels }) => {
-            if has_unread_labels {
-                tally.note("columns of labels that are lists or structures");
-            }
+        Ok(Look::Images { n_rows, entry, unread_labels }) => {
+            unread_labels.into_iter().for_each(|what| tally.note(what));
             (n_rows, entry)
         }
         Ok(Look::Unread(found)) => return Ok((refused(Reason::ArchiveUnsupported, &found), tally)),

@@ -17,7 +17,7 @@ use super::close;
 fn a_broken_logit_is_seen_all_the_way() {
     for broken in [f32::NAN, f32::INFINITY] {
         let signals = Signals::of(&log_softmax(&[broken, 1.0], 1.0), &log_softmax(&[0.0_f32, 1.0], 1.0));
-        assert!(signals.js_nats.is_nan() && signals.entropy_generalist_nats.is_nan(), "{signals:?}");
+        assert!(signals.js_nats.is_nan() && signals.pt_entropy_nats.is_nan(), "{signals:?}");
         assert!(!signals.is_finite());
         let coefficient = T3Rule::PAPER.coefficient(signals.js_nats);
         let guarded = Guard::CHOICE.apply(coefficient, &signals).coefficient;
@@ -36,7 +36,7 @@ fn a_class_ruled_out_is_not_a_nan() {
     let want = -0.75 * 0.75_f64.ln() - 0.25 * 0.25_f64.ln() - 0.5 * 2.0_f64.ln();
     close("js", one.js_nats, want, 1e-15);
     assert_eq!(both.js_nats, without.js_nats);
-    assert_eq!(one.entropy_generalist_nats, 0.0);
+    assert_eq!(one.pt_entropy_nats, 0.0);
 }
 
 #[test]
@@ -79,12 +79,8 @@ fn a_saturated_sigmoid_stops_at_the_bound() {
 
 #[test]
 fn the_guard_is_strict_and_stays_in_the_interval() {
-    let with = |pt, ft, n_classes| Signals {
-        js_nats: 0.1,
-        entropy_generalist_nats: pt,
-        entropy_expert_nats: ft,
-        n_classes,
-    };
+    let with =
+        |pt, ft, n_classes| Signals { js_nats: 0.1, pt_entropy_nats: pt, ft_entropy_nats: ft, n_classes };
     let threshold = 0.05 * 4.0_f64.ln();
     let step = |s: Signals| Guard::CHOICE.apply(0.5, &s).step;
     assert_eq!(step(with(1.0, threshold, 4)), 0, "at the threshold is not below it");

@@ -57,11 +57,11 @@ fn divergences_and_coefficients() {
     let rules = [
         ("t3", T3Rule::PAPER),
         ("t3_bits", T3Rule { log_base: LogBase::Bits, ..T3Rule::PAPER }),
-        ("generalist", T3Rule { direction: Direction::Generalist, ..T3Rule::PAPER }),
+        ("generalist", T3Rule { direction: Direction::Pretrained, ..T3Rule::PAPER }),
         ("centred", T3Rule { centred: true, ..T3Rule::PAPER }),
         ("steep", steep),
         ("steep_centred", T3Rule { centred: true, ..steep }),
-        ("steep_centred_generalist", T3Rule { centred: true, direction: Direction::Generalist, ..steep }),
+        ("steep_centred_generalist", T3Rule { centred: true, direction: Direction::Pretrained, ..steep }),
     ];
     let golden = golden!("divergence");
     assert_eq!(cases(&golden).len(), 40);
@@ -69,8 +69,8 @@ fn divergences_and_coefficients() {
         let signals = signals_of(case);
         close("js_nats", signals.js_nats, number(case, "js_nats"), 1e-14);
         close("js_bits", LogBase::Bits.of_nats(signals.js_nats), number(case, "js_bits"), 1e-14);
-        close("H pt", signals.entropy_generalist_nats, number(case, "entropy_pt_nats"), 1e-12);
-        close("H ft", signals.entropy_expert_nats, number(case, "entropy_ft_nats"), 1e-12);
+        close("H pt", signals.pt_entropy_nats, number(case, "entropy_pt_nats"), 1e-12);
+        close("H ft", signals.ft_entropy_nats, number(case, "entropy_ft_nats"), 1e-12);
         for (name, rule) in &rules {
             rule.check().expect("a rule within bounds");
             close(name, rule.coefficient(signals.js_nats), number(case, name), 1e-12);

@@ -29,7 +29,7 @@ fn rule() -> impl Strategy<Value = T3Rule> {
             lambda_min: a.min(b),
             lambda_max: a.max(b),
             log_base: if bits { LogBase::Bits } else { LogBase::Nats },
-            direction: if expert { Direction::Expert } else { Direction::Generalist },
+            direction: if expert { Direction::Expert } else { Direction::Pretrained },
             centred,
         },
     )
@@ -76,7 +76,7 @@ proptest! {
         let here = Signals::of(&log_softmax(&a, 1.0), &log_softmax(&b, 1.0));
         let there = Signals::of(&turn(&a), &turn(&b));
         prop_assert!((here.js_nats - there.js_nats).abs() < 1e-13);
-        prop_assert!((here.entropy_expert_nats - there.entropy_expert_nats).abs() < 1e-12);
+        prop_assert!((here.ft_entropy_nats - there.ft_entropy_nats).abs() < 1e-12);
     }
 
     #[test]
@@ -115,7 +115,7 @@ proptest! {
         let (near, far) = (rule.coefficient(js), rule.coefficient((js + more).min(LN_2)));
         match rule.direction {
             Direction::Expert => prop_assert!(near <= far),
-            Direction::Generalist => prop_assert!(near >= far),
+            Direction::Pretrained => prop_assert!(near >= far),
         }
     }
 
@@ -128,8 +128,8 @@ proptest! {
         prop_assert!((0.0..=1.0).contains(&guarded.coefficient));
         prop_assert!((guarded.coefficient - c).abs() <= delta + 1e-15);
         match guarded.step {
-            1 => prop_assert!(guarded.coefficient >= c && s.entropy_expert_nats < s.entropy_generalist_nats),
-            -1 => prop_assert!(guarded.coefficient <= c && s.entropy_generalist_nats < s.entropy_expert_nats),
+            1 => prop_assert!(guarded.coefficient >= c && s.ft_entropy_nats < s.pt_entropy_nats),
+            -1 => prop_assert!(guarded.coefficient <= c && s.pt_entropy_nats < s.ft_entropy_nats),
             step => prop_assert!(step == 0 && guarded.coefficient == c),
         }
     }
@@ -145,7 +145,7 @@ proptest! {
     #[test]
     fn the_entropy_ratio_is_fair_and_bounded((a, b) in two_rows()) {
         let s = Signals::of(&log_softmax(&a, 1.0), &log_softmax(&b, 1.0));
-        let (pt, ft, c) = (s.entropy_generalist_nats, s.entropy_expert_nats, a.len() as f64);
+        let (pt, ft, c) = (s.pt_entropy_nats, s.ft_entropy_nats, a.len() as f64);
         let ratio = entropy_ratio(pt, ft);
         prop_assert!(1.0 / (1.0 + c) - 1e-15 <= ratio && ratio <= c / (1.0 + c) + 1e-15, "{ratio}");
         prop_assert!((ratio + entropy_ratio(ft, pt) - 1.0).abs() < 1e-15);

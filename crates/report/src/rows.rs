@@ -1,0 +1,200 @@
+//! Collecting rows: whole where a set is small, as sums over blocks of samples where it is not.
+
+use std::io;
+
+use t3b_stats::{Outcome, Tally};
+
+use crate::bits::Bits;
+use crate::facts::SetFacts;
+use crate::ranks::Ranks;
+
+/// Sets with at most this many labelled rows are held whole and resampled sample by sample.
+const MAX_WHOLE_ROWS: u64 = 500_000;
+
+/// And at most this many samples: a resample is a list of them.
+const MAX_WHOLE_SAMPLES: u64 = 50_000;
+
+/// Sets above it are resampled by blocks: as many random groups of samples as this.
+pub(crate) const N_BLOCKS: usize = 200;
+
+/// One published prediction.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Position of the sample in the frozen list.
+    pub sample: u64,
+    /// Place of the method.
+    pub method: usize,
+    /// Place of the cell.
+    pub cell: usize,
+    /// Class of the sample; rows without one are counted and left out.
+    pub label: Option<u32>,
+    /// Predicted class.
+    pub pred: u32,
+    /// Probability of the predicted class.
+    pub confidence: f32,
+    /// All class probabilities, where the run kept them.
+    pub probs: Option<&'a [f32]>,
+}
+
+/// What a row cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// Two rows of one sample, cell and method.
+    #[error("sample {sample} has two rows of one method in cell {cell}")]
+    Twice {
+        /// Position of the sample.
+        sample: u64,
+        /// Place of the cell.
+        cell: usize,
+    },
+    /// A sample, class, cell or method that the plan does not have.
+    #[error("a row of sample {sample} that the plan does not have")]
+    Unplanned {
+        /// Position of the sample.
+        sample: u64,
+    },
+    /// The temporary file of sorted scores.
+    #[error("sorted scores cannot be put aside: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// All rows of one (method, cell).
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) tally: Tally,
+    /// Which samples have a labelled row here, and of those which are right.
+    pub(crate) seen: Bits,
+    pub(crate) right: Bits,
+    pub(crate) detail: Detail,
+}
+
+#[derive(Debug)]
+pub(crate) enum Detail {
+    Whole { samples: Vec<u32>, outcomes: Vec<Outcome>, probs: Vec<f32> },
+    Blocks(Vec<Tally>),
+}
+
+/// The rows of one set.
+#[derive(Debug)]
+pub struct Rows {
+    pub(crate) facts: SetFacts,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) has_probs: bool,
+    /// Unit of resampling of each sample where samples belong together, such as patients.
+    pub(crate) units: Option<Vec<u32>>,
+    /// Confidence of the prediction and every class's probability, for what needs ranks.
+    pub(crate) ranks: Option<Ranks>,
+    n_rows: u64,
+}
+
+impl Rows {
+    /// No rows yet. `units` gives the unit of each sample (patients, for example); without it every sample is one.
+    #[must_use]
+    pub fn new(facts: SetFacts, has_probs: bool, units: Option<Vec<u32>>) -> Self {
+        let n_rows = facts.n_samples * facts.n_groups() as u64;
+        let is_whole = n_rows <= MAX_WHOLE_ROWS && facts.n_samples <= MAX_WHOLE_SAMPLES;
+        Self::with(facts, has_probs, units, is_whole)
+    }
+
+    fn with(facts: SetFacts, has_probs: bool, units: Option<Vec<u32>>, is_whole: bool) -> Self {
+        let n_classes = facts.classes.len();
+        let detail = || match is_whole {
+            true => Detail::Whole { samples: Vec::new(), outcomes: Vec::new(), probs: Vec::new() },
+            false => Detail::Blocks(vec![Tally::new(n_classes); N_BLOCKS]),
+        };
+        let group = |_| Group {
+            tally: Tally::new(n_classes),
+            seen: Bits::new(facts.n_samples),
+            right: Bits::new(facts.n_samples),
+            detail: detail(),
+        };
+        let groups: Vec<Group> = (0..facts.n_groups()).map(group).collect();
+        let ranks =
+            (!is_whole).then(|| Ranks::new(groups.len() * (1 + if has_probs { n_classes } else { 0 })));
+        Self { facts, groups, has_probs, units, ranks, n_rows: 0 }
+    }
+
+    /// What the set is.
+    #[must_use]
+    pub fn facts(&self) -> &SetFacts {
+        &self.facts
+    }
+
+    /// Rows added, labelled or not.
+    #[must_use]
+    pub fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
+    /// Adds a row, in any order.
+    ///
+    /// # Errors
+    /// A second row of one (sample, method, cell), one that the plan does not have, a full disk.
+    pub fn add(&mut self, row: &Row<'_>) -> Result<(), RowError> {
+        let n_classes = self.facts.classes.len();
+        let is_class = |class: u32| (class as usize) < n_classes;
+        let is_planned = row.sample < self.facts.n_samples
+            && row.method < self.facts.methods.len()
+            && row.cell < self.facts.cells.len()
+            && is_class(row.pred)
+            && row.label.is_none_or(is_class)
+            && row.probs.is_none_or(|probs| probs.len() == n_classes);
+        if !is_planned {
+            return Err(RowError::Unplanned { sample: row.sample });
+        }
+        self.n_rows += 1;
+        let Some(label) = row.label else { return Ok(()) };
+        let place = self.facts.group(row.method, row.cell);
+        let group = &mut self.groups[place];
+        if !group.seen.set(row.sample) {
+            return Err(RowError::Twice { sample: row.sample, cell: row.cell });
+        }
+        let outcome = Outcome::predicted(label, row.pred, row.confidence, row.probs);
+        if outcome.is_correct() {
+            group.right.set(row.sample);
+        }
+        group.tally.add(&outcome, 1);
+        match &mut group.detail {
+            Detail::Whole { samples, outcomes, probs } => {
+                samples.push(u32::try_from(row.sample).unwrap_or(u32::MAX));
+                outcomes.push(outcome);
+                probs.extend(row.probs.into_iter().flatten());
+            }
+            Detail::Blocks(blocks) => {
+                let unit = match &self.units {
+                    Some(units) => u64::from(units[row.sample as usize]),
+                    None => row.sample,
+                };
+                blocks[block_of(unit)].add(&outcome, 1);
+            }
+        }
+        if let Some(ranks) = &mut self.ranks {
+            let columns = 1 + if self.has_probs { n_classes } else { 0 };
+            ranks.push(place * columns, row.confidence, outcome.is_correct())?;
+            for (class, p) in row.probs.into_iter().flatten().enumerate() {
+                ranks.push(place * columns + 1 + class, *p, class == label as usize)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether samples are resampled one by one.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.ranks.is_none()
+    }
+
+    /// Samples that are right under one method alone, in one cell: (only `a`, only `b`).
+    #[must_use]
+    pub fn discordant(&self, a: usize, b: usize, cell: usize) -> (u64, u64) {
+        let (a, b) = (&self.groups[self.facts.group(a, cell)], &self.groups[self.facts.group(b, cell)]);
+        let both = a.seen.and(&b.seen);
+        (a.right.minus(&b.right).and(&both).count(), b.right.minus(&a.right).and(&both).count())
+    }
+}
+
+/// A random block that depends on the unit alone.
+fn block_of(unit: u64) -> usize {
+    let mixed = (unit ^ (unit >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((u128::from(mixed ^ (mixed >> 31)) * N_BLOCKS as u128) >> 64) as usize
+}

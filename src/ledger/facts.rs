@@ -1,0 +1,77 @@
+//! What later readers of a run need of its settings, typed: the plan holds it beside the settings themselves.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::plan::SpecMap;
+
+/// What a run is, as its row and reports say it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// `run.name`.
+    pub name: String,
+    /// Content hash of the manifest file.
+    pub manifest_sha256: String,
+    /// Content hash of the pretrained model's weights.
+    pub pretrained_sha256: String,
+    /// Content hash of the expert's weights.
+    pub expert_sha256: String,
+    /// Samples of a full batch.
+    pub batch_size: u32,
+    /// `run.seed`.
+    pub seed: u64,
+    /// Share of (sample, cell) pairs that may be quarantined, `[0, 1]`.
+    pub max_quarantine: f64,
+    /// Class names in index order.
+    pub classes: Vec<String>,
+    /// Names of the methods in output order.
+    pub methods: Vec<String>,
+    /// The method that the run's diagnostics are about.
+    pub primary_method: String,
+    /// Slope of T3's sigmoid.
+    pub gamma: f64,
+    /// Lower bound of T3's coefficient.
+    pub lambda_min: f64,
+    /// Upper bound of T3's coefficient.
+    pub lambda_max: f64,
+    /// How far the guard moves a coefficient.
+    pub guard_delta: f64,
+    /// Share of the largest entropy below which a model counts as certain.
+    pub guard_tau: f64,
+    /// Unit of the divergence inside the sigmoid: `nats` or `bits`.
+    pub log_base: String,
+    /// Whether `predictions` has the class probabilities.
+    pub probs: bool,
+}
+
+impl Facts {
+    /// The facts of a plan of format 1, which had its settings only; `None` when one is missing.
+    pub(super) fn from_format_1(spec: &SpecMap) -> Option<Self> {
+        let text = |key: &str| spec.get(key)?.as_str().map(str::to_owned);
+        let number = |key: &str| spec.get(key)?.as_f64();
+        let texts = |key: &str| {
+            let items = spec.get(key)?.as_array()?;
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        };
+        Some(Self {
+            name: text("run.name")?,
+            manifest_sha256: text("content.manifest_sha256")?,
+            pretrained_sha256: text("content.pretrained_sha256")?,
+            expert_sha256: text("content.expert_sha256")?,
+            batch_size: u32::try_from(spec.get("run.batch_size")?.as_u64()?).ok()?,
+            seed: spec.get("run.seed")?.as_u64()?,
+            max_quarantine: number("run.max_quarantine")?,
+            classes: texts("labels.names")?,
+            methods: texts("merge.methods")?,
+            primary_method: text("merge.primary")?,
+            gamma: number("merge.gamma")?,
+            lambda_min: number("merge.lambda_min")?,
+            lambda_max: number("merge.lambda_max")?,
+            guard_delta: number("merge.guard.delta")?,
+            guard_tau: number("merge.guard.tau")?,
+            log_base: text("merge.log_base")?,
+            probs: spec.get("output.probs").and_then(Value::as_bool)?,
+        })
+    }
+}

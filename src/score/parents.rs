@@ -1,0 +1,188 @@
+//! Both parents on the lane's device, and everything that can be made of them: class banks, merges, logits.
+
+use candle_core::{Device, Tensor};
+
+use super::engine::{Engine, Images, TowerKind, engine};
+use super::inputs::{Models, TextSource};
+use crate::error::Problem;
+use crate::merge::recipe::StaticRule;
+use crate::merge::slerp::slerp_into;
+use crate::merge::ties::{ties_into, ties_threshold};
+use crate::merge::weights::{Parents, Tensors};
+use crate::model::layout::Part;
+use crate::model::tower::TextTower;
+use crate::model::{ClipConfig, ModelError, TextBank, ZeroShot};
+
+/// The parents and what can be made of them.
+#[derive(Debug)]
+pub(super) struct ParentModels {
+    pub(super) pretrained: ZeroShot,
+    pub(super) expert: ZeroShot,
+    pub(super) config: ClipConfig,
+    engine: Box<dyn Engine>,
+    device: Device,
+    text: TextSource,
+    merged: Option<Merged>,
+}
+
+/// The model whose weights are the merge buffer. A buffer keeps its merge until the next one.
+#[derive(Debug)]
+struct Merged {
+    tensors: Tensors,
+    model: ZeroShot,
+    /// Its text tower, when the parents' differ: then every coefficient has a class bank of its own.
+    text: Option<TextTower>,
+    lambda: Option<f64>,
+}
+
+impl ParentModels {
+    /// Moves both parents to `device` and encodes the prompts once per distinct text tower. Returns the parents' tensors by
+    /// name too, for the merges that are built once.
+    pub(super) fn new(models: Models, device: Device, tower: TowerKind) -> Result<(Self, Parents), Problem> {
+        let is_encoded = matches!(models.text, TextSource::Prompts(_));
+        let text_differs = is_encoded && !models.report.text_towers_equal();
+        let parts: &[Part] = if text_differs { &[Part::Vision, Part::Text] } else { &[Part::Vision] };
+        let (pt, ft, report) = (&models.pretrained, &models.expert, &models.report);
+        let named = Parents::new(pt, ft, report.differing(), parts, &device)?;
+        let config = pt.config().clone();
+        let n_shared = report.shared_vision_blocks(&config);
+        let engine = engine(tower, named.clone(), &config, n_shared, &device)?;
+        let whole = |tensors: &Tensors, logit_scale, shared: Option<TextBank>| {
+            let vision = engine.tower(tensors)?;
+            let bank = match shared {
+                Some(bank) => bank,
+                None => models.text.bank(|| TextTower::new(tensors, &config, &device), &device)?,
+            };
+            Ok::<_, ModelError>(ZeroShot { vision, bank, logit_scale })
+        };
+        let pretrained = whole(&engine.parents().pretrained, pt.logit_scale(), None)?;
+        let shared = (!text_differs).then(|| pretrained.bank.clone());
+        let expert = whole(&engine.parents().expert, ft.logit_scale(), shared)?;
+        let text = models.text;
+        Ok((Self { pretrained, expert, config, engine, device, text, merged: None }, named))
+    }
+
+    /// Whether every merge has a text tower, and so a class bank, of its own.
+    fn text_differs(&self) -> bool {
+        self.engine.parents().text_differs()
+    }
+
+    /// Makes the merge buffer now, so that memory that is not there is missed before the first batch.
+    ///
+    /// # Errors
+    /// When the device refuses the memory.
+    pub(super) fn prepare_merges(&mut self) -> Result<(), ModelError> {
+        self.merged = Some(self.new_buffer()?);
+        Ok(())
+    }
+
+    fn new_buffer(&self) -> Result<Merged, ModelError> {
+        let tensors = self.engine.parents().buffer()?;
+        let (model, text) = self.over(&tensors, self.pretrained.logit_scale)?;
+        Ok(Merged { tensors, model, text, lambda: None })
+    }
+
+    fn over(&self, tensors: &Tensors, logit_scale: f64) -> Result<(ZeroShot, Option<TextTower>), ModelError> {
+        let vision = self.engine.tower(tensors)?;
+        let text = self.text_differs().then(|| TextTower::new(tensors, &self.config, &self.device));
+        let text = text.transpose()?;
+        let bank = self.bank(text.as_ref())?;
+        Ok((ZeroShot { vision, bank, logit_scale }, text))
+    }
+
+    /// The shared class bank, or the one of a merged text tower.
+    fn bank(&self, text: Option<&TextTower>) -> Result<TextBank, ModelError> {
+        let shared = || Ok(self.pretrained.bank.clone());
+        text.map_or_else(shared, |text| self.text.bank(|| Ok(text.clone()), &self.device))
+    }
+
+    /// In log space, between the parents' scales; the pretrained model's where they are equal.
+    fn logit_scale(&self, lambda: f64) -> f64 {
+        let (pt, ft) = (self.pretrained.logit_scale, self.expert.logit_scale);
+        if pt.to_bits() == ft.to_bits() { pt } else { pt + lambda * (ft - pt) }
+    }
+
+    /// A merge of `named` with weights of its own. Rules that have no single coefficient keep the pretrained scale.
+    pub(super) fn static_merge(&self, named: &Parents, rule: &StaticRule) -> Result<ZeroShot, Problem> {
+        let tensors = named.buffer()?;
+        let mut logit_scale = self.pretrained.logit_scale;
+        match rule {
+            // Where the parents' weights are equal, every merge of them is the parent.
+            StaticRule::Ties { .. } if named.differing().is_empty() => {}
+            StaticRule::Lerp(lambda) => {
+                named.lerp(*lambda, &tensors)?;
+                logit_scale = self.logit_scale(*lambda);
+            }
+            StaticRule::Ties { keep, scale } => {
+                let threshold = named.with_values(|pairs| ties_threshold(pairs, *keep))?;
+                let threshold = threshold.map_err(|error| super::unusable("ties", &error))?;
+                named.merge(&tensors, &|_, pt, ft, out| ties_into(pt, ft, threshold, *scale, out))?;
+            }
+            StaticRule::Dare(dare) => {
+                named.merge(&tensors, &|name, pt, ft, out| dare.merge_into(name, pt, ft, out))?;
+            }
+            StaticRule::Slerp(position) => {
+                named.merge(&tensors, &|_, pt, ft, out| slerp_into(pt, ft, *position, out))?;
+            }
+        }
+        Ok(self.over(&tensors, logit_scale)?.0)
+    }
+
+    /// The images of a batch, ready for every model.
+    pub(super) fn images(&self, pixels: Tensor) -> Result<Images, ModelError> {
+        self.engine.images(pixels)
+    }
+
+    /// Logits of one of the lane's models, `[B, C]`.
+    pub(super) fn logits(&self, model: &ZeroShot, images: &Images) -> Result<Tensor, ModelError> {
+        model.logits_of(&self.engine.features(&model.vision, images)?)
+    }
+
+    /// Logits of the model merged at `lambda`, `[B, C]`.
+    pub(super) fn merged_logits(&mut self, lambda: f64, images: &Images) -> Result<Tensor, ModelError> {
+        self.with_merge_at(lambda, |parents, model| parents.logits(model, images))
+    }
+
+    /// Lends `look` the model merged at `lambda`.
+    fn with_merge_at<T>(
+        &mut self,
+        lambda: f64,
+        look: impl FnOnce(&Self, &ZeroShot) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        let mut merged = match self.merged.take() {
+            Some(merged) => merged,
+            None => self.new_buffer()?,
+        };
+        if merged.lambda.map(f64::to_bits) != Some(lambda.to_bits()) {
+            self.engine.parents().lerp(lambda, &merged.tensors)?;
+            merged.model.bank = self.bank(merged.text.as_ref())?;
+            merged.model.logit_scale = self.logit_scale(lambda);
+            merged.lambda = Some(lambda);
+        }
+        let seen = look(self, &merged.model);
+        self.merged = Some(merged);
+        seen
+    }
+
+    /// Logits of every sample under its own merge, `[B][C]`.
+    ///
+    /// With one text tower all samples share a class bank; with two, each coefficient has its own.
+    pub(super) fn per_sample_logits(
+        &mut self,
+        lambda: &[f64],
+        images: &Images,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let features = self.engine.features_per_sample(lambda, images)?;
+        let mut logits = Vec::with_capacity(lambda.len());
+        for (row, &lambda) in lambda.iter().enumerate() {
+            let bank = if self.text_differs() {
+                self.with_merge_at(lambda, |_, model| Ok(model.bank.clone()))?
+            } else {
+                self.pretrained.bank.clone()
+            };
+            let cosines = features.narrow(0, row, 1)?.matmul(&bank.features().t()?)?;
+            logits.push((cosines * self.logit_scale(lambda).exp())?.squeeze(0)?.to_vec1::<f32>()?);
+        }
+        Ok(logits)
+    }
+}

@@ -1,0 +1,58 @@
+//! `predictions`: one row per scored sample, cell and method.
+
+use super::column::{Column, Kind, Rows, Value};
+use super::names::Position;
+use crate::merge::method::Method;
+use crate::messages::Prediction;
+
+/// What `method` says of one sample in one cell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PredictionRow<'a> {
+    pub(crate) at: Position<'a>,
+    pub(crate) method: Method,
+    pub(crate) said: &'a Prediction,
+}
+
+impl<'a> PredictionRow<'a> {
+    fn label_idx(&self) -> Option<u32> {
+        self.at.member.sample.label_idx
+    }
+
+    fn class(&self, idx: u32) -> &'a str {
+        self.at.names.class(idx)
+    }
+}
+
+/// The table without the class probabilities.
+#[derive(Debug)]
+pub(crate) struct Predictions;
+
+impl Rows for Predictions {
+    type Row<'a> = PredictionRow<'a>;
+
+    fn columns() -> Vec<Column<Self>> {
+        vec![
+            Column::must("sample_id", Kind::Text, |row| row.at.sample_id()),
+            Column::must("manifest_row", Kind::I64, |row| row.at.member.sample.manifest_row.into()),
+            Column::must("sample_row", Kind::I64, |row| row.at.member.sample.row.into()),
+            Column::must("corruption", Kind::Word, |row| row.at.corruption()),
+            Column::must("severity", Kind::I32, |row| row.at.severity()),
+            Column::must("batch", Kind::I64, |row| row.at.slot.batch.into()),
+            Column::must("pos_in_batch", Kind::I16, |row| row.at.pos_in_batch()),
+            Column::must("method", Kind::Word, |row| row.method.name().into()),
+            Column::may("label_idx", Kind::I32, |row| row.label_idx().into()),
+            Column::may("label", Kind::Word, |row| row.label_idx().map(|idx| row.class(idx)).into()),
+            Column::must("pred_idx", Kind::I32, |row| row.said.pred_idx.into()),
+            Column::must("pred", Kind::Word, |row| row.class(row.said.pred_idx).into()),
+            Column::must("pred_prob", Kind::F32, |row| row.said.pred_prob.into()),
+            Column::must("margin", Kind::F32, |row| row.said.margin.into()),
+            Column::must("entropy_nats", Kind::F32, |row| row.said.entropy_nats.into()),
+            Column::may("correct", Kind::Bool, |row| row.label_idx().map(|l| l == row.said.pred_idx).into()),
+        ]
+    }
+}
+
+/// The column that `output.probs` adds.
+pub(crate) fn probs() -> Column<Predictions> {
+    Column::may("probs", Kind::F32List, |row| Value::Numbers(&row.said.probs))
+}

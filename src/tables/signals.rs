@@ -1,0 +1,37 @@
+//! `signals`: one row per scored sample and cell, what the parents say of it together.
+
+use super::column::{Column, Kind, Rows};
+use super::names::Position;
+use crate::messages::Signal;
+
+/// What the parents say of one sample in one cell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SignalRow<'a> {
+    pub(crate) at: Position<'a>,
+    pub(crate) signal: &'a Signal,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct Signals;
+
+impl Rows for Signals {
+    type Row<'a> = SignalRow<'a>;
+
+    fn columns() -> Vec<Column<Self>> {
+        vec![
+            Column::must("sample_id", Kind::Text, |row| row.at.sample_id()),
+            Column::must("manifest_row", Kind::I64, |row| row.at.member.sample.manifest_row.into()),
+            Column::must("sample_row", Kind::I64, |row| row.at.member.sample.row.into()),
+            Column::must("corruption", Kind::Word, |row| row.at.corruption()),
+            Column::must("severity", Kind::I32, |row| row.at.severity()),
+            Column::must("batch", Kind::I64, |row| row.at.slot.batch.into()),
+            Column::must("pos_in_batch", Kind::I16, |row| row.at.pos_in_batch()),
+            Column::must("js_nats", Kind::F64, |row| row.signal.js_nats.into()),
+            Column::must("lambda_sample", Kind::F64, |row| row.signal.lambda_sample.into()),
+            Column::must("pt_entropy_nats", Kind::F64, |row| row.signal.pt_entropy_nats.into()),
+            Column::must("ft_entropy_nats", Kind::F64, |row| row.signal.ft_entropy_nats.into()),
+            Column::must("agree", Kind::Bool, |row| row.signal.agree.into()),
+        ]
+    }
+}
