@@ -7,6 +7,7 @@ mod fetch;
 mod manifest;
 mod models;
 mod runs;
+mod samples;
 mod signals;
 mod sweep;
 
@@ -21,6 +22,7 @@ pub use corrupt::{CorruptArgs, Layout, Rng};
 pub use fetch::FetchArgs;
 pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
+pub use samples::SamplesArgs;
 
 use crate::settings::Sources;
 
@@ -100,6 +102,10 @@ pub enum Command {
     ///
     /// Example: t3b reproduce pipelines/bccd.toml --run-id night-7 --slots 10
     Reproduce(ReproduceArgs),
+    /// Names what sample ids stand for, as CSV: for the owner, who has the manifest and the key.
+    ///
+    /// Example: t3b samples pipelines/bccd.toml --ids uncertain.txt
+    Samples(SamplesArgs),
     /// Decodes pictures for another t3b, in a process that may die of them.
     ///
     /// Example: `t3b run` starts it where decoder.isolation asks for it.

@@ -51,9 +51,9 @@ impl<T, R> Outlet<T, R> {
     /// # Errors
     /// [`Hangup`] when the receiving stage has ended.
     pub async fn send(&mut self, message: Flow<T, R>) -> Result<(), Hangup> {
-        let started = Instant::now();
+        let (started, is_item) = (Instant::now(), matches!(message, Flow::Item(_)));
         let sent = self.sender.send(message).await;
-        self.meter.sent(started.elapsed());
+        self.meter.sent(is_item, started.elapsed());
         sent.map_err(|_| Hangup)
     }
 
@@ -62,9 +62,9 @@ impl<T, R> Outlet<T, R> {
     /// # Errors
     /// [`Hangup`] when the receiving stage has ended.
     pub fn send_blocking(&mut self, message: Flow<T, R>) -> Result<(), Hangup> {
-        let started = Instant::now();
+        let (started, is_item) = (Instant::now(), matches!(message, Flow::Item(_)));
         let sent = self.sender.send_blocking(message);
-        self.meter.sent(started.elapsed());
+        self.meter.sent(is_item, started.elapsed());
         sent.map_err(|_| Hangup)
     }
 }

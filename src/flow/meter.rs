@@ -8,6 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct StageMeter {
     sent: AtomicU64,
+    items: AtomicU64,
     blocked_us: AtomicU64,
     held: AtomicU64,
 }
@@ -23,10 +24,17 @@ impl Drop for Held {
 }
 
 impl StageMeter {
-    /// Counts one message and the time its send took.
-    pub fn sent(&self, waited: Duration) {
+    /// Counts one message, which may be an item, and the time its send took.
+    pub fn sent(&self, is_item: bool, waited: Duration) {
         self.sent.fetch_add(1, Relaxed);
+        self.items.fetch_add(u64::from(is_item), Relaxed);
         self.blocked_us.fetch_add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Items sent: batches of the lane, images of the stages before it; no rejects, no seals.
+    #[must_use]
+    pub fn n_items(&self) -> u64 {
+        self.items.load(Relaxed)
     }
 
     /// Messages sent.

@@ -73,7 +73,7 @@ async fn show(meter: Meter, n_batches: u64, every: Duration, bar: Option<Progres
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let (scored, committed) = (meter.score.n_sent(), meter.committed.load(Relaxed));
+        let (scored, committed) = (meter.score.n_items(), meter.committed.load(Relaxed));
         let slow = slowest(&meter);
         if let Some(bar) = &bar {
             let rss = rss_mib("VmRSS:").unwrap_or_default();

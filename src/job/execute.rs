@@ -98,7 +98,7 @@ impl Job {
             let (sent, blocked_ms) = (counts.n_sent(), counts.blocked().as_millis());
             tracing::debug!(stage, sent, blocked_ms, "stage");
         }
-        attempt.n_batches = meter.score.n_sent();
+        attempt.n_batches = meter.score.n_items();
         attempt.n_partitions = meter.committed.load(Relaxed);
         record(&output, &plan, attempt.close(scored.as_ref().err())).await;
         Ok(scored?)

@@ -5,6 +5,7 @@ mod first_look;
 pub(crate) mod models;
 mod recipes;
 mod reproduce;
+mod samples;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
+pub use samples::{Named, samples};
 use t3b_decode::worker::Decoder;
 
 /// Most bytes of a manifest file.
@@ -82,8 +84,7 @@ impl Job {
     /// # Errors
     /// `M...` the manifest, `W...` the checkpoints, store failures.
     pub async fn prepare(spec: Spec) -> Result<Self, RunError> {
-        let pipeline = &spec.pipeline;
-        let input = Root::open(&pipeline.input.root, false, &spec.settings.store)?;
+        let input = open_archive(&spec)?;
         let manifest = read_manifest(&spec, &input).await?;
         let (models, mut warnings) = models::load(&spec).await?;
         warnings.extend(manifest.notes.iter().cloned());
@@ -186,6 +187,20 @@ impl Job {
     }
 }
 
+/// Opens `input.root`; a folder that is not there is named, with where its archive can be had.
+fn open_archive(spec: &Spec) -> Result<Root, Problem> {
+    let input = &spec.pipeline.input;
+    Root::open(&input.root, false, &spec.settings.store).map_err(|problem| {
+        if problem.code != "S003" {
+            return problem;
+        }
+        let what = format!("input.root: no folder {}", input.root);
+        let about = input.about.as_ref().map(|about| format!("{about}; ")).unwrap_or_default();
+        Problem::new("S003", Exit::Config, what)
+            .hint(format!("{about}point to a copy with --set input.root=FOLDER"))
+    })
+}
+
 async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {
     let place = &spec.pipeline.input;
     let (root, name) = match place.manifest.rsplit_once('/') {
@@ -228,7 +243,8 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
 }
 
 /// Keys that say where things are; what they hold is fingerprinted by content instead.
-const LOCATIONS: [&str; 10] = [
+const LOCATIONS: [&str; 11] = [
+    "input.about",
     "input.root",
     "input.manifest",
     "models.arch",

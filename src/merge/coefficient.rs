@@ -3,8 +3,6 @@
 //! Order of operations, as the paper states it: softmax, Jensen-Shannon divergence, sigmoid, guard, batch
 //! mean, merge. This file holds sigmoid, guard and mean.
 
-use thiserror::Error;
-
 use super::divergence::{LogBase, Signals};
 
 /// Which parent disagreement is read in favour of.
@@ -51,29 +49,13 @@ impl T3Rule {
         centred: false,
     };
 
-    /// Refuses a rule that could leave `[0, 1]`.
-    ///
-    /// # Errors
-    /// [`RuleError::Gamma`] for a gamma that is not finite (or negative while centred, which would leave the
-    /// bounds), [`RuleError::Bounds`] unless `0 <= lambda_min <= lambda_max <= 1`.
-    pub fn check(&self) -> Result<(), RuleError> {
-        if !self.gamma.is_finite() || (self.centred && self.gamma < 0.0) {
-            return Err(RuleError::Gamma { gamma: self.gamma });
-        }
-        // Written so that a NaN bound fails too.
-        if !(0.0 <= self.lambda_min && self.lambda_min <= self.lambda_max && self.lambda_max <= 1.0) {
-            return Err(RuleError::Bounds { lambda_min: self.lambda_min, lambda_max: self.lambda_max });
-        }
-        Ok(())
-    }
-
     /// Weight on the expert for a sample whose divergence is `js_nats`, in `lambda_min ..= lambda_max`.
     ///
     /// Order: unit, times gamma, sigmoid, centring, direction, bounds. Non-decreasing in `js_nats` for
     /// `gamma >= 0` and [`Direction::Expert`].
     ///
     /// # Panics
-    /// When `lambda_min > lambda_max`, which [`Self::check`] refuses.
+    /// When `lambda_min > lambda_max`, which the settings refuse.
     #[must_use]
     pub fn coefficient(&self, js_nats: f64) -> f64 {
         let mut weight = sigmoid(self.gamma * self.log_base.of_nats(js_nats));
@@ -122,19 +104,6 @@ impl Guard {
     /// This project's numbers (choice).
     pub const CHOICE: Self = Self { delta: 0.1, tau: 0.05 };
 
-    /// Refuses numbers outside `[0, 1]`.
-    ///
-    /// # Errors
-    /// [`RuleError::Guard`].
-    pub fn check(&self) -> Result<(), RuleError> {
-        let unit = 0.0..=1.0;
-        if unit.contains(&self.delta) && unit.contains(&self.tau) {
-            Ok(())
-        } else {
-            Err(RuleError::Guard { delta: self.delta, tau: self.tau })
-        }
-    }
-
     /// Applies the guard to the coefficient of the sample that `signals` describe.
     ///
     /// The threshold is strict: an entropy of exactly `tau ln C` is not certain, and two equal entropies move
@@ -176,33 +145,6 @@ pub fn batch_mean(coefficients: &[f64]) -> Option<f64> {
 #[must_use]
 pub fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
-}
-
-/// A rule whose numbers could give a coefficient outside `[0, 1]`, or none at all.
-#[derive(Debug, Clone, Copy, PartialEq, Error)]
-pub enum RuleError {
-    /// The slope is not finite, or negative in a centred rule.
-    #[error("gamma {gamma} is not a finite number, or is negative in a centred rule")]
-    Gamma {
-        /// The refused slope.
-        gamma: f64,
-    },
-    /// The bounds are not `0 <= lambda_min <= lambda_max <= 1`.
-    #[error("bounds must satisfy 0 <= lambda_min <= lambda_max <= 1, got {lambda_min} and {lambda_max}")]
-    Bounds {
-        /// The refused lower bound.
-        lambda_min: f64,
-        /// The refused upper bound.
-        lambda_max: f64,
-    },
-    /// A number of the guard is outside `[0, 1]`.
-    #[error("the guard's delta and tau must lie in [0, 1], got {delta} and {tau}")]
-    Guard {
-        /// The refused step.
-        delta: f64,
-        /// The refused threshold.
-        tau: f64,
-    },
 }
 
 /// Whether a batch's coefficients, whose standard deviation is `lambda_std`, spread over more than half of the widest

@@ -3,8 +3,6 @@
 //! The draw of a weight is a function of (seed, tensor name, index in the flattened tensor), so the same weights
 //! are dropped on every worker, in whatever order the tensors are merged, and for every scale.
 
-use thiserror::Error;
-
 use super::random::Draws;
 
 /// The DARE rule: `theta_pt + scale * mask * D / (1 - drop_probability)`.
@@ -19,18 +17,6 @@ pub struct Dare {
 }
 
 impl Dare {
-    /// Refuses numbers that leave no merge.
-    ///
-    /// # Errors
-    /// [`DareError`] for a probability outside `[0, 1)` or a scale that is not finite.
-    pub fn check(&self) -> Result<(), DareError> {
-        if (0.0..1.0).contains(&self.drop_probability) && self.scale.is_finite() {
-            Ok(())
-        } else {
-            Err(DareError { drop_probability: self.drop_probability, scale: self.scale })
-        }
-    }
-
     /// Merges the tensor called `name` into `out`.
     ///
     /// Weight `i` keeps its difference when the uniform draw `i` of the stream `name` is at least the drop
@@ -48,14 +34,4 @@ impl Dare {
             *slot = if draws.uniform(i) >= self.drop_probability { g + factor * (e - g) } else { g };
         }
     }
-}
-
-/// A drop probability or scale that leaves no merge.
-#[derive(Debug, Clone, Copy, PartialEq, Error)]
-#[error("dare needs a drop probability in [0, 1) and a finite scale, got {drop_probability} and {scale}")]
-pub struct DareError {
-    /// The given probability.
-    pub drop_probability: f64,
-    /// The given scale.
-    pub scale: f64,
 }

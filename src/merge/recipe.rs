@@ -131,7 +131,7 @@ mod tests {
         let (z_pt, z_ft) = ([2.0_f32, 0.0, 0.0, 0.0], [4.0_f32, 0.0, 0.0, 0.0]);
         let signals = Signals::of(&log_softmax(&z_pt, 1.0), &log_softmax(&z_ft, 1.0));
         let lambda = plain.of(&z_pt, &z_ft, &signals).coefficient;
-        assert!((lambda - 0.658_463_22).abs() < 1e-8, "method.md 7: {lambda}");
+        assert!((lambda - 0.658_463_22).abs() < 1e-8, "{lambda}");
         let clustered = CoefficientRule::Clustered(Box::new(plain), mixture.clone());
         assert_eq!(clustered.of(&z_pt, &z_ft, &signals).coefficient, mixture.coefficient(lambda));
     }

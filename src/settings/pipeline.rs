@@ -61,6 +61,8 @@ pub struct Input {
     pub split: Option<String>,
     /// Larger objects are quarantined unread.
     pub max_object_bytes: u64,
+    /// Where the archive can be had, for whoever does not have it.
+    pub about: Option<String>,
 }
 
 /// Classes in index order and the prompts they are put into.
@@ -153,6 +155,7 @@ impl Input {
             pipeline_dir: dir.to_path_buf(),
             split: reader.opt_text("input.split"),
             max_object_bytes: reader.whole("input.max_object_bytes", 1..=1 << 40),
+            about: reader.opt_text("input.about"),
         }
     }
 }

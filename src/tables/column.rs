@@ -34,6 +34,20 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// The type as docs/tables.md names it.
+    pub(crate) fn described(self) -> &'static str {
+        match self {
+            Self::Text | Self::Word => "text",
+            Self::I64 => "int64",
+            Self::I32 => "int32",
+            Self::I16 => "int16",
+            Self::F64 => "float64",
+            Self::F32 => "float32",
+            Self::Bool => "bool",
+            Self::F32List => "list of float32",
+        }
+    }
+
     fn data_type(self) -> DataType {
         match self {
             Self::Text => DataType::Utf8,

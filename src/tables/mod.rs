@@ -23,3 +23,24 @@ pub(crate) use schema::properties;
 pub use schema::{CHUNK_ROWS, FORMAT_VERSION, Origin, Table};
 pub(crate) use signals::{SignalRow, Signals};
 pub(crate) use writer::TableWriter;
+
+/// Name, type and nullability of every column of the tables that a partition writes, as docs/tables.md has them.
+#[must_use]
+pub fn described() -> Vec<(&'static str, Vec<(String, String, bool)>)> {
+    let mut predictions = described_columns(&Predictions::columns());
+    predictions.extend(described_columns(&[probs()]));
+    vec![
+        (Table::Predictions.name(), predictions),
+        (Table::Signals.name(), described_columns(&Signals::columns())),
+        (Table::Batches.name(), described_columns(&Batches::columns())),
+        (Table::Coefficients.name(), described_columns(&Coefficients::columns())),
+        (Table::Quarantine.name(), described_columns(&Quarantine::columns())),
+    ]
+}
+
+fn described_columns<T: Rows>(columns: &[column::Column<T>]) -> Vec<(String, String, bool)> {
+    let of = |column: &column::Column<T>| {
+        (column.name.to_owned(), column.kind.described().to_owned(), column.is_nullable)
+    };
+    columns.iter().map(of).collect()
+}

@@ -124,3 +124,23 @@ fn every_command_explains_itself_with_an_example() {
     }
     assert_eq!(fixture.t3b(&["rum"]).status.code(), Some(2));
 }
+
+#[test]
+fn an_archive_that_is_not_there_is_named_with_where_it_can_be_had() {
+    let fixture = Fixture::new();
+    let missing = fixture.path("nowhere").to_string_lossy().into_owned();
+    let set = [("input.root", missing.as_str()), ("input.about", "crops of the example set")];
+    let error = fixture.run("out", &set).unwrap_err();
+    let said = error.to_string();
+    assert_eq!((error.problems()[0].code, error.problems().len()), ("S003", 1), "{said}");
+    for part in [&*missing, "crops of the example set", "--set input.root=FOLDER"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn a_key_that_would_do_nothing_is_refused() {
+    let fixture = Fixture::new();
+    let error = fixture.run("out", &[("models.dtype", "f16")]).unwrap_err();
+    assert_eq!(error.problems()[0].code, "C006", "{error}");
+}

@@ -1,3 +1,7 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # In detail
+//!
 //! Image corruptions at five severities: MedMNIST-C and relatives.
 //!
 //! One file per kind. A kind with its parameters is a [`Corruption`]; a [`Suite`] lists, per data set, which

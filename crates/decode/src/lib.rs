@@ -1,3 +1,7 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # In detail
+//!
 //! Bytes of an object to an RGB image: judged by content, limited before allocation, strict about damage.
 //!
 //! One file per format and one dispatch. Decoding is a pure function of the bytes and the [`Limits`].

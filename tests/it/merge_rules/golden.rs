@@ -72,7 +72,6 @@ fn divergences_and_coefficients() {
         close("H pt", signals.pt_entropy_nats, number(case, "entropy_pt_nats"), 1e-12);
         close("H ft", signals.ft_entropy_nats, number(case, "entropy_ft_nats"), 1e-12);
         for (name, rule) in &rules {
-            rule.check().expect("a rule within bounds");
             close(name, rule.coefficient(signals.js_nats), number(case, name), 1e-12);
         }
     }

@@ -105,7 +105,6 @@ proptest! {
 
     #[test]
     fn every_coefficient_is_within_its_bounds(rule in rule(), js in 0.0..=LN_2) {
-        prop_assert!(rule.check().is_ok());
         let c = rule.coefficient(js);
         prop_assert!(rule.lambda_min <= c && c <= rule.lambda_max, "{c}");
     }

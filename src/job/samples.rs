@@ -1,0 +1,58 @@
+//! The way back from a pseudonym to what it stands for, for whoever has the manifest and the key.
+
+use std::collections::HashSet;
+
+use super::{open_archive, read_manifest};
+use crate::error::{Exit, Problem, RunError};
+use crate::messages::{Location, Sample};
+use crate::settings::Spec;
+
+/// One sample with what its id stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The id in every table.
+    pub sample_id: String,
+    /// Data row of the manifest file, from 0.
+    pub manifest_row: u64,
+    /// Position in the frozen list, from 0.
+    pub sample_row: u64,
+    /// Key below the input root.
+    pub uri: String,
+    /// Row of the archive at `uri`, or the byte at which the image begins in it.
+    pub within: Option<u64>,
+}
+
+/// Every sample of the manifest, or those of `ids`, in manifest order. Reads the manifest and nothing else; writes nothing.
+///
+/// # Errors
+/// `M...` the manifest, `M030` an id that no sample has, store failures.
+pub async fn samples(spec: &Spec, ids: Option<&HashSet<String>>) -> Result<Vec<Named>, RunError> {
+    let input = open_archive(spec)?;
+    let manifest = read_manifest(spec, &input).await?;
+    let is_wanted = |sample: &&std::sync::Arc<Sample>| ids.is_none_or(|ids| ids.contains(&*sample.id));
+    let found: Vec<Named> = manifest.samples.iter().filter(is_wanted).map(|sample| named(sample)).collect();
+    if let Some(ids) = ids.filter(|ids| ids.len() > found.len()) {
+        let known: HashSet<&str> = found.iter().map(|named| named.sample_id.as_str()).collect();
+        let n_unknown = ids.iter().filter(|id| !known.contains(id.as_str())).count();
+        let what = format!("{n_unknown} of {} ids belong to no sample of the manifest", ids.len());
+        return Err(Problem::new("M030", Exit::BadData, what)
+            .hint("ids depend on T3B_PSEUDONYM_KEY, or without it on the manifest's bytes: use those of the run")
+            .into());
+    }
+    Ok(found)
+}
+
+fn named(sample: &Sample) -> Named {
+    let within = match sample.location {
+        Location::Offset(at) => Some(at),
+        Location::Row { row, .. } => Some(row),
+        Location::Whole | Location::Refused(_) => None,
+    };
+    Named {
+        sample_id: sample.id.to_string(),
+        manifest_row: sample.manifest_row,
+        sample_row: sample.row,
+        uri: sample.key.to_string(),
+        within,
+    }
+}
