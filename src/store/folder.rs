@@ -5,16 +5,21 @@
 
 use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::{Listed, Node, Unnamed};
+
+/// [`children`] off the I/O threads: a folder may have a hundred thousand.
+pub(super) async fn listed(root: PathBuf, folder: String) -> io::Result<Vec<Node>> {
+    tokio::task::spawn_blocking(move || children(&root, &folder)).await.map_err(io::Error::other)?
+}
 
 /// What stands directly in `folder`, a key below `root`; unsorted. `root` is canonical.
 ///
 /// # Errors
 /// When the folder cannot be read. Its entries' own faults are [`Node::Refused`].
-pub(super) fn children(root: &Path, folder: &str) -> io::Result<Vec<Node>> {
+fn children(root: &Path, folder: &str) -> io::Result<Vec<Node>> {
     let path = root.join(folder);
     fs::read_dir(&path)?.map(|entry| entry.map(|entry| node(root, &path, folder, &entry))).collect()
 }

@@ -244,9 +244,8 @@ impl Root {
         object: &str,
     ) -> Result<Vec<Node>, StoreError> {
         let (root, folder) = (root.join(self.prefix.as_ref()), folder.to_owned());
-        let read = tokio::task::spawn_blocking(move || folder::children(&root, &folder));
         let list = async {
-            let listed = read.await.map_err(|source| object_store::Error::JoinError { source })?;
+            let listed = folder::listed(root, folder).await;
             listed.map_err(|error| object_store::Error::Generic { store: "local", source: Box::new(error) })
         };
         self.timed("list", object, list).await
