@@ -128,7 +128,7 @@ fn synonym(name: &str) -> Option<(Option<&'static str>, &'static str)> {
         return Some((Some(theirs), ours));
     }
     let is_near = |column: &&str| column.len() > 4 && strsim::damerau_levenshtein(name, column) <= 1;
-    COLUMNS.into_iter().find(|column| is_near(&column)).map(|ours| (None, ours))
+    COLUMNS.into_iter().find(|column| is_near(column)).map(|ours| (None, ours))
 }
 
 #[cfg(test)]
