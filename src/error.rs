@@ -3,6 +3,7 @@
 //! A bad sample is a quarantined row ([`crate::flow::Reject`]), a bad run is a [`RunError`], and a bug is a
 //! panic that the edge of its stage turns into exit code 70.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Process exit codes, stable across versions (sysexits where one fits).
@@ -73,12 +74,56 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
+    /// One line: control characters are escaped, and a text over [`MAX_CHARS`] is cut.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error[{}] {}", self.code, self.what)?;
+        write!(f, "error[{}] {}", self.code, printable(&self.what))?;
         match &self.hint {
-            Some(hint) => write!(f, ". hint: {hint}"),
+            Some(hint) => write!(f, ". hint: {}", printable(hint)),
             None => Ok(()),
         }
+    }
+}
+
+/// Most characters of one text in a message.
+const MAX_CHARS: usize = 2000;
+
+/// `text` in one line that a terminal only prints: control characters and those that turn or hide text are escaped, and
+/// what is over [`MAX_CHARS`] is cut.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if text.len() <= MAX_CHARS && !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for c in text.chars().take(MAX_CHARS) {
+        if acts(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    if text.chars().nth(MAX_CHARS).is_some() {
+        shown.push_str("...");
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a setting's text could be a location with a credential in it, in any spelling of one.
+#[must_use]
+pub fn may_be_secret(text: &str) -> bool {
+    ["@", ":/", "?", "sig=", "://"].iter().any(|sign| text.contains(sign))
+        || text.to_lowercase().contains("signature")
+}
+
+/// A setting's text as messages quote it: in quotes and escaped, or its length alone where it is long or
+/// [could be a secret](may_be_secret).
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let n_chars = text.chars().count();
+    if n_chars > 60 || may_be_secret(text) {
+        format!("a text of {n_chars} characters")
+    } else {
+        format!("{text:?}")
     }
 }
 
@@ -131,3 +176,27 @@ impl fmt::Display for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_that_a_terminal_only_prints() {
+        let what = format!("found \u{1b}[31m\r\n\u{202e}{}", "x".repeat(100_000));
+        let text = Problem::new("C001", Exit::Config, what).to_string();
+        assert!(
+            text.len() < 2100 && !text.contains(char::is_control) && !text.contains('\u{202e}'),
+            "{text}"
+        );
+        assert!(text.contains("\\u{1b}[31m"), "{text}");
+    }
+
+    #[test]
+    fn what_could_be_a_secret_is_not_quoted() {
+        for text in ["s3://k:PASS@b", "https:/PASS", "PASS@x", "x?X-Amz-Signature=PASS", "a//PASS@b"] {
+            assert!(!quoted(text).contains("PASS"), "{text}");
+        }
+        assert_eq!(quoted("dice"), "\"dice\"");
+    }
+}

@@ -1,46 +1,55 @@
 //! The `t3b` binary: parse, run, print, exit code.
 
-use std::panic::catch_unwind;
 use std::process::ExitCode;
+use std::thread;
 
-use clap::Parser;
-use t3b::cli::{Cli, execute};
+use t3b::cli::{execute, finish, parse};
 use t3b::error::Exit;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use t3b_decode::worker::MMAP_THRESHOLD;
 
-/// Has glibc map large buffers on their own, so that a decoded image is returned when it is dropped.
+/// Of the thread that everything starts from: the first one's is the shell's to limit (`ulimit -s`).
+const STACK_BYTES: usize = 8 << 20;
+/// Sets the stack of every thread that names none; too small a one ends the process.
+const STACK_VARIABLE: &str = "RUST_MIN_STACK";
+
+/// Starts the process once more where its environment would harm it, which it listens to only when it starts.
 ///
-/// By default its threshold follows the largest buffer freed, and every thread's arena then keeps images: 378 MiB
-/// were measured where 107 were allowed. It listens only to the environment a process starts with, so the process
-/// starts once more; where that fails, the only cost is memory.
+/// glibc shall map large buffers on their own, so that a decoded image is returned when it is dropped: by default its
+/// threshold follows the largest buffer freed, and every thread's arena then keeps images (378 MiB were measured where 107
+/// were allowed). Where starting again fails, the only cost is memory.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn map_large_buffers() {
+fn start_in_a_fit_environment() {
     use std::os::unix::process::CommandExt;
     let (variable, threshold_bytes) = MMAP_THRESHOLD;
-    if std::env::var_os(variable).is_some() {
+    let is_set = |name| std::env::var_os(name).is_some();
+    if is_set(variable) && !is_set(STACK_VARIABLE) {
         return;
     }
     let mut arguments = std::env::args_os();
     if let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) {
         let mut again = std::process::Command::new(program);
+        again.arg0(name).args(arguments).env_remove(STACK_VARIABLE);
+        if !is_set(variable) {
+            again.env(variable, threshold_bytes);
+        }
         // Returns only when it fails.
-        let _error = again.arg0(name).args(arguments).env(variable, threshold_bytes).exec();
+        let _error = again.exec();
     }
 }
 
 fn main() -> ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    map_large_buffers();
-    let cli = Cli::parse();
-    // The panic itself was printed by the hook; only the documented exit code is missing.
-    let exit = match catch_unwind(|| execute(&cli)) {
-        Ok(Ok(exit)) => exit,
-        Ok(Err(error)) => {
-            eprintln!("{error}");
-            error.exit()
-        }
-        Err(_) => Exit::Bug,
+    start_in_a_fit_environment();
+    let work = || {
+        let cli = match parse() {
+            Ok(cli) => cli,
+            Err(exit) => return exit,
+        };
+        finish(execute(&cli))
     };
+    let thread = thread::Builder::new().name("t3b".to_owned()).stack_size(STACK_BYTES).spawn(work);
+    // A panic itself was printed by the hook; only the documented exit code is missing.
+    let exit = thread.map_or(Exit::Bug, |thread| thread.join().unwrap_or(Exit::Bug));
     ExitCode::from(exit.code())
 }

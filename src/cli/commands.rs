@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::output::Log;
 use super::signals::{follow, unless_stopped};
-use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs};
+use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
 use crate::demo;
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, quoted};
 use crate::flow::progress::LogFormat;
 use crate::flow::progress::rss_mib;
 use crate::job::{Job, Outcome, Request};
@@ -30,6 +31,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Corrupt(args) => super::corrupt::corrupt(args),
         Command::Manifest(command) => super::manifest::manifest(command),
         Command::Models(command) => super::models::models(command),
+        Command::Key(command) => super::key::key(command),
         Command::Finalize(args) => finalize_run(args),
         Command::Verify(args) => verify_run(args),
         Command::Status(args) => super::runs::show_status(args),
@@ -42,6 +44,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
 
 pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     let spec = Spec::load(&args.sources())?;
+    super::variables::check(&spec)?;
     start_logging(&spec.settings);
     Ok(spec)
 }
@@ -60,7 +63,9 @@ pub(super) fn start_logging(settings: &Settings) {
     let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
     let off = CLIENT.iter().filter_map(|name| format!("{name}=off").parse().ok());
     let filter = off.fold(filter, EnvFilter::add_directive);
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Its own words about a line that could not be written would panic where the standard error is full.
+    let lines =
+        fmt().with_env_filter(filter).with_writer(|| Log).with_target(false).log_internal_errors(false);
     // A second command in the same process keeps the first one's logging.
     let _already_set = match settings.log.format {
         LogFormat::Json => lines.json().try_init(),
@@ -70,12 +75,16 @@ pub(super) fn start_logging(settings: &Settings) {
 
 /// The I/O threads.
 pub(super) fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Problem> {
-    tokio::runtime::Builder::new_multi_thread()
+    super::system::check_address_space(settings.budget_bytes)?;
+    super::system::restrict_files(settings.store.umask);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads.io)
         .thread_name("io")
         .enable_all()
         .build()
-        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))
+        .map_err(|_| Problem::new("B006", Exit::Bug, "the I/O threads cannot be started"))?;
+    super::system::outlive_file_limits(&runtime);
+    Ok(runtime)
 }
 
 pub(super) fn on_runtime<T>(
@@ -110,7 +119,7 @@ fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
         let job = unless_stopped(&stop, Job::prepare(spec)).await?;
         warn(&job);
         let run_id = job.run_id(request)?;
-        println!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
+        say!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
         let outcome = job.run(request, stop).await?;
         report(&outcome, &output, &output_root).await
     })
@@ -119,11 +128,11 @@ fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
 async fn report(outcome: &Outcome, output: &Root, output_root: &str) -> Result<Exit, RunError> {
     let done = match outcome {
         Outcome::ShardDone { n_missing } => {
-            println!("shard done; {n_missing} partitions of the run are not committed yet");
+            say!("shard done; {n_missing} partitions of the run are not committed yet");
             return Ok(Exit::Done);
         }
         Outcome::AlreadyDone(done) => {
-            println!("already complete: nothing to do, {} objects written", done.n_written);
+            say!("already complete: nothing to do, {} objects written", done.n_written);
             done
         }
         Outcome::Published(done) => done,
@@ -131,19 +140,19 @@ async fn report(outcome: &Outcome, output: &Root, output_root: &str) -> Result<E
     print_finalized(done, output_root);
     let table = accuracy(output, &done.plan).await?;
     if table.counts.values().any(|counts| counts.n_labelled > 0) {
-        println!("\n{table}");
+        say!("\n{table}");
     }
     Ok(exit_of(done))
 }
 
 fn print_finalized(done: &Finalized, output_root: &str) {
     let root = output_root.trim_end_matches('/');
-    println!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
-    println!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
+    say!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
+    say!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
     if let Some(peak) = rss_mib("VmHWM:") {
-        println!("memory  {peak} MiB at its peak");
+        say!("memory  {peak} MiB at its peak");
     }
-    println!(
+    say!(
         "look    duckdb -c \"from read_parquet('{root}/tables/predictions/**/*.parquet', hive_partitioning = true) limit 9\""
     );
 }
@@ -153,7 +162,7 @@ fn exit_of(done: &Finalized) -> Exit {
         return Exit::Done;
     }
     let n_pairs = done.n_scored + done.n_quarantined;
-    eprintln!(
+    tell!(
         "warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine; see the quarantine table",
         done.n_quarantined
     );
@@ -162,7 +171,7 @@ fn exit_of(done: &Finalized) -> Exit {
 
 fn warn(job: &Job) {
     for warning in &job.warnings {
-        eprintln!("warning: {warning}");
+        tell!("warning: {warning}");
     }
 }
 
@@ -185,15 +194,15 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
                 "batch_size": job.spec.pipeline.batch_size, "input_bytes": n_bytes, "cells": cells,
                 "methods": plan.spec.get("merge.methods"),
             });
-            println!("{plan:#}");
+            say!("{plan:#}");
             return Ok(Exit::Done);
         }
-        println!("run id      {}", plan.run_id);
-        println!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
-        println!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
-        println!("cells       {}", plan.cells.len());
-        println!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
-        println!(
+        say!("run id      {}", plan.run_id);
+        say!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
+        say!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
+        say!("cells       {}", plan.cells.len());
+        say!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
+        say!(
             "rows        {} predictions",
             job.manifest.n_pairs() * job.spec.pipeline.merge.methods.len() as u64
         );
@@ -214,24 +223,27 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         warn(&job);
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);
-        println!("samples      {}", job.manifest.samples.len());
-        println!("pretrained   {}", job.models.pretrained.sha256());
-        println!("expert       {}", job.models.expert.sha256());
-        println!("fingerprint  {}", job.fingerprint());
-        println!("ok");
+        say!("samples      {}", job.manifest.samples.len());
+        say!("pretrained   {}", job.models.pretrained.sha256());
+        say!("expert       {}", job.models.expert.sha256());
+        say!("fingerprint  {}", job.fingerprint());
+        say!("ok");
         Ok(Exit::Done)
     })
 }
 
 fn print_keys(kind: &str, keys: &[Effective]) {
-    println!("# {kind}");
+    say!("# {kind}");
     for key in keys {
-        println!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);
+        say!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);
     }
-    println!();
+    say!();
 }
 
-pub(super) fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, String), RunError> {
+pub(super) fn open_run(
+    args: &RunUriArgs,
+    writes: bool,
+) -> Result<(Settings, Root, String, String), RunError> {
     let sources = Sources { config: args.config.clone(), ..Sources::default() };
     let settings = Settings::defaults(&sources)?;
     start_logging(&settings);
@@ -239,25 +251,40 @@ pub(super) fn open_run(args: &RunUriArgs) -> Result<(Settings, Root, String, Str
         Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
             .hint("t3b run prints it on its first line")
     })?;
-    let output = Root::open(&super::from_here(root), false, &settings.store)?;
+    let place = super::from_here(root);
+    // What is only looked at is opened so that nothing can be written; a root that is not there is not made.
+    let mut output = Root::open(&place, false, &settings.store)?;
+    if writes {
+        output = Root::open(&place, true, &settings.store)?;
+    }
     Ok((settings, output, root.to_owned(), run_id.to_owned()))
 }
 
 fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
-    let (settings, output, root, run_id) = open_run(args)?;
+    let (settings, output, root, run_id) = open_run(args, true)?;
     on_runtime(&settings, async {
         let done = finalize(&output, &run_id).await?;
-        println!("published {} objects", done.n_written);
+        say!("published {} objects", done.n_written);
         print_finalized(&done, &root);
         Ok(exit_of(&done))
     })
 }
 
-fn verify_run(args: &RunUriArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(args)?;
+fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
+    let (settings, output, _, run_id) = open_run(&args.run, false)?;
     on_runtime(&settings, async {
         let found = verify(&output, &run_id).await?;
-        println!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        if let Some(expected) =
+            args.expect.as_ref().filter(|text| !text.trim().eq_ignore_ascii_case(&found.run_sha256))
+        {
+            let what =
+                format!("the run's hash is {}, expected {}", found.run_sha256, quoted(expected.trim()));
+            return Err(Problem::new("V005", Exit::BadData, what)
+                .hint("plan, receipts and tables agree with each other, but are not those that were verified before")
+                .into());
+        }
+        say!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        say!("hash    {}", found.run_sha256);
         Ok(Exit::Done)
     })
 }
@@ -268,7 +295,7 @@ fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
             .hint("choose another --out")
     };
     let pipeline = demo::prepare(&args.out).map_err(unwritable)?;
-    println!("archive {}", args.out.join("archive").display());
+    say!("archive {}", args.out.join("archive").display());
     let spec = Spec::load(&Sources { pipeline, ..Sources::default() })?;
     start_logging(&spec.settings);
     let exit = run_spec(spec, &Request::default())?;
@@ -277,5 +304,5 @@ fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
 }
 
 fn print_next(out: &Path) {
-    println!("next    edit {} and run: t3b run {0}", out.join("demo.toml").display());
+    say!("next    edit {} and run: t3b run {0}", out.join("demo.toml").display());
 }

@@ -104,7 +104,7 @@ fn one(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
     let (kind, mut corrupted) = (entry.at(severity), image.clone());
     apply(kind, suite.grey(), &image, &mut streams, &mut Scratch::default(), &mut corrupted);
     write(out, &corrupted)?;
-    println!(
+    say!(
         "{}  {} severity {}, {}x{} px",
         out.display(),
         entry.name,
@@ -127,7 +127,7 @@ fn sheet(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
     let sheet = contact_sheet(&image, &suite, args.seed);
     write(out, &sheet)?;
     let (n_rows, width, height) = (suite.entries().len(), sheet.width_px(), sheet.height_px());
-    println!("{}  {n_rows} corruptions, {width}x{height} px", out.display());
+    say!("{}  {n_rows} corruptions, {width}x{height} px", out.display());
     Ok(())
 }
 
@@ -150,7 +150,7 @@ fn export(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
     if let Some(suite) = Suite::with_assets(name, assets) {
         note_stand_ins(&suite.entries().iter().map(|entry| &entry.levels[0]).collect::<Vec<_>>());
     }
-    let on_written = |path: &Path| println!("{}", path.display());
+    let on_written = |path: &Path| say!("{}", path.display());
     export_medmnist_c(source, name, out_dir, assets, args.seed, on_written).map_err(|error| match error {
         ExportError::DataSet { .. } => {
             Problem::new("C001", Exit::Config, error.to_string()).hint("name the data set with --suite")
@@ -194,9 +194,7 @@ fn write(path: &Path, image: &Rgb8) -> Result<(), Problem> {
 /// Pictures made here stand in for the reference's, so those who want its bytes must be told.
 fn note_stand_ins(kinds: &[&Corruption]) {
     if kinds.iter().any(|kind| !kind.is_exact()) {
-        eprintln!(
-            "note: stains and letters made here stand in for the reference's; --assets gives its bytes"
-        );
+        tell!("note: stains and letters made here stand in for the reference's; --assets gives its bytes");
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn fetch(args: &FetchArgs) -> Result<(), RunError> {
     for file in wanted(listed.map_err(|error| failed(&error))?) {
         let download = repository.download_file().filename(file.as_str()).revision(args.revision.as_str());
         download.local_dir(args.out.as_path()).send().map_err(|error| failed(&error))?;
-        println!("{file}");
+        say!("{file}");
     }
     let spec = CheckpointSpec {
         files: Files::at(&args.out),
@@ -56,7 +56,7 @@ pub(super) fn fetch(args: &FetchArgs) -> Result<(), RunError> {
         sha256: Some(args.sha256.clone()),
     };
     let checkpoint = Checkpoint::load(&spec).map_err(Problem::from)?;
-    println!("ok  {} tensors, sha256 {}", checkpoint.tensors().len(), checkpoint.sha256());
+    say!("ok  {} tensors, sha256 {}", checkpoint.tensors().len(), checkpoint.sha256());
     Ok(())
 }
 

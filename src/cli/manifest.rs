@@ -64,7 +64,7 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     };
     let runtime = super::commands::runtime(&settings)?;
     let done = runtime.block_on(catalog(&root, rule, &args.out))?;
-    println!("{}  {} samples", args.out.display(), done.n_rows);
+    say!("{}  {} samples", args.out.display(), done.n_rows);
     print_catalog(&done);
     Ok(Exit::Done)
 }
@@ -78,29 +78,32 @@ fn split_directory(root: &str) -> (&str, Option<&str>) {
 /// The closing lines: whatever was met is in one of them.
 fn print_catalog(done: &Catalog) {
     if done.n_chunks.1 > 0 {
-        println!("{} of {} chunks were left by an earlier listing", done.n_chunks.1, done.n_chunks.0);
+        say!("{} of {} chunks were left by an earlier listing", done.n_chunks.1, done.n_chunks.0);
     }
     for (reason, n) in &done.refused {
-        println!("refused: {reason} {n}");
+        say!("refused: {reason} {n}");
     }
     let kinds = |kinds: &[(String, u64)]| {
         kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect::<Vec<_>>().join(", ")
     };
     if !done.left_out.is_empty() {
-        println!("left out: {}", kinds(&done.left_out));
+        say!("left out: {}", kinds(&done.left_out));
     }
     if !done.inside.is_empty() {
-        println!("left out inside archives: {}", kinds(&done.inside));
+        say!("left out inside archives: {}", kinds(&done.inside));
     }
     if done.n_labelled > 0 || !done.notes.is_empty() {
-        println!("labels: {} of {} samples have one", done.n_labelled, done.n_rows);
+        say!("labels: {} of {} samples have one", done.n_labelled, done.n_rows);
     }
     for (what, n) in &done.notes {
-        println!("not read: {what}, {n} times");
+        say!("not read: {what}, {n} times");
     }
     let n_left_out: u64 = done.left_out.iter().map(|(_, n)| n).sum();
-    println!(
+    say!(
         "{} objects: {} images, {} archives, {} refused, {n_left_out} left out",
-        done.n_objects, done.n_images, done.n_archives, done.n_refused
+        done.n_objects,
+        done.n_images,
+        done.n_archives,
+        done.n_refused
     );
 }

@@ -1,15 +1,21 @@
 //! The command line; the only module that knows clap.
 
+#[macro_use]
+mod output;
+
 mod commands;
 mod corrupt;
 #[cfg(feature = "hub")]
 mod fetch;
+mod key;
 mod manifest;
 mod models;
 mod runs;
 mod samples;
 mod signals;
 mod sweep;
+mod system;
+mod variables;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,10 +26,13 @@ pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
+pub use key::KeyCommand;
 pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
+pub use output::finish;
 pub use samples::SamplesArgs;
 
+use crate::error::{Exit, may_be_secret, printable};
 use crate::settings::Sources;
 
 /// Scores archives of medical images with two CLIP models merged at test time (T3_B).
@@ -36,6 +45,34 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Reads the command line. Help and version are printed and end with 0, what cannot be understood with 2; neither a
+/// credential nor a control character of it is repeated.
+///
+/// # Errors
+/// The code to end with.
+pub fn parse() -> Result<Cli, Exit> {
+    Cli::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            return match error.print() {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::StoreIo,
+                _ => Exit::Done,
+            };
+        }
+        tell!("{}", printable_lines(&error.render().to_string()));
+        Exit::Usage
+    })
+}
+
+/// Text of several lines that may repeat what was typed.
+fn printable_lines(text: &str) -> String {
+    let lines = text.trim_end().lines().map(|line| {
+        let words =
+            line.split(' ').map(|word| if may_be_secret(word) { "***".into() } else { printable(word) });
+        words.collect::<Vec<_>>().join(" ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine, 65 bad manifest or \
@@ -82,6 +119,11 @@ pub enum Command {
     /// Example: t3b models compare models/generalist models/expert
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Makes the secret that keys pseudonyms.
+    ///
+    /// Example: export T3B_PSEUDONYM_KEY=$(t3b key new)
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Publishes a run whose partitions are all committed, for shards that ended elsewhere.
     ///
     /// Example: t3b finalize s3://bucket/out/_t3b/runs/night-7
@@ -89,7 +131,7 @@ pub enum Command {
     /// Compares every published object of a run with its receipt: bytes, hash, rows, and nothing more.
     ///
     /// Example: t3b verify s3://bucket/out/_t3b/runs/night-7
-    Verify(RunUriArgs),
+    Verify(VerifyArgs),
     /// Shows what of a run is committed, missing and quarantined, how fast it goes and how long it will take.
     ///
     /// Example: t3b status s3://bucket/out/_t3b/runs/night-7
@@ -186,7 +228,18 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
-/// `t3b finalize` and `t3b verify`.
+/// `t3b verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: RunUriArgs,
+    /// The hash that an earlier verification printed: fails when the run is another one now, whoever rewrote it.
+    #[arg(long, value_name = "HASH", env = "T3B_EXPECT")]
+    pub expect: Option<String>,
+}
+
+/// `t3b finalize`.
 #[derive(Debug, Args)]
 pub struct RunUriArgs {
     /// Output root and run id: `<root>/_t3b/runs/<run id>`.

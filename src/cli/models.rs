@@ -120,11 +120,11 @@ fn encode(args: &EncodeArgs) -> Result<(), RunError> {
     let spec = load(&args.spec)?;
     let settings = spec.settings.clone();
     let (models, warnings) = on_runtime(&settings, crate::job::models::load(&spec))?;
-    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    warnings.iter().for_each(|warning| tell!("warning: {warning}"));
     let bank = models.bank().map_err(Problem::from)?;
     let names = &spec.pipeline.labels.names;
     bank_file::write(&args.out, names, &bank).map_err(Problem::from)?;
-    println!("{}  {} classes", args.out.display(), names.len());
+    say!("{}  {} classes", args.out.display(), names.len());
     Ok(())
 }
 
@@ -151,28 +151,18 @@ fn print_checkpoint(checkpoint: &Checkpoint, as_json: bool) {
             "holds": holds(checkpoint.source()), "n_tensors": n_tensors, "n_values": n_values, "dtypes": dtypes,
             "sha256": checkpoint.sha256(), "logit_scale": scale, "config": shape,
         });
-        println!("{answer:#}");
+        say!("{answer:#}");
         return;
     }
     let dtypes: Vec<String> = dtypes.iter().map(|(dtype, n)| format!("{n} {dtype}")).collect();
-    println!("holds        {}", holds(checkpoint.source()));
-    println!(
-        "image tower  {} px, patches of {} px, {}",
-        config.image_px,
-        config.patch_px,
-        tower(&config.vision)
-    );
-    println!(
-        "text tower   {} tokens of {}, {}",
-        config.context_tokens,
-        config.vocab_size,
-        tower(&config.text)
-    );
-    println!("projection   {}", config.projection);
-    println!("tensors      {n_tensors} ({}), {n_values} values", dtypes.join(", "));
-    println!("logit_scale  {scale:.4}, so logits are {:.2} times the cosine", scale.exp());
-    println!("sha256       {}", checkpoint.sha256());
-    println!("ok           names, shapes, data types and values are those of the architecture");
+    say!("holds        {}", holds(checkpoint.source()));
+    say!("image tower  {} px, patches of {} px, {}", config.image_px, config.patch_px, tower(&config.vision));
+    say!("text tower   {} tokens of {}, {}", config.context_tokens, config.vocab_size, tower(&config.text));
+    say!("projection   {}", config.projection);
+    say!("tensors      {n_tensors} ({}), {n_values} values", dtypes.join(", "));
+    say!("logit_scale  {scale:.4}, so logits are {:.2} times the cosine", scale.exp());
+    say!("sha256       {}", checkpoint.sha256());
+    say!("ok           names, shapes, data types and values are those of the architecture");
 }
 
 fn holds(source: Source) -> String {
@@ -209,24 +199,24 @@ fn compare(args: &CompareArgs) -> Result<(), ModelError> {
             "expert_holds": holds(expert.source()), "layers": layers, "n_shared_vision_blocks": n_shared,
             "text_towers_equal": report.text_towers_equal(), "warnings": warnings,
         });
-        println!("{answer:#}");
+        say!("{answer:#}");
         return Ok(());
     }
-    println!("{:<20} {:>9} {:>12} {:>10}", "layer", "differ", "task vector", "relative");
+    say!("{:<20} {:>9} {:>12} {:>10}", "layer", "differ", "task vector", "relative");
     for layer in &layers {
         let differ = format!("{}/{}", layer.n_differing, layer.n_tensors);
-        println!("{:<20} {differ:>9} {:>12.6} {:>10.6}", layer.layer, layer.norm, layer.relative);
+        say!("{:<20} {differ:>9} {:>12.6} {:>10.6}", layer.layer, layer.norm, layer.relative);
     }
-    println!();
-    println!("expert holds   {}", holds(expert.source()));
-    println!(
+    say!();
+    say!("expert holds   {}", holds(expert.source()));
+    say!(
         "text towers    {}",
         if report.text_towers_equal() { "equal: one class bank" } else { "differ: a class bank each" }
     );
-    println!(
+    say!(
         "shared blocks  the first {n_shared} of {} image blocks are computed once",
         pretrained.config().vision.layers
     );
-    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    warnings.iter().for_each(|warning| tell!("warning: {warning}"));
     Ok(())
 }

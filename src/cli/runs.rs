@@ -7,16 +7,16 @@ use super::commands::{load, on_runtime, open_run};
 use super::{ReproduceArgs, StatusArgs, TidyArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Request};
-use crate::ledger::{Status, status, tidy};
-use crate::store::{Root, leftovers};
+use crate::ledger::{Layout, Status, status, tidy};
+use crate::store::{Root, leftovers, local_path};
 
 /// Where a run stands.
 pub(super) fn show_status(args: &StatusArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(&args.run)?;
+    let (settings, output, _, run_id) = open_run(&args.run, false)?;
     on_runtime(&settings, async {
         let found = status(&output, &run_id).await?;
         if args.json {
-            println!("{}", serde_json::to_string_pretty(&found).expect("numbers have a JSON text"));
+            say!("{}", serde_json::to_string_pretty(&found).expect("numbers have a JSON text"));
         } else {
             print_status(&found);
         }
@@ -25,57 +25,67 @@ pub(super) fn show_status(args: &StatusArgs) -> Result<Exit, RunError> {
 }
 
 fn print_status(found: &Status) {
-    println!("run          {}", found.run_id);
-    println!("committed    {} of {} partitions", found.n_committed, found.n_partitions);
+    say!("run          {}", found.run_id);
+    say!("committed    {} of {} partitions", found.n_committed, found.n_partitions);
     if !found.missing.is_empty() {
         let shown: Vec<String> = found.missing.iter().take(10).map(u32::to_string).collect();
         let more = if found.missing.len() > shown.len() { ", ..." } else { "" };
-        println!("missing      {}{more}", shown.join(", "));
+        say!("missing      {}{more}", shown.join(", "));
     }
-    println!("scored       {} (sample, cell) pairs", found.n_scored);
-    println!("quarantined  {} pairs", found.n_quarantined);
+    if !found.foreign.is_empty() {
+        say!(
+            "foreign      {} objects among the receipts, not counted: {}",
+            found.foreign.len(),
+            found.foreign[0]
+        );
+    }
+    say!("scored       {} (sample, cell) pairs", found.n_scored);
+    say!("quarantined  {} pairs", found.n_quarantined);
     if found.n_canaries > 1 {
-        println!("numerics     {} classes worked on this run", found.n_canaries);
+        say!("numerics     {} classes worked on this run", found.n_canaries);
     }
     if let Some(rate) = found.rate_per_min {
-        println!("rate         {rate:.2} partitions a minute");
+        say!("rate         {rate:.2} partitions a minute");
     }
     if let Some(eta_s) = found.eta_s.filter(|_| !found.missing.is_empty()) {
-        println!("eta          {eta_s:.0} s at that rate");
+        say!("eta          {eta_s:.0} s at that rate");
     }
-    println!("published    {}", if found.is_published { "yes" } else { "no" });
+    say!("published    {}", if found.is_published { "yes" } else { "no" });
 }
 
 /// Lists, and with `--delete` deletes, staged objects that no receipt names.
 pub(super) fn tidy_run(args: &TidyArgs) -> Result<Exit, RunError> {
-    let (settings, output, root, run_id) = open_run(&args.run)?;
-    tidy_half_written(&root, args)?;
+    let (settings, output, root, run_id) = open_run(&args.run, args.delete)?;
+    tidy_half_written(&root, &run_id, args)?;
     on_runtime(&settings, async {
         let found = tidy(&output, &run_id, args.delete, args.older_than).await?;
         for (name, size) in &found.orphans {
-            println!("{size:>12} {name}");
+            say!("{size:>12} {name}");
         }
         let n_bytes: u64 = found.orphans.iter().map(|(_, size)| size).sum();
         let done = if args.delete { "deleted" } else { "would delete, with --delete:" };
-        println!("{done} {} objects, {n_bytes} bytes", found.orphans.len());
-        println!(
+        say!("{done} {} objects, {n_bytes} bytes", found.orphans.len());
+        say!(
             "kept {} younger objects and {} of partitions without a receipt",
-            found.n_young, found.n_undecided
+            found.n_young,
+            found.n_undecided
         );
         Ok(Exit::Done)
     })
 }
 
 /// On a local root: files that a kill left half-written.
-fn tidy_half_written(root: &str, args: &TidyArgs) -> Result<(), RunError> {
+fn tidy_half_written(root: &str, run_id: &str, args: &TidyArgs) -> Result<(), RunError> {
     let root = super::from_here(root);
-    let local = root.strip_prefix("file://").unwrap_or(&root);
-    if local.contains("://") {
-        return Ok(());
-    }
+    let Some(local) = local_path(&root) else { return Ok(()) };
+    let layout = Layout::new(run_id);
     let ours = ["_t3b", "tables"].map(|folder| Path::new(local).join(folder));
-    for leftover in ours.iter().flat_map(|folder| leftovers(folder, args.older_than)) {
-        println!("{:>12} {}", leftover.bytes, leftover.path.display());
+    let is_ours = |path: &Path| {
+        let key = path.strip_prefix(local).ok().and_then(Path::to_str);
+        key.is_some_and(|key| layout.is_own(key))
+    };
+    for leftover in ours.iter().flat_map(|folder| leftovers(folder, args.older_than, &is_ours)) {
+        say!("{:>12} {}", leftover.bytes, leftover.path.display());
         if args.delete {
             let failed = |_| Problem::new("S007", Exit::StoreIo, "a half-written file could not be deleted");
             std::fs::remove_file(&leftover.path).map_err(failed)?;
@@ -93,13 +103,13 @@ pub(super) fn reproduce_run(args: &ReproduceArgs) -> Result<Exit, RunError> {
         let output = Root::open(&spec.pipeline.output.root, false, &settings.store)?;
         let found = Job::prepare(spec).await?.reproduce(&output, &request, args.slots).await?;
         if !found.same_canary {
-            eprintln!("warning[R004] this machine's numerics are not those of the run; last bits may differ");
+            tell!("warning[R004] this machine's numerics are not those of the run; last bits may differ");
         }
         let slots: Vec<String> = found.slots.iter().map(u64::to_string).collect();
-        println!("slots {}", slots.join(", "));
+        say!("slots {}", slots.join(", "));
         let differing: std::collections::BTreeSet<u64> =
             found.differing.iter().map(|&(slot, _)| slot).collect();
-        println!("{} of {} slots are equal in every bit", slots.len() - differing.len(), slots.len());
+        say!("{} of {} slots are equal in every bit", slots.len() - differing.len(), slots.len());
         let problems = found.differing.iter().map(|(slot, table)| {
             Problem::new("V004", Exit::BadData, format!("slot {slot} of {table} is not reproduced"))
                 .hint("t3b verify tells damage at rest from other numerics")

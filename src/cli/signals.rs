@@ -30,7 +30,7 @@ async fn obey(handle: StopHandle, deadline: Duration) {
         return;
     }
     let what = "stopped now: the open partition is given up and will be scored again";
-    eprintln!("{}", preempted(what));
+    tell!("{}", preempted(what));
     // The graph may wait for a store that never answers, or a thread may be deep in a model. Nothing has to be
     // tidied up: a partition without a receipt does not exist.
     std::process::exit(i32::from(Exit::Preempted.code()));

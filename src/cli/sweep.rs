@@ -29,7 +29,7 @@ pub(super) fn sweep(args: &SpecArgs) -> Result<Exit, RunError> {
         let (settings, root) = (spec.settings.clone(), spec.pipeline.output.root.clone());
         let run_id = run_id(&sweep.name, variation);
         let (done, table, output) = on_runtime(&settings, one(spec, run_id.clone()))?;
-        println!("{run_id}\n{table}");
+        say!("{run_id}\n{table}");
         append(&mut csv, &run_id, &done, &table);
         last = Some((settings, output, root));
     }
@@ -41,7 +41,7 @@ pub(super) fn sweep(args: &SpecArgs) -> Result<Exit, RunError> {
             .await
             .map_err(|error| Problem::from(error).into())
     })?;
-    println!("{csv}\nsummary {}/{key}", root.trim_end_matches('/'));
+    say!("{csv}\nsummary {}/{key}", root.trim_end_matches('/'));
     Ok(Exit::Done)
 }
 

@@ -171,6 +171,8 @@ impl OpenPartition {
         }
         let receipt = Receipt {
             format_version: FORMAT_VERSION,
+            receipt_sha256: String::new(),
+            plan_sha256: rule.plan.plan_sha256.clone(),
             partition: seal.partition,
             nonce,
             spec_sha256: rule.plan.spec_sha256.clone(),

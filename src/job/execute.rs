@@ -52,24 +52,30 @@ impl Job {
         if let Some(stored) = &stored {
             stored.check_same(&ours)?;
         }
-        let done = committed(&output, &layout).await?;
-        if let Some(plan) = stored.filter(|_| done.len() == n_partitions) {
+        let done = committed(&output, &layout, ours.n_partitions).await?;
+        if let Some(plan) = stored.filter(|_| done.receipts.len() == n_partitions) {
             let was_published = is_published(&output, &plan).await?;
             let published = finalize(&output, &plan.run_id).await?;
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));
         }
         let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
-        let is_left = |p: &Partition| mine(p) && done.binary_search(&p.index).is_err();
-        let todo: Vec<Partition> = self.partitions().into_iter().filter(is_left).collect();
+        let (run_id, mut all) = (ours.run_id.clone(), self.partitions());
+        all.retain(mine);
+        let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
             self.look_at_first(first).await?;
         }
-        let run_id = ours.run_id.clone();
+        let n_all = ours.n_partitions;
         self.score(ours, request, todo, output.clone(), stop.clone()).await?;
-        let n_done = committed(&output, &layout).await?.len();
+        let done = committed(&output, &layout, n_all).await?;
+        let n_done = done.receipts.len();
         if stop.phase() > Phase::Running {
             return Err(preempted(n_done, n_partitions).into());
+        }
+        let n_lost = all.iter().filter(|p| !done.has(p.index)).count();
+        if n_lost > 0 {
+            return Err(lost(n_lost, all.len()).into());
         }
         if n_done < n_partitions {
             return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
@@ -185,6 +191,13 @@ impl Ready {
     }
 }
 
+/// Receipts that this process wrote, or found written, and that the store does not list: its listing is not to be trusted.
+fn lost(n_lost: usize, n_all: usize) -> Problem {
+    let what = format!("list receipts: the store does not list {n_lost} of {n_all} receipts that are there");
+    Problem::new("S007", Exit::StoreIo, what)
+        .hint("run the same command again; committed partitions are kept")
+}
+
 fn preempted(n_done: usize, n_partitions: usize) -> Problem {
     let what = format!("stopped with {n_done} of {n_partitions} partitions committed");
     Problem::new("P001", Exit::Preempted, what).hint("run the same command again to go on")
@@ -197,10 +210,14 @@ async fn freeze(output: &Root, ours: Plan, allow_other_numerics: bool) -> Result
         Some(stored) => stored,
         None => {
             output.probe(&nonce()?).await?;
-            let bytes = serde_json::to_vec_pretty(&ours).expect("a plan has a JSON text");
-            match output.create(&layout.plan(), "plan", bytes.into()).await.map_err(Problem::from)? {
-                Created::Ours => return Ok(ours),
-                Created::Exists(_) => read_plan(output, &layout).await?.unwrap_or_else(|| ours.clone()),
+            let (sealed, text) = ours.clone().sealed();
+            match output.create(&layout.plan(), "plan", text.into()).await.map_err(Problem::from)? {
+                Created::Ours => return Ok(sealed),
+                // Read whatever stands there: it must be a whole plan before it is followed.
+                Created::Exists(_) => read_plan(output, &layout).await?.ok_or_else(|| {
+                    let what = "create plan: the store says that it exists and does not give it";
+                    Problem::new("S007", Exit::StoreIo, what).hint("run the same command again")
+                })?,
             }
         }
     };

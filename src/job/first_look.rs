@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Job;
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, quoted};
 use crate::messages::{Location, Sample};
 use crate::source::Partition;
 use crate::store::Object;
@@ -20,7 +20,7 @@ impl Job {
     /// Reads a byte of up to 64 objects of a partition, evenly spread, each object once.
     ///
     /// # Errors
-    /// `M026` when a larger share of them than `run.max_missing_first` does not exist, and store failures.
+    /// `M031` when a larger share of them than `run.max_missing_first` does not exist, and store failures.
     pub async fn look_at_first(&self, partition: &Partition) -> Result<(), Problem> {
         let allowed = self.spec.pipeline.max_missing_first;
         let mut samples: Vec<&Arc<Sample>> = self.manifest.samples[partition.rows.clone()]
@@ -50,10 +50,10 @@ impl Job {
             "{} of {n_looks} objects looked at do not exist below input.root ({}), for example that of manifest row {}; \
              run.max_missing_first allows a share of {allowed}",
             missing.len(),
-            self.spec.pipeline.input.root,
+            quoted(&self.spec.pipeline.input.root),
             rows.join(" or "),
         );
-        Err(Problem::new("M026", Exit::BadData, what)
+        Err(Problem::new("M031", Exit::BadData, what)
             .hint("check input.root against the keys of the manifest; 1 scores what is there and quarantines the rest"))
     }
 }

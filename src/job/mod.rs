@@ -6,13 +6,14 @@ pub(crate) mod models;
 mod recipes;
 mod reproduce;
 mod samples;
+mod secret;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, may_be_secret, quoted};
 use crate::ledger::{Facts, Finalized, Plan, SpecMap, fingerprint};
 use crate::messages::Mixing;
 use crate::score::Models;
@@ -23,13 +24,15 @@ use crate::tables::FORMAT_VERSION;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
 pub use samples::{Named, samples};
+pub use secret::{PSEUDONYM_KEY, new_secret};
 use t3b_decode::worker::Decoder;
+
+/// What ids are worth without a secret.
+const KEYLESS: &str = "T3B_PSEUDONYM_KEY is not set: whoever has the manifest, or can rebuild it from a listing, can turn \
+                       sample_id back into names; t3b key new prints a secret, docs/privacy.md says more";
 
 /// Most bytes of a manifest file.
 const MAX_MANIFEST_BYTES: u64 = 4 << 30;
-
-/// Environment variable with the secret that keys pseudonyms.
-pub const PSEUDONYM_KEY: &str = "T3B_PSEUDONYM_KEY";
 
 /// Checked settings with everything they name, read and checked.
 #[derive(Debug)]
@@ -88,6 +91,9 @@ impl Job {
         let manifest = read_manifest(&spec, &input).await?;
         let (models, mut warnings) = models::load(&spec).await?;
         warnings.extend(manifest.notes.iter().cloned());
+        if std::env::var_os(PSEUDONYM_KEY).is_none() && manifest.n_pseudonyms > 0 {
+            warnings.push(KEYLESS.to_owned());
+        }
         let first = FirstPass::read(&spec).await?;
         let recipes = Recipes::new(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
@@ -134,12 +140,17 @@ impl Job {
     pub fn plan(&self, request: &Request) -> Result<Plan, Problem> {
         let now = chrono::Utc::now();
         let run_date = request.run_date.clone().unwrap_or_else(|| now.format("%Y-%m-%d").to_string());
-        if chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() || run_date.len() != 10 {
+        let digits = |at: std::ops::Range<usize>| {
+            run_date.get(at).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let is_written = run_date.len() == 10 && digits(0..4) && digits(5..7) && digits(8..10);
+        if !is_written || chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() {
             return Err(Problem::new("C005", Exit::Config, "run date: allowed YYYY-MM-DD"));
         }
         let cells = &self.manifest.cells;
         Ok(Plan {
             format_version: FORMAT_VERSION,
+            plan_sha256: String::new(),
             run_id: self.run_id(request)?,
             run_date,
             planned_at: now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
@@ -159,7 +170,7 @@ impl Job {
         let merge = &pipeline.merge;
         Facts {
             name: pipeline.name.clone(),
-            manifest_sha256: self.manifest.sha256.clone(),
+            manifest_hmac_sha256: self.manifest.hmac_sha256.clone(),
             pretrained_sha256: self.models.pretrained.sha256().to_owned(),
             expert_sha256: self.models.expert.sha256().to_owned(),
             batch_size: pipeline.batch_size,
@@ -187,6 +198,11 @@ impl Job {
     }
 }
 
+/// A path as messages show it, unless it could hold a credential.
+fn shown(root: &str) -> String {
+    if may_be_secret(root) { quoted(root) } else { root.to_owned() }
+}
+
 /// Opens `input.root`; a folder that is not there is named, with where its archive can be had.
 fn open_archive(spec: &Spec) -> Result<Root, Problem> {
     let input = &spec.pipeline.input;
@@ -194,7 +210,7 @@ fn open_archive(spec: &Spec) -> Result<Root, Problem> {
         if problem.code != "S003" {
             return problem;
         }
-        let what = format!("input.root: no folder {}", input.root);
+        let what = format!("input.root: no folder {}", shown(&input.root));
         let about = input.about.as_ref().map(|about| format!("{about}; ")).unwrap_or_default();
         Problem::new("S003", Exit::Config, what)
             .hint(format!("{about}point to a copy with --set input.root=FOLDER"))
@@ -202,6 +218,7 @@ fn open_archive(spec: &Spec) -> Result<Root, Problem> {
 }
 
 async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {
+    let secret = secret::pseudonym_secret()?;
     let place = &spec.pipeline.input;
     let (root, name) = match place.manifest.rsplit_once('/') {
         Some((folder, name))
@@ -223,7 +240,6 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         );
         Problem::new("M019", Exit::BadData, what)
     })?;
-    let secret = std::env::var(PSEUDONYM_KEY).ok();
     let rule = ManifestRule {
         labels: &spec.pipeline.labels.names,
         split: place.split.as_deref(),
@@ -267,7 +283,7 @@ fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap
     let mut map: SpecMap = by_value.map(|key| (key.key.clone(), json(key))).collect();
     let ids = crate::source::ids_fingerprint(manifest);
     for (name, hash) in [
-        ("manifest_sha256", manifest.sha256.as_str()),
+        ("manifest_hmac_sha256", manifest.hmac_sha256.as_str()),
         ("sample_ids_sha256", &ids),
         ("pretrained_sha256", models.pretrained.sha256()),
         ("expert_sha256", models.expert.sha256()),

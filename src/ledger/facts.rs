@@ -11,8 +11,8 @@ use super::plan::SpecMap;
 pub struct Facts {
     /// `run.name`.
     pub name: String,
-    /// Content hash of the manifest file.
-    pub manifest_sha256: String,
+    /// Keyed hash of the manifest file: a plain one would confirm whoever guesses names. In format 1 a plain one.
+    pub manifest_hmac_sha256: String,
     /// Content hash of the pretrained model's weights.
     pub pretrained_sha256: String,
     /// Content hash of the expert's weights.
@@ -56,7 +56,7 @@ impl Facts {
         };
         Some(Self {
             name: text("run.name")?,
-            manifest_sha256: text("content.manifest_sha256")?,
+            manifest_hmac_sha256: text("content.manifest_sha256")?,
             pretrained_sha256: text("content.pretrained_sha256")?,
             expert_sha256: text("content.expert_sha256")?,
             batch_size: u32::try_from(spec.get("run.batch_size")?.as_u64()?).ok()?,

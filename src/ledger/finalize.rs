@@ -1,6 +1,9 @@
 //! Publishing a run whose partitions are all committed; any number of times, by anyone, at once.
 
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -93,7 +96,7 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
         let marker = layout.success(table, &plan.run_date);
         n_written += usize::from(create_same(root, &marker, "success marker", Bytes::new()).await?);
     }
-    n_written += usize::from(make_visible(root, &layout, &plan, &receipts, &published).await?);
+    n_written += make_visible(root, &layout, &plan, &receipts, &published).await?;
     let total = |field: fn(&Receipt) -> u64| receipts.iter().map(field).sum::<u64>();
     let (n_scored, n_quarantined) = (total(|r| r.n_scored), total(|r| r.n_quarantined));
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -115,8 +118,8 @@ pub(super) async fn read_receipts(
     layout: &Layout,
     plan: &Plan,
 ) -> Result<Vec<Receipt>, RunError> {
-    let have = committed(root, layout).await?;
-    let missing: Vec<u32> = (0..plan.n_partitions).filter(|p| have.binary_search(p).is_err()).collect();
+    let have = committed(root, layout, plan.n_partitions).await?;
+    let missing: Vec<u32> = (0..plan.n_partitions).filter(|&p| !have.has(p)).collect();
     if !missing.is_empty() {
         let shown: Vec<String> = missing.iter().take(10).map(u32::to_string).collect();
         let more = if missing.len() > 10 { ", ..." } else { "" };
@@ -129,17 +132,16 @@ pub(super) async fn read_receipts(
         let problem = Problem::new("R008", Exit::StoreIo, what);
         return Err(problem.hint("run the same t3b run command again; it resumes").into());
     }
-    let mut receipts = Vec::with_capacity(have.len());
+    // Every damaged one is named at once.
+    let (mut receipts, mut problems) = (Vec::with_capacity(have.receipts.len()), Vec::new());
     for partition in 0..plan.n_partitions {
-        let receipt = Receipt::read(root, layout, partition).await?;
-        let receipt = receipt.ok_or_else(|| unreadable(partition))?;
-        if receipt.spec_sha256 != plan.spec_sha256 {
-            let what = format!("receipt of partition {partition} follows another spec than the plan");
-            return Err(Problem::new("R001", Exit::Config, what).into());
+        match Receipt::read_of(root, layout, plan, partition).await {
+            Ok(receipt) => receipts.push(receipt.ok_or_else(|| unreadable(partition))?),
+            Err(error) if error.exit() == Exit::BadData => problems.extend(error.problems().to_vec()),
+            Err(error) => return Err(error),
         }
-        receipts.push(receipt);
     }
-    Ok(receipts)
+    if problems.is_empty() { Ok(receipts) } else { Err(RunError::all(problems)) }
 }
 
 fn unreadable(partition: u32) -> Problem {
@@ -157,17 +159,42 @@ async fn publish(
     let path = layout.part(table, &plan.run_date, receipt.partition);
     let file = FileEntry { path: path.clone(), ..staged.clone() };
     let object = format!("{} of partition {}", table.name(), receipt.partition);
-    if let Some(found) = root.read(&path, &object, MAX_TABLE_BYTES).await.map_err(Problem::from)? {
-        check_bytes(&file, &found)?;
+    if read_entry(root, &file, &object).await?.is_some() {
         return Ok((file, false));
     }
-    let bytes =
-        root.read(&staged.path, &format!("staged {object}"), MAX_TABLE_BYTES).await.map_err(Problem::from)?;
+    let bytes = read_entry(root, staged, &format!("staged {object}")).await?;
     let bytes =
         bytes.ok_or_else(|| Problem::new("R006", Exit::StoreIo, format!("staged {object} is gone")))?;
-    check_bytes(staged, &bytes)?;
     let wrote = create_same(root, &path, &object, bytes).await?;
     Ok((file, wrote))
+}
+
+/// Reads of an object that is not what its receipt says.
+const READS: u32 = 4;
+
+/// Reads an object and checks its size and content hash; `None` when there is none. Other bytes are read again: what is
+/// damaged at rest is the same twice.
+///
+/// # Errors
+/// `R006` other bytes, twice the same; `S007` other bytes each time, and store failures.
+pub(crate) async fn read_entry(
+    root: &Root,
+    file: &FileEntry,
+    object: &str,
+) -> Result<Option<Bytes>, Problem> {
+    let mut before = None;
+    for _ in 0..READS {
+        let Some(bytes) = root.read(&file.path, object, MAX_TABLE_BYTES).await? else { return Ok(None) };
+        let Err(problem) = check_bytes(file, &bytes) else { return Ok(Some(bytes)) };
+        let found = Sha256::digest(&bytes);
+        if before == Some(found) {
+            return Err(problem);
+        }
+        before = Some(found);
+    }
+    let what = format!("read {object}: the store gave other bytes each time");
+    Err(Problem::new("S007", Exit::StoreIo, what)
+        .hint("run the same command again; committed partitions are kept"))
 }
 
 /// Checks size and content hash.
@@ -176,8 +203,15 @@ pub(super) fn check_bytes(file: &FileEntry, bytes: &Bytes) -> Result<(), Problem
     if file.bytes == bytes.len() as u64 && file.sha256 == found {
         return Ok(());
     }
-    let what =
-        format!("{}: sha256 {}..., its receipt says {}...", file.path, &found[..12], &file.sha256[..12]);
+    let start = |hash: &str| hash.chars().take(12).collect::<String>();
+    let what = format!(
+        "{}: {} bytes with sha256 {}..., its receipt says {} with {}...",
+        file.path,
+        bytes.len(),
+        start(&found),
+        file.bytes,
+        start(&file.sha256)
+    );
     Err(Problem::new("R006", Exit::BadData, what)
         .hint("the object changed at rest; restore it or use a new run id"))
 }
@@ -206,47 +240,96 @@ pub(super) struct Completion {
     pub(super) row: FileEntry,
 }
 
-/// Reads the completion record; `None` when nobody has come that far.
-pub(super) async fn read_completion(root: &Root, layout: &Layout) -> Result<Option<Completion>, RunError> {
-    let found = root.read(&layout.completion(), "completion record", MAX_JSON_BYTES).await;
-    found.map_err(Problem::from)?.map(|bytes| parse_completion(&bytes)).transpose()
+impl Completion {
+    /// Microseconds since 1970.
+    pub(super) fn completed_at_us(&self) -> i64 {
+        self.completed_at_us
+    }
+
+    /// What was written when the run was completed at that time, and the row that goes with it.
+    pub(super) fn at(
+        completed_at_us: i64,
+        plan: &Plan,
+        receipts: &[Receipt],
+        files: &[FileEntry],
+    ) -> Result<(Bytes, Bytes), Problem> {
+        let row = encode(plan, &Totals { receipts, files, completed_at_us })?;
+        let key = Layout::new(&plan.run_id).runs_row(&plan.run_date);
+        let completion = Self { completed_at_us, row: entry("runs", key, &row, 1) };
+        let bytes = serde_json::to_vec_pretty(&completion).expect("a completion has a JSON text");
+        Ok((bytes.into(), row.into()))
+    }
 }
 
-fn parse_completion(bytes: &Bytes) -> Result<Completion, RunError> {
-    let unreadable = |_| Problem::new("R007", Exit::BadData, "the completion record is unreadable").into();
+/// Reads the completion record and its bytes; `None` when nobody has come that far.
+pub(super) async fn read_completion(
+    root: &Root,
+    layout: &Layout,
+) -> Result<Option<(Completion, Bytes)>, RunError> {
+    let found = root.read(&layout.completion(), "completion record", MAX_JSON_BYTES).await;
+    Ok(found
+        .map_err(Problem::from)?
+        .map(|bytes| parse_completion(&bytes).map(|record| (record, bytes)))
+        .transpose()?)
+}
+
+fn parse_completion(bytes: &Bytes) -> Result<Completion, Problem> {
+    let unreadable = |_| {
+        Problem::new("R007", Exit::BadData, "the completion record is unreadable")
+            .hint("delete completed.json and run t3b finalize, which restores it from the runs row")
+    };
     serde_json::from_slice(bytes).map_err(unreadable)
 }
 
-/// Creates the `runs` row; the first finalizer's completion time stays.
+/// When the run was completed, as its row says.
+fn completed_at(row: &Bytes) -> Option<i64> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(row.clone()).ok()?.build().ok()?;
+    let batch = reader.collect::<Result<Vec<_>, _>>().ok()?.into_iter().next()?;
+    let column = batch.column_by_name("completed_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+    (column.len() == 1).then(|| column.value(0))
+}
+
+/// Creates the completion record and the `runs` row; the first finalizer's completion time stays. Objects written.
 async fn make_visible(
     root: &Root,
     layout: &Layout,
     plan: &Plan,
     receipts: &[Receipt],
     files: &[FileEntry],
-) -> Result<bool, RunError> {
-    if is_published(root, plan).await? {
-        return Ok(false);
-    }
+) -> Result<usize, RunError> {
     let key = layout.runs_row(&plan.run_date);
-    let row_at = |completed_at_us| encode(plan, &Totals { receipts, files, completed_at_us });
-    let completion = match read_completion(root, layout).await? {
-        Some(theirs) => theirs,
+    let row = root.read(&key, "runs row", MAX_TABLE_BYTES).await.map_err(Problem::from)?;
+    let record = read_completion(root, layout).await?;
+    let at = match (&record, &row) {
+        (Some((record, _)), _) => record.completed_at_us,
+        // The record can be told from the row, and the row is checked against it below.
+        (None, Some(row)) => completed_at(row).ok_or_else(|| differs(&key))?,
+        (None, None) => chrono::Utc::now().timestamp_micros(),
+    };
+    let (mut wanted, mut wanted_row) = Completion::at(at, plan, receipts, files)?;
+    let mut n_written = 0;
+    match record {
+        Some((_, found)) if found != wanted => return Err(differs(&layout.completion()).into()),
+        Some(_) => {}
         None => {
-            let completed_at_us = chrono::Utc::now().timestamp_micros();
-            let row = entry("runs", key.clone(), &row_at(completed_at_us)?, 1);
-            let ours = Completion { completed_at_us, row };
-            let bytes = serde_json::to_vec_pretty(&ours).expect("a completion has a JSON text");
-            let created = root.create(&layout.completion(), "completion record", bytes.into()).await;
+            if row.as_ref().is_some_and(|row| *row != wanted_row) {
+                return Err(differs(&key).into());
+            }
+            let created = root.create(&layout.completion(), "completion record", wanted.clone()).await;
             match created.map_err(Problem::from)? {
-                Created::Ours => ours,
-                Created::Exists(theirs) => parse_completion(&theirs)?,
+                Created::Ours => n_written += 1,
+                Created::Exists(theirs) => {
+                    let at = parse_completion(&theirs)?.completed_at_us;
+                    (wanted, wanted_row) = Completion::at(at, plan, receipts, files)?;
+                    if theirs != wanted {
+                        return Err(differs(&layout.completion()).into());
+                    }
+                }
             }
         }
-    };
-    let bytes = Bytes::from(row_at(completion.completed_at_us)?);
-    check_bytes(&completion.row, &bytes).map_err(|_| differs(&key))?;
-    create_same(root, &key, "runs row", bytes).await
+    }
+    n_written += usize::from(create_same(root, &key, "runs row", wanted_row).await?);
+    Ok(n_written)
 }
 
 /// A thousandth: below it a freak image, above it broken weights or a broken device.

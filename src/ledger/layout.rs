@@ -81,11 +81,54 @@ impl Layout {
         format!("{}/published/{}.json", self.run(), table.name())
     }
 
+    /// Whether `key` is the name of an object that this program writes for the run, whatever is there.
+    #[must_use]
+    pub fn is_own(&self, key: &str) -> bool {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let number = |text: &str| text.parse::<u32>().ok();
+        let receipt = || Some(self.receipt(number(name.strip_suffix(".json")?)?) == key);
+        let table = || {
+            let mut parts = key.strip_prefix("tables/")?.splitn(4, '/');
+            let (table, date) = (parts.next()?, parts.next()?.strip_prefix("run_date=")?);
+            let attempt = || Some(is_nonce(name.strip_suffix(".parquet")?) && table == "attempts");
+            let part = || {
+                let partition = number(name.strip_prefix("part-")?.strip_suffix(".parquet")?)?;
+                Some(self.part(Table::from_name(table)?, date, partition) == key)
+            };
+            let marker = || Some(self.success(Table::from_name(table)?, date) == key);
+            let is_row = self.runs_row(date) == key;
+            let in_folder = key == format!("{}/{name}", self.published(table, date));
+            let is_known =
+                is_row || part() == Some(true) || marker() == Some(true) || attempt() == Some(true);
+            Some(in_folder && is_known && !date.is_empty())
+        };
+        let list = || Table::ALL.into_iter().any(|table| self.published_list(table) == key);
+        key == self.plan()
+            || key == self.completion()
+            || list()
+            || receipt() == Some(true)
+            || self.staged_of(key).is_some()
+            || table() == Some(true)
+    }
+
+    /// The partition that a staged object is of; `None` when `key` is no name of a staged object.
+    #[must_use]
+    pub fn staged_of(&self, key: &str) -> Option<u32> {
+        let mut parts = key.rsplit('/').next()?.split('.');
+        let (partition, nonce, table) =
+            (parts.next()?.parse().ok()?, parts.next()?, Table::from_name(parts.next()?)?);
+        (is_nonce(nonce) && self.staged(partition, nonce, table) == key).then_some(partition)
+    }
+
     /// The empty object that tells readers of folders that a table is complete. In format 1 it held the list.
     #[must_use]
     pub fn success(&self, table: Table, run_date: &str) -> String {
         format!("{}/_SUCCESS", self.published(table.name(), run_date))
     }
+}
+
+fn is_nonce(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Splits `<root>/_t3b/runs/<run_id>` into root and run id.
@@ -114,6 +157,41 @@ fn is_tail(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_exact_names_are_our_own() {
+        let (layout, nonce) = (Layout::new("t"), "0123456789abcdef0123456789abcdef");
+        let date = "2026-01-02";
+        for key in [
+            layout.plan(),
+            layout.completion(),
+            layout.receipt(7),
+            layout.receipt(123_456),
+            layout.staged(3, nonce, Table::Signals),
+            layout.part(Table::Batches, date, 2),
+            layout.runs_row(date),
+            layout.success(Table::Quarantine, date),
+            layout.published_list(Table::Predictions),
+            format!("{}/{nonce}.parquet", layout.published("attempts", date)),
+        ] {
+            assert!(layout.is_own(&key), "{key}");
+        }
+        for key in [
+            "tables/photo",
+            "_t3b/other",
+            "_t3b/runs/t/a",
+            "_t3b/runs/t/stage/x.png",
+            "_t3b/runs/t/receipts/7.json",
+            "_t3b/runs/t/receipts/old/00007.json",
+            "_t3b/runs/u/plan.json",
+            "_t3b/runs/t/stage/00003.0123456789abcdef.signals.parquet",
+            "tables/signals/run_date=2026-01-02/run_id=u/part-00001.parquet",
+            "tables/signals/run_date=2026-01-02/run_id=t/deeper/part-00001.parquet",
+            "tables/signals/run_date=2026-01-02/run_id=t/part-1.parquet",
+        ] {
+            assert!(!layout.is_own(key), "{key}");
+        }
+    }
 
     #[test]
     fn a_run_uri_names_its_root_and_run() {

@@ -5,6 +5,7 @@
 //! `tables/`, create-only; the `runs` row comes last and makes the run visible.
 
 mod attempts;
+mod content;
 mod diagnostics;
 mod facts;
 mod finalize;
@@ -12,6 +13,7 @@ mod layout;
 mod plan;
 mod receipt;
 mod runs;
+mod seal;
 mod status;
 mod tidy;
 mod verify;
@@ -19,13 +21,14 @@ mod verify;
 pub use attempts::{Attempt, record};
 pub use diagnostics::{Diagnostics, Joint};
 pub use facts::Facts;
-pub(crate) use finalize::check_nonfinite;
 pub use finalize::{Finalized, finalize, is_published};
+pub(crate) use finalize::{check_nonfinite, read_entry};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, split_run_uri};
-pub use plan::{Plan, SpecMap, fingerprint, read_plan};
+pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
 pub(crate) use receipt::entry;
-pub use receipt::{FileEntry, Receipt, committed, nonce};
+pub use receipt::{FileEntry, Listed, Receipt, committed, nonce};
 pub use status::{Status, status};
 pub use tidy::{Tidied, tidy};
+pub(crate) use verify::published_files;
 pub use verify::{Verified, verify};

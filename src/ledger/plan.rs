@@ -1,6 +1,7 @@
 //! What a run computes, frozen once: created before the first partition and compared ever after.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::facts::Facts;
 use super::layout::Layout;
 use super::receipt::MAX_JSON_BYTES;
+use super::seal;
 use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;
 use crate::tables::Origin;
@@ -22,6 +24,9 @@ pub type SpecMap = BTreeMap<String, Value>;
 pub struct Plan {
     /// [`FORMAT_VERSION`] of the writer.
     pub format_version: u32,
+    /// Hash of the plan's own text, with zeros in this place; empty until the plan is frozen, and in format 1.
+    #[serde(default)]
+    pub plan_sha256: String,
     /// Names the run below one output root.
     pub run_id: String,
     /// Day of the run, `YYYY-MM-DD`; asked from the clock once, here.
@@ -49,22 +54,54 @@ pub struct Plan {
 /// Reads the frozen plan; `None` when the run has not been planned. Reads format 1 too.
 ///
 /// # Errors
-/// Store failures, `R007` unreadable.
+/// Store failures, `R007` unreadable, `R020` damaged or contradicting itself.
 pub async fn read_plan(root: &Root, layout: &Layout) -> Result<Option<Plan>, RunError> {
     let found = root.read(&layout.plan(), "plan", MAX_JSON_BYTES).await.map_err(Problem::from)?;
     let Some(bytes) = found else { return Ok(None) };
-    let unreadable = || Problem::new("R007", Exit::BadData, "the stored plan is unreadable");
-    Ok(Some(parse(&bytes).ok_or_else(unreadable)?))
+    let plan = parse(&bytes)?;
+    if layout.plan() != Layout::new(&plan.run_id).plan() {
+        return Err(contradiction("it is the plan of another run").into());
+    }
+    Ok(Some(plan))
 }
 
-fn parse(bytes: &[u8]) -> Option<Plan> {
-    let mut value: Value = serde_json::from_slice(bytes).ok()?;
-    if value.get("format_version")?.as_u64()? == 1 {
-        let spec: SpecMap = serde_json::from_value(value.get("spec")?.clone()).ok()?;
-        let facts = serde_json::to_value(Facts::from_format_1(&spec)?).ok()?;
-        value.as_object_mut()?.insert("facts".to_owned(), facts);
+/// A plan as it is stored, of any format that is read.
+///
+/// # Errors
+/// `R007` unreadable, `R020` damaged or contradicting itself.
+pub fn parse(bytes: &[u8]) -> Result<Plan, Problem> {
+    let unreadable = || Problem::new("R007", Exit::BadData, "the stored plan is unreadable");
+    let parsed = serde_json::from_slice::<Value>(bytes).ok();
+    let is_format_1 = parsed.as_ref().is_some_and(|value| {
+        value.get("format_version").and_then(Value::as_u64) == Some(1) && value.get("plan_sha256").is_none()
+    });
+    if is_format_1 {
+        return parse_format_1(parsed.ok_or_else(unreadable)?).ok_or_else(unreadable);
     }
+    let text = seal::check(bytes, "plan_sha256", "the stored plan")?;
+    let plan: Plan = serde_json::from_str(text).map_err(|_| unreadable())?;
+    // The settings as they stand in the text: a number may be printed otherwise than it was read.
+    let spec = seal::compact_field(text, "spec").unwrap_or_default();
+    if hex::encode(Sha256::digest(&spec)) != plan.spec_sha256 {
+        return Err(contradiction("its settings have another hash than it says"));
+    }
+    let size = plan.partition_size().ok_or_else(|| contradiction("it has no partition size"))?;
+    if plan.n_samples.div_ceil(size) != u64::from(plan.n_partitions) || plan.cells.is_empty() {
+        return Err(contradiction("its samples make another number of partitions"));
+    }
+    Ok(plan)
+}
+
+fn parse_format_1(mut value: Value) -> Option<Plan> {
+    let spec: SpecMap = serde_json::from_value(value.get("spec")?.clone()).ok()?;
+    let facts = serde_json::to_value(Facts::from_format_1(&spec)?).ok()?;
+    value.as_object_mut()?.insert("facts".to_owned(), facts);
     serde_json::from_value(value).ok()
+}
+
+fn contradiction(why: &str) -> Problem {
+    Problem::new("R020", Exit::BadData, format!("the stored plan contradicts itself: {why}"))
+        .hint("restore it from a copy, or use a new run id")
 }
 
 /// Lower-case hex SHA-256 of the canonical JSON of `spec`.
@@ -84,10 +121,33 @@ impl Plan {
         Origin { run_id: self.run_id.clone(), spec_sha256: self.spec_sha256.clone() }
     }
 
-    /// Checks that `ours` would compute the same rows as this stored plan.
+    /// The plan with its own hash in it, and its text.
+    #[must_use]
+    pub fn sealed(mut self) -> (Self, String) {
+        self.plan_sha256.clear();
+        let (text, hash) = seal::sealed(&self, "plan_sha256");
+        self.plan_sha256 = hash;
+        (self, text)
+    }
+
+    /// Samples of a full partition, from the settings.
+    fn partition_size(&self) -> Option<u64> {
+        self.spec.get("run.partition_size")?.as_u64().filter(|&size| size > 0)
+    }
+
+    /// Rows of the frozen manifest that partition `partition` has.
+    #[must_use]
+    pub fn samples_of(&self, partition: u32) -> Range<u64> {
+        let size = self.partition_size().unwrap_or(1);
+        let start = (u64::from(partition) * size).min(self.n_samples);
+        start..(start + size).min(self.n_samples)
+    }
+
+    /// Checks that `ours` would compute the same rows as this stored plan, and has the partitions and cells that it has.
     ///
     /// # Errors
-    /// `R005` another format, `R002` another manifest, `R001` any other difference, each named.
+    /// `R005` another format, `R002` another manifest, `R001` any other difference, each named; `R020` the same settings with
+    /// other partitions or cells.
     pub fn check_same(&self, ours: &Self) -> Result<(), Problem> {
         if self.format_version != ours.format_version {
             let what =
@@ -95,10 +155,23 @@ impl Plan {
             return Err(Problem::new("R005", Exit::Config, what));
         }
         if self.spec_sha256 == ours.spec_sha256 {
+            let shape = |plan: &Self| (plan.n_samples, plan.n_partitions, plan.cells.clone());
+            if shape(self) != shape(ours) {
+                let what = format!(
+                    "it has {} samples in {} partitions and {} cells, its manifest and settings make {}, {} and {}",
+                    self.n_samples,
+                    self.n_partitions,
+                    self.cells.len(),
+                    ours.n_samples,
+                    ours.n_partitions,
+                    ours.cells.len()
+                );
+                return Err(contradiction(&what));
+            }
             return Ok(());
         }
         let differing = differences(&self.spec, &ours.spec);
-        let manifest_only = differing.iter().all(|(key, _)| key == "content.manifest_sha256");
+        let manifest_only = differing.iter().all(|(key, _)| key == "content.manifest_hmac_sha256");
         let code = if manifest_only { "R002" } else { "R001" };
         let list: Vec<_> = differing.into_iter().map(|(key, change)| format!("{key} {change}")).collect();
         let what = format!("run {} was started with another spec: {}", self.run_id, list.join("; "));
@@ -145,7 +218,7 @@ mod tests {
     fn facts() -> Facts {
         Facts {
             name: "night".into(),
-            manifest_sha256: String::new(),
+            manifest_hmac_sha256: String::new(),
             pretrained_sha256: String::new(),
             expert_sha256: String::new(),
             batch_size: 32,
@@ -165,10 +238,14 @@ mod tests {
     }
 
     fn plan(gamma: f64) -> Plan {
-        let spec =
-            SpecMap::from([("merge.gamma".to_owned(), gamma.into()), ("run.seed".to_owned(), 0.into())]);
+        let spec = SpecMap::from([
+            ("merge.gamma".to_owned(), gamma.into()),
+            ("run.partition_size".to_owned(), 8.into()),
+            ("run.seed".to_owned(), 0.into()),
+        ]);
         Plan {
             format_version: FORMAT_VERSION,
+            plan_sha256: String::new(),
             run_id: "night-1".into(),
             run_date: "2026-01-02".into(),
             planned_at: String::new(),
@@ -177,7 +254,7 @@ mod tests {
             facts: facts(),
             n_samples: 1,
             n_partitions: 1,
-            cells: vec![],
+            cells: vec![("clean".into(), 0)],
             code_version: String::new(),
             canary: String::new(),
         }
@@ -189,6 +266,33 @@ mod tests {
         assert_eq!(problem.code, "R001");
         assert!(problem.what.contains("merge.gamma 0.5 -> 0.7"), "{problem}");
         assert!(!problem.what.contains("run.seed"), "{problem}");
+    }
+
+    #[test]
+    fn a_plan_that_contradicts_itself_is_refused_even_when_it_is_sealed_again() {
+        let (whole, text) = plan(0.1 + 0.2).sealed();
+        assert_eq!(parse(text.as_bytes()).unwrap().plan_sha256, whole.plan_sha256);
+        let changes: [fn(&mut Plan); 4] = [
+            |plan| plan.n_partitions = 2,
+            |plan| plan.n_samples = 99,
+            |plan| plan.spec_sha256 = "0".repeat(64),
+            |plan| drop(plan.spec.insert("run.seed".to_owned(), 1.into())),
+        ];
+        for change in changes {
+            let mut changed = plan(0.5);
+            change(&mut changed);
+            assert_eq!(parse(changed.sealed().1.as_bytes()).unwrap_err().code, "R020");
+        }
+        let mut other = plan(0.5);
+        other.cells.push(("fog".into(), 1));
+        assert_eq!(other.check_same(&plan(0.5)).unwrap_err().code, "R020");
+    }
+
+    #[test]
+    fn samples_of_partitions_tile_the_manifest() {
+        let mut plan = plan(0.5);
+        (plan.n_samples, plan.n_partitions) = (19, 3);
+        assert_eq!([0, 1, 2, 3].map(|n| plan.samples_of(n)), [0..8, 8..16, 16..19, 19..19]);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::diagnostics::Diagnostics;
 use super::layout::Layout;
+use super::plan::Plan;
+use super::seal;
 use crate::error::{Exit, Problem, RunError};
 use crate::store::{Created, Root};
 use crate::tables::{FORMAT_VERSION, Table};
@@ -36,6 +38,12 @@ pub struct FileEntry {
 pub struct Receipt {
     /// Version of this object.
     pub format_version: u32,
+    /// Hash of the receipt's own text, with zeros in this place; empty until it is stored, and in format 1.
+    #[serde(default)]
+    pub receipt_sha256: String,
+    /// Hash of the plan this output follows, and so of the run; empty in format 1.
+    #[serde(default)]
+    pub plan_sha256: String,
     /// Which partition.
     pub partition: u32,
     /// Random name of the attempt that wrote it, 32 hex digits.
@@ -97,47 +105,130 @@ impl Receipt {
     /// Store failures.
     pub async fn commit(&self, root: &Root, layout: &Layout) -> Result<bool, RunError> {
         let object = format!("receipt of partition {}", self.partition);
-        let bytes = Bytes::from(serde_json::to_vec_pretty(self).expect("a receipt has a JSON text"));
+        let (text, _) = seal::sealed(self, "receipt_sha256");
+        let bytes = Bytes::from(text);
         match root.create(&layout.receipt(self.partition), &object, bytes).await.map_err(Problem::from)? {
             Created::Ours => Ok(true),
             Created::Exists(_) => Ok(false),
         }
     }
 
-    /// Reads the receipt of `partition`; `None` when it is not committed.
+    /// Reads the receipt of `partition` as it is stored; `None` when it is not committed.
     ///
     /// # Errors
-    /// Store failures, `R007` unreadable, `R005` a later format.
+    /// Store failures, `R007` unreadable, `R005` a later format, `R020` damaged.
     pub async fn read(root: &Root, layout: &Layout, partition: u32) -> Result<Option<Self>, RunError> {
         let object = format!("receipt of partition {partition}");
         let found =
             root.read(&layout.receipt(partition), &object, MAX_JSON_BYTES).await.map_err(Problem::from)?;
-        let Some(bytes) = found else { return Ok(None) };
-        let unreadable = || Problem::new("R007", Exit::BadData, format!("{object} is unreadable"));
-        let mut value: Value = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
-        let version = value.get("format_version").and_then(Value::as_u64).ok_or_else(unreadable)?;
-        if version > u64::from(FORMAT_VERSION) {
-            let what = format!("receipt format {version}, this program reads up to {FORMAT_VERSION}");
-            return Err(Problem::new("R005", Exit::Config, what).into());
+        Ok(found.map(|bytes| Self::parse(&bytes, &object)).transpose()?)
+    }
+
+    /// [`Receipt::read`], for a receipt that must be what commits `partition` of `plan`.
+    ///
+    /// # Errors
+    /// As [`Receipt::read`]; `R020` when it is of another partition, run or plan, names other objects, or counts otherwise.
+    pub async fn read_of(
+        root: &Root,
+        layout: &Layout,
+        plan: &Plan,
+        partition: u32,
+    ) -> Result<Option<Self>, RunError> {
+        let Some(receipt) = Self::read(root, layout, partition).await? else { return Ok(None) };
+        let why = match receipt.contradicts(layout, plan, partition) {
+            None => return Ok(Some(receipt)),
+            Some(why) => why,
+        };
+        let what = format!("receipt of partition {partition} {why}");
+        let hint =
+            "delete that receipt and run the same t3b run command again: its partition is scored again";
+        Err(Problem::new("R020", Exit::BadData, what).hint(hint).into())
+    }
+
+    fn contradicts(&self, layout: &Layout, plan: &Plan, partition: u32) -> Option<&'static str> {
+        if self.spec_sha256 != plan.spec_sha256 || self.plan_sha256 != plan.plan_sha256 {
+            return Some("follows another plan");
         }
-        if version == 1 {
+        if self.format_version != plan.format_version {
+            return Some("has another format than the plan");
+        }
+        if self.partition != partition || partition >= plan.n_partitions {
+            return Some("is that of another partition");
+        }
+        let tables = Table::of_format(plan.format_version);
+        let is_named = |(table, file): (&Table, &FileEntry)| {
+            file.table == table.name() && file.path == layout.staged(partition, &self.nonce, *table)
+        };
+        if self.files.len() != tables.len() || !tables.iter().zip(&self.files).all(is_named) {
+            return Some("names other objects than its own");
+        }
+        let samples = plan.samples_of(partition);
+        let n_pairs = self.n_samples.checked_mul(plan.cells.len() as u64);
+        let is_counted = self.n_samples == samples.end - samples.start
+            && n_pairs.is_some()
+            && self.n_scored.checked_add(self.n_quarantined) == n_pairs;
+        (!is_counted).then_some("counts other samples than the plan gives it")
+    }
+
+    /// A receipt as it is stored, of any format that is read; messages call it `object`.
+    ///
+    /// # Errors
+    /// `R007` unreadable, `R005` a later format, `R020` damaged.
+    pub fn parse(bytes: &[u8], object: &str) -> Result<Self, Problem> {
+        let unreadable = || Problem::new("R007", Exit::BadData, format!("{object} is unreadable"));
+        let parsed = serde_json::from_slice::<Value>(bytes).ok();
+        let version = parsed.as_ref().and_then(|value| value.get("format_version")).and_then(Value::as_u64);
+        let has_hash = parsed.as_ref().is_some_and(|value| value.get("receipt_sha256").is_some());
+        if version == Some(1) && !has_hash {
             // Format 1 had two more facts, of T3's coefficients whatever the methods were.
+            let mut value = parsed.ok_or_else(unreadable)?;
             let fields = value.as_object_mut().ok_or_else(unreadable)?;
             fields.retain(|name, _| name != "n_coefficients" && name != "lambda_sum");
+            return serde_json::from_value(value).map_err(|_| unreadable());
         }
-        let receipt = serde_json::from_value(value).map_err(|_| unreadable())?;
-        Ok(Some(receipt))
+        let text = seal::check(bytes, "receipt_sha256", object)?;
+        if version.is_some_and(|version| version > u64::from(FORMAT_VERSION)) {
+            let what = format!("{object} has a later format, this program reads up to {FORMAT_VERSION}");
+            return Err(Problem::new("R005", Exit::Config, what));
+        }
+        serde_json::from_str(text).map_err(|_| unreadable())
     }
 }
 
-/// Partitions that have a receipt, ascending, from one listing.
+/// What stands where receipts do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Partitions whose receipt has exactly its name, ascending, with the store's time in milliseconds since 1970.
+    pub receipts: Vec<(u32, i64)>,
+    /// Everything else: never counted, and no reason to delete anything.
+    pub foreign: Vec<String>,
+}
+
+impl Listed {
+    /// Whether the partition has a receipt.
+    #[must_use]
+    pub fn has(&self, partition: u32) -> bool {
+        self.receipts.binary_search_by_key(&partition, |&(known, _)| known).is_ok()
+    }
+}
+
+/// What stands where the receipts of a run of `n_partitions` do, from one listing.
 ///
 /// # Errors
 /// Store failures.
-pub async fn committed(root: &Root, layout: &Layout) -> Result<Vec<u32>, RunError> {
-    let names = root.list(&layout.receipts(), "receipts").await.map_err(Problem::from)?;
-    let number = |(name, _): &(String, u64)| name.rsplit('/').next()?.strip_suffix(".json")?.parse().ok();
-    let mut partitions: Vec<u32> = names.iter().filter_map(number).collect();
-    partitions.sort_unstable();
-    Ok(partitions)
+pub async fn committed(root: &Root, layout: &Layout, n_partitions: u32) -> Result<Listed, RunError> {
+    let entries = root.list_dated(&layout.receipts(), "receipts").await.map_err(Problem::from)?;
+    let mut listed = Listed::default();
+    for entry in entries {
+        let number = || entry.name.rsplit('/').next()?.strip_suffix(".json")?.parse::<u32>().ok();
+        match number().filter(|&p| p < n_partitions && layout.receipt(p) == entry.name) {
+            Some(partition) => listed.receipts.push((partition, entry.modified_ms)),
+            None => listed.foreign.push(entry.name),
+        }
+    }
+    listed.receipts.sort_unstable();
+    if !listed.foreign.is_empty() {
+        tracing::warn!(n = listed.foreign.len(), "objects among the receipts that are none are left alone");
+    }
+    Ok(listed)
 }

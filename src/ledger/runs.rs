@@ -73,7 +73,7 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.text("name", Some(facts.name.clone()));
     row.text("spec_sha256", Some(plan.spec_sha256.clone()));
     row.text("spec_json", serde_json::to_string(&plan.spec).ok());
-    row.text("manifest_sha256", Some(facts.manifest_sha256.clone()));
+    row.text("manifest_hmac_sha256", Some(facts.manifest_hmac_sha256.clone()));
     row.text("pretrained_sha256", Some(facts.pretrained_sha256.clone()));
     row.text("expert_sha256", Some(facts.expert_sha256.clone()));
     row.whole64("n_samples", i64::try_from(plan.n_samples).unwrap_or(i64::MAX));

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::finalize::{is_published, no_such_run};
 use super::layout::Layout;
 use super::plan::read_plan;
-use super::receipt::Receipt;
-use crate::error::{Problem, RunError};
+use super::receipt::{Receipt, committed};
+use crate::error::RunError;
 use crate::store::Root;
 
 /// Receipts read at once.
@@ -22,6 +22,8 @@ pub struct Status {
     pub n_partitions: u32,
     /// Partitions with a receipt.
     pub n_committed: usize,
+    /// Objects among the receipts that are none: not counted.
+    pub foreign: Vec<String>,
     /// Partitions without one, the first hundred.
     pub missing: Vec<u32>,
     /// (sample, cell) pairs scored so far.
@@ -45,16 +47,13 @@ pub struct Status {
 pub async fn status(root: &Root, run_id: &str) -> Result<Status, RunError> {
     let layout = Layout::new(run_id);
     let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
-    let listed = root.list_dated(&layout.receipts(), "receipts").await.map_err(Problem::from)?;
-    let number = |name: &str| name.rsplit('/').next()?.strip_suffix(".json")?.parse::<u32>().ok();
-    let mut times: Vec<(u32, i64)> =
-        listed.iter().filter_map(|entry| Some((number(&entry.name)?, entry.modified_ms))).collect();
-    times.sort_unstable();
-    let reads = times.iter().map(|&(partition, _)| Receipt::read(root, &layout, partition));
+    let listed = committed(root, &layout, plan.n_partitions).await?;
+    let times = &listed.receipts;
+    let reads = times.iter().map(|&(partition, _)| Receipt::read_of(root, &layout, &plan, partition));
     let receipts: Vec<Receipt> =
         stream::iter(reads).buffered(READS).try_filter_map(async |found| Ok(found)).try_collect().await?;
-    let is_missing = |p: &u32| times.binary_search_by_key(p, |&(partition, _)| partition).is_err();
-    let rate_per_min = rate(&times);
+    let is_missing = |p: &u32| !listed.has(*p);
+    let rate_per_min = rate(times);
     let n_left = (plan.n_partitions as usize).saturating_sub(times.len());
     let canaries: std::collections::BTreeSet<_> = receipts.iter().map(|receipt| &receipt.canary).collect();
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -62,6 +61,7 @@ pub async fn status(root: &Root, run_id: &str) -> Result<Status, RunError> {
         run_id: run_id.to_owned(),
         n_partitions: plan.n_partitions,
         n_committed: times.len(),
+        foreign: listed.foreign.clone(),
         missing: (0..plan.n_partitions).filter(is_missing).take(100).collect(),
         n_scored: receipts.iter().map(|receipt| receipt.n_scored).sum(),
         n_quarantined: receipts.iter().map(|receipt| receipt.n_quarantined).sum(),

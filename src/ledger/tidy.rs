@@ -17,6 +17,8 @@ pub struct Tidied {
     pub orphans: Vec<(String, u64)>,
     /// Objects of partitions without a receipt: a worker may be about to name them, however old they are.
     pub n_undecided: usize,
+    /// Objects with names that no attempt gives: not ours to delete.
+    pub n_foreign: usize,
     /// Objects younger than the bound.
     pub n_young: usize,
     /// Objects deleted.
@@ -25,28 +27,34 @@ pub struct Tidied {
 
 /// Finds, and with `delete` deletes, staged objects that no receipt names and that are older than `older_than`.
 ///
-/// Only of partitions that have a receipt: receipts are create-only, so no other attempt at such a partition can
+/// Only under the names that attempts give, and of partitions that have a receipt: receipts are create-only, so no other attempt at such a partition can
 /// ever be named. That makes it safe beside live, paused and late workers, with any clock; the age is caution.
 ///
 /// # Errors
-/// `R009` no such run, store failures, unreadable receipts.
+/// `R009` no such run, store failures, receipts that are damaged or not what they are named.
 pub async fn tidy(root: &Root, run_id: &str, delete: bool, older_than: Duration) -> Result<Tidied, RunError> {
     let layout = Layout::new(run_id);
-    read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
     // Listed before the receipts are read: what is staged later is not in the list.
     let staged = root.list_dated(&layout.stage(), "staged objects").await.map_err(Problem::from)?;
-    let decided = committed(root, &layout).await?;
-    let mut named = BTreeSet::new();
-    for &partition in &decided {
-        let receipt = Receipt::read(root, &layout, partition).await?;
-        named.extend(receipt.into_iter().flat_map(|receipt| receipt.files).map(|file| file.path));
+    let listed = committed(root, &layout, plan.n_partitions).await?;
+    let (mut named, mut decided) = (BTreeSet::new(), BTreeSet::new());
+    for &(partition, _) in &listed.receipts {
+        // One that has gone since it was listed decides nothing.
+        if let Some(receipt) = Receipt::read_of(root, &layout, &plan, partition).await? {
+            decided.insert(partition);
+            named.extend(receipt.files.into_iter().map(|file| file.path));
+        }
     }
     let bound_ms =
         chrono::Utc::now().timestamp_millis() - i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
     let mut found = Tidied::default();
     for object in staged.into_iter().filter(|object| !named.contains(&object.name)) {
-        let is_decided = partition_of(&object.name).is_some_and(|p| decided.binary_search(&p).is_ok());
-        if !is_decided {
+        let Some(partition) = layout.staged_of(&object.name) else {
+            found.n_foreign += 1;
+            continue;
+        };
+        if !decided.contains(&partition) {
             found.n_undecided += 1;
         } else if object.modified_ms > bound_ms {
             found.n_young += 1;
@@ -59,8 +67,4 @@ pub async fn tidy(root: &Root, run_id: &str, delete: bool, older_than: Duration)
         }
     }
     Ok(found)
-}
-
-fn partition_of(name: &str) -> Option<u32> {
-    name.rsplit('/').next()?.split('.').next()?.parse().ok()
 }

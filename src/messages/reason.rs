@@ -5,6 +5,10 @@
 pub enum Reason {
     /// No object of that name.
     MissingObject,
+    /// A link in a local root that leads out of it; nothing behind it is read.
+    OutsideRoot,
+    /// A device, a pipe, a socket, or a link to itself; not read.
+    NotAFile,
     /// Larger than `input.max_object_mib`; not read.
     ObjectTooLarge,
     /// In an archived storage class.
@@ -46,8 +50,10 @@ impl Reason {
     pub const DECODER_PANIC: Self = Self::Decode(t3b_decode::Reason::DecoderPanic);
 
     /// The reasons that are not found by decoding, with their codes.
-    const CODES: [(Self, &'static str); 16] = [
+    const CODES: [(Self, &'static str); 18] = [
         (Self::MissingObject, "missing_object"),
+        (Self::OutsideRoot, "outside_root"),
+        (Self::NotAFile, "not_a_file"),
         (Self::ObjectTooLarge, "object_too_large"),
         (Self::ArchivedObject, "archived_object"),
         (Self::SourceChanged, "source_changed"),

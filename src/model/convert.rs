@@ -3,9 +3,15 @@
 //! Pickles are read by candle, which interprets the few instructions that tensors need and runs no code. A file it
 //! understands only in part may come back with fewer tensors and no error, so the full list of names is checked here.
 
-use std::{collections::BTreeMap, fs, io, path::Path, thread};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read},
+    path::Path,
+    thread,
+};
 
-use candle_core::{DType, Tensor, pickle};
+use candle_core::{DType, Tensor};
 use safetensors::{Dtype, serialize_to_file};
 use zip::ZipArchive;
 
@@ -13,6 +19,7 @@ use super::{
     checkpoint::{Checkpoint, CheckpointSpec},
     error::{Fault, ModelError},
     files::{self, Files},
+    pickle,
 };
 
 /// Wrappers of a state dictionary, as trainers save it, and of its names.
@@ -50,7 +57,7 @@ fn read_pickle(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
     // candle walks nested values by recursion; this stack outlasts the deepest nest that the bound leaves room for.
     let reader = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let keys = std::iter::once(None).chain(DICTIONARIES.into_iter().map(Some));
-        let mut found = keys.filter_map(|key| pickle::read_all_with_key(&owned, key).ok());
+        let mut found = keys.filter_map(|key| candle_core::pickle::read_all_with_key(&owned, key).ok());
         found.find(|tensors| !tensors.is_empty())
     });
     let tensors = reader.ok().and_then(|reader| reader.join().ok().flatten()).ok_or_else(no_tensors)?;
@@ -59,7 +66,7 @@ fn read_pickle(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
     Ok(tensors.into_iter().map(|(key, tensor)| (name(key), tensor)).collect())
 }
 
-/// Refuses an archive whose pickle program is longer than any list of tensors.
+/// Refuses an archive whose pickle program is longer, or makes more of itself, than any list of tensors.
 fn check_program(path: &Path) -> Result<(), ModelError> {
     let file = fs::File::open(path).map_err(|source| unreadable(path, source))?;
     let mut archive = ZipArchive::new(file).map_err(|_| no_tensors())?;
@@ -68,6 +75,17 @@ fn check_program(path: &Path) -> Result<(), ModelError> {
         if entry.name_raw().ends_with(b".pkl")
             && entry.size().max(entry.compressed_size()) > MAX_PROGRAM_BYTES
         {
+            return Err(no_tensors());
+        }
+    }
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index).map_err(|_| no_tensors())?;
+        if !entry.name_raw().ends_with(b".pkl") {
+            continue;
+        }
+        let mut program = Vec::new();
+        entry.take(MAX_PROGRAM_BYTES + 1).read_to_end(&mut program).map_err(|_| no_tensors())?;
+        if program.len() as u64 > MAX_PROGRAM_BYTES || !pickle::is_affordable(&program) {
             return Err(no_tensors());
         }
     }

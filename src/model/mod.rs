@@ -27,6 +27,7 @@ pub mod naming;
 pub mod normalize;
 pub mod packed;
 pub mod pair;
+pub mod pickle;
 pub mod prompts;
 pub mod random;
 mod shards;

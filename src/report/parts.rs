@@ -2,8 +2,8 @@
 
 use arrow::array::RecordBatch;
 
-use crate::error::RunError;
-use crate::ledger::{Layout, Plan};
+use crate::error::{Exit, Problem, RunError};
+use crate::ledger::{Layout, Plan, published_files, read_entry};
 use crate::store::Root;
 use crate::tables::{self, Table};
 
@@ -19,9 +19,18 @@ pub(super) async fn each_batch(
     mut look: impl FnMut(&RecordBatch) -> Option<()>,
 ) -> Result<(), RunError> {
     let layout = Layout::new(&plan.run_id);
+    let listed = published_files(root, plan, table).await?.unwrap_or_default();
     for partition in 0..plan.n_partitions {
         let key = layout.part(table, &plan.run_date, partition);
-        tables::each_batch(root, &key, columns, &mut look).await?;
+        // A store that gives other bytes than were published is named as such.
+        let file = listed.iter().find(|file| file.path == key);
+        let file = file.ok_or_else(|| {
+            Problem::new("V001", Exit::BadData, format!("{key} is in no list of published objects"))
+                .hint("run t3b verify; t3b finalize restores what is missing")
+        })?;
+        let bytes = read_entry(root, file, &format!("{} of partition {partition}", table.name())).await?;
+        let bytes = bytes.ok_or_else(|| Problem::new("V001", Exit::BadData, format!("{key} is missing")))?;
+        tables::each_batch(&key, bytes, columns, &mut look)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::layers::Reader;
 use super::pipeline::location;
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, quoted};
 use crate::graph::corrupt::CorruptAt;
 use t3b_corrupt::{Assets, Cell, Corruption, Grey, RngMode, Severity, Suite};
 
@@ -39,6 +39,12 @@ impl Corrupt {
         let mut ladders: Vec<Ladder> =
             of_suite.map(|entry| (entry.name.to_owned(), entry.levels.clone())).collect();
         ladders.extend(read_custom(reader));
+        for (n, (name, _)) in ladders.iter().enumerate() {
+            if ladders[..n].iter().any(|(earlier, _)| earlier == name) {
+                let what = format!("corrupt.custom: found {} twice, or in the suite too", quoted(name));
+                reader.problem(Problem::new("C001", Exit::Config, what));
+            }
+        }
         let cells = read_cells(reader, &ladders);
         let inexact = |cell: &&Cell| cell.kind().is_some_and(|(_, kind)| !kind.is_exact());
         let mut names: Vec<String> =
@@ -77,7 +83,7 @@ fn read_suite(reader: &mut Reader, assets: &Assets) -> Option<Suite> {
     let name = reader.opt_text("corrupt.suite")?;
     let suite = Suite::with_assets(&name, assets);
     if suite.is_none() {
-        let what = format!("corrupt.suite: found {name:?}, allowed {}", Suite::names().join(", "));
+        let what = format!("corrupt.suite: found {}, allowed {}", quoted(&name), Suite::names().join(", "));
         reader.problem(Problem::new("C001", Exit::Config, what));
     }
     suite
@@ -95,7 +101,7 @@ fn read_cells(reader: &mut Reader, ladders: &[Ladder]) -> Vec<Cell> {
     }
     let known: Vec<&str> = ladders.iter().map(|(name, _)| name.as_str()).collect();
     for name in wanted.iter().flatten().filter(|name| !known.contains(&name.as_str())) {
-        let what = format!("corrupt.corruptions: found {name:?}, allowed {}", known.join(", "));
+        let what = format!("corrupt.corruptions: found {}, allowed {}", quoted(name), known.join(", "));
         reader.problem(Problem::new("C001", Exit::Config, what));
     }
     let chosen = |ladder: &&Ladder| wanted.as_ref().is_none_or(|wanted| wanted.contains(&ladder.0));

@@ -10,8 +10,11 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, may_be_secret, printable, quoted};
 use crate::store::has_credentials;
+
+/// Unknown keys that are named one by one.
+const MAX_NAMED: usize = 20;
 
 /// Where an effective value came from, lowest precedence first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,10 +79,14 @@ impl Reader {
     }
 
     fn take(&mut self, key: &str) -> Option<(Value, Origin)> {
-        self.known.insert(key.to_owned());
-        let from_env = env_name(key);
-        if let Ok(text) = std::env::var(&from_env) {
-            self.values.insert(key.to_owned(), (parse_scalar(&text), Origin::Env(from_env)));
+        let is_first = self.known.insert(key.to_owned());
+        let is_flag = matches!(self.values.get(key), Some((_, Origin::Flag)));
+        match variable(&env_name(key)) {
+            Ok(Some((value, origin))) if !is_flag => {
+                self.values.insert(key.to_owned(), (value, origin));
+            }
+            Err(problem) if is_first => self.problem(problem),
+            _ => {}
         }
         self.values.get(key).cloned()
     }
@@ -90,6 +97,23 @@ impl Reader {
             Exit::Config,
             format!("{key}: found {}, allowed {allowed} (from {origin})", shown(found)),
         ));
+    }
+
+    /// The items of a list without repeats; a list is a set, so a repeat is a problem.
+    fn distinct<T: PartialEq>(&mut self, key: &str, items: Vec<T>) -> Vec<T> {
+        let n = items.len();
+        let mut distinct: Vec<T> = Vec::with_capacity(n);
+        for item in items {
+            if !distinct.contains(&item) {
+                distinct.push(item);
+            }
+        }
+        if distinct.len() < n {
+            let what =
+                format!("{key}: found {n} items, {} distinct, allowed each at most once", distinct.len());
+            self.problem(Problem::new("C001", Exit::Config, what));
+        }
+        distinct
     }
 
     /// An optional value of any other kind; `allowed` is what the problem says when `parse` takes nothing.
@@ -173,11 +197,12 @@ impl Reader {
         self.typed(key, &allowed, |v| as_number(v).filter(|n| range.contains(n)))
     }
 
-    /// An optional list of texts.
+    /// An optional list of distinct texts.
     pub(super) fn opt_texts(&mut self, key: &str) -> Option<Vec<String>> {
-        self.typed(key, "a list of texts", |v| {
+        let texts = self.typed(key, "a list of texts", |v| {
             v.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
-        })
+        })?;
+        Some(self.distinct(key, texts))
     }
 
     /// An optional list of tables.
@@ -187,13 +212,14 @@ impl Reader {
         })
     }
 
-    /// A list of whole numbers, each in `range`; empty after a problem.
+    /// A list of distinct whole numbers, each in `range`; empty after a problem.
     pub(super) fn wholes(&mut self, key: &str, range: RangeInclusive<u64>) -> Vec<u64> {
         let allowed = format!("a list of numbers in {}..={}", range.start(), range.end());
         let value = self.typed(key, &allowed, |v| {
             let items = v.as_array()?.iter();
             items.map(|n| u64::try_from(n.as_integer()?).ok().filter(|n| range.contains(n))).collect()
         });
+        let value = value.map(|items| self.distinct(key, items));
         self.required(key, value, Vec::new())
     }
 
@@ -203,8 +229,14 @@ impl Reader {
     /// All problems recorded while reading, then one per unknown key.
     pub(super) fn finish(mut self) -> Result<Vec<Effective>, Vec<Problem>> {
         let unknown = self.values.iter().filter(|(key, _)| !self.known.contains(*key));
-        let unknown: Vec<Problem> = unknown.map(|(key, (_, origin))| self.unknown(key, origin)).collect();
-        self.problems.extend(unknown);
+        let mut unknown = unknown.map(|(key, (_, origin))| (key, origin));
+        let named: Vec<Problem> =
+            unknown.by_ref().take(MAX_NAMED).map(|(key, origin)| self.unknown(key, origin)).collect();
+        let n_more = unknown.count();
+        self.problems.extend(named);
+        if n_more > 0 {
+            self.problems.push(Problem::new("C006", Exit::Config, format!("and {n_more} unknown keys more")));
+        }
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
@@ -213,8 +245,11 @@ impl Reader {
     }
 
     fn unknown(&self, key: &str, origin: &Origin) -> Problem {
-        let problem = Problem::new("C006", Exit::Config, format!("{key}: unknown key (from {origin})"));
-        let nearest = self.known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
+        let name =
+            if may_be_secret(key) || key.len() > 200 { quoted(key) } else { printable(key).into_owned() };
+        let problem = Problem::new("C006", Exit::Config, format!("{name}: unknown key (from {origin})"));
+        let nearest = self.known.iter().filter(|_| key.len() <= 200);
+        let nearest = nearest.min_by_key(|known| strsim::damerau_levenshtein(known, key));
         match nearest {
             Some(nearest) => problem.hint(format!("did you mean {nearest}?")),
             None => problem,
@@ -228,15 +263,40 @@ pub fn env_name(key: &str) -> String {
     format!("T3B_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Reads `text` as a TOML value, or as a plain text when it is none.
-#[must_use]
-pub(super) fn parse_scalar(text: &str) -> Value {
-    let table = format!("value = {text}").parse::<Table>();
-    let parsed = table.ok().and_then(|mut table| table.remove("value"));
-    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+/// Value of an environment variable that overrides a key, if it is set.
+///
+/// # Errors
+/// `C001` when it is not UTF-8 or no value.
+pub(super) fn variable(name: &str) -> Result<Option<(Value, Origin)>, Problem> {
+    let Some(text) = std::env::var_os(name) else { return Ok(None) };
+    let wrong = |why: &str| Problem::new("C001", Exit::Config, format!("${name}: {why}"));
+    let text = text.into_string().map_err(|_| wrong("not UTF-8 text"))?;
+    let value =
+        parse_scalar(&text).ok_or_else(|| wrong("found a control character outside a quoted text"))?;
+    Ok(Some((value, Origin::Env(name.to_owned()))))
 }
 
-/// A table that holds `value` under the dotted `key`.
+/// Reads `text` as one TOML value, or as a plain text when it is none; `None` where a plain text would hold a control
+/// character, such as what follows a value behind a newline.
+#[must_use]
+pub(super) fn parse_scalar(text: &str) -> Option<Value> {
+    let plain = || (!text.contains(char::is_control)).then(|| Value::String(text.to_owned()));
+    text.parse().ok().or_else(plain)
+}
+
+/// Most parts of a dotted key; the deepest that exists has three.
+const MAX_PARTS: usize = 8;
+
+/// Whether `key` is written as keys are: a few parts of letters, digits, `_` and `-`, with dots between.
+#[must_use]
+pub(super) fn is_dotted_key(key: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    key.len() <= 200
+        && key.split('.').count() <= MAX_PARTS
+        && key.split('.').all(|part| !part.is_empty() && part.chars().all(plain))
+}
+
+/// A table that holds `value` under the dotted `key`, which [`is_dotted_key`].
 #[must_use]
 pub(super) fn nested(key: &str, value: Value) -> Table {
     let (head, rest) = key.split_once('.').map_or((key, None), |(head, rest)| (head, Some(rest)));
@@ -260,9 +320,18 @@ fn as_number(value: &Value) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
+/// A value as messages show it: shortened, and by its length alone where it could be a secret.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() > 60 { format!("{}...", text.chars().take(57).collect::<String>()) } else { text }
+    let text = text.trim();
+    if may_be_secret(text) {
+        return format!("a value of {} characters", text.chars().count());
+    }
+    if text.chars().count() > 60 {
+        format!("{}...", text.chars().take(57).collect::<String>())
+    } else {
+        text.into()
+    }
 }
 
 #[cfg(test)]
@@ -293,9 +362,45 @@ mod tests {
     }
 
     #[test]
+    fn nothing_rides_in_behind_a_newline_and_no_key_is_deep() {
+        for text in ["1.5\n[run]\nseed = 7", "1.5\nseed = 7", "text\n", "a\u{1b}b", "1\r\n2"] {
+            assert_eq!(parse_scalar(text), None, "{text:?}");
+        }
+        assert!(is_dotted_key("merge.dawin.pretrained_temperature"));
+        for key in
+            ["", ".", "a..b", "a.", "a b", "a\nb", "s3://k:PASS@b", &"a.".repeat(30_000), &"k".repeat(300)]
+        {
+            assert!(!is_dotted_key(key));
+        }
+    }
+
+    #[test]
+    fn a_list_is_a_set() {
+        let mut reader = reader("[run]\nsome = [1, 2, 1]\ntexts = [\"a\", \"a\"]");
+        assert_eq!(reader.wholes("run.some", 1..=5), [1, 2]);
+        assert_eq!(reader.opt_texts("run.texts").unwrap(), ["a"]);
+        reader.whole("run.batch_size", 1..=64);
+        let problems = reader.finish().unwrap_err();
+        assert!(problems[0].what.contains("3 items, 2 distinct"), "{}", problems[0]);
+        assert_eq!(problems.len(), 2);
+    }
+
+    #[test]
+    fn a_million_unknown_keys_are_refused_at_once() {
+        let mut text = String::from("[merge]\n");
+        (0..200_000).for_each(|n| text.push_str(&format!("k{n} = 1\n")));
+        let mut reader = reader(&text);
+        reader.whole("run.batch_size", 1..=64);
+        let problems = reader.finish().unwrap_err();
+        assert_eq!(problems.len(), MAX_NAMED + 1);
+        assert!(problems[MAX_NAMED].what.contains("199980"), "{}", problems[MAX_NAMED]);
+    }
+
+    #[test]
     fn set_values_are_toml_or_plain_text() {
-        assert_eq!(parse_scalar("0.7"), Value::Float(0.7));
-        assert_eq!(parse_scalar("s3://bucket/x"), Value::String("s3://bucket/x".into()));
+        assert_eq!(parse_scalar("0.7"), Some(Value::Float(0.7)));
+        assert_eq!(parse_scalar("s3://bucket/x"), Some(Value::String("s3://bucket/x".into())));
+        assert_eq!(parse_scalar("[1,\n 2]"), Some(Value::Array(vec![1.into(), 2.into()])));
         assert_eq!(nested("a.b", Value::Integer(1)).to_string().trim(), "[a]\nb = 1");
     }
 }

@@ -1,7 +1,7 @@
 //! `[merge]`: which methods are scored, and the parameters of each.
 
 use super::layers::Reader;
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, quoted};
 use crate::merge::beta_mixture::MixtureRule;
 use crate::merge::coefficient::{Direction, Guard, T3Rule};
 use crate::merge::dare::Dare;
@@ -98,14 +98,19 @@ fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
     for name in &names {
         match Method::from_name(name) {
             Some(method) if !methods.contains(&method) => methods.push(method),
-            Some(_) => bad_method(reader, format!("{name:?} twice")),
-            None => bad_method(reader, format!("{name:?}")),
+            Some(_) => bad_method(reader, format!("{} twice", quoted(name))),
+            None => bad_method(reader, quoted(name)),
         }
     }
     let primary = reader.text("merge.primary");
     let found = Method::from_name(&primary).filter(|method| methods.contains(method));
     if found.is_none() {
-        let what = format!("merge.primary: found {primary:?}, allowed one of merge.methods {names:?}");
+        let allowed: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+        let what = format!(
+            "merge.primary: found {}, allowed one of merge.methods: {}",
+            quoted(&primary),
+            allowed.join(", ")
+        );
         reader.problem(Problem::new("C001", Exit::Config, what));
     }
     (methods, found.unwrap_or(Method::T3B))

@@ -12,6 +12,7 @@ mod settings;
 mod sweep;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::Table;
@@ -24,10 +25,13 @@ pub use settings::{Settings, Threads};
 pub use sweep::{Sweep, Variation};
 
 use crate::error::{Exit, Problem, RunError};
-use layers::{Reader, nested, parse_scalar};
+use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
 
 const PIPELINE_DEFAULT: &str = include_str!("../../pipelines/default.toml");
 const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// Most bytes of a settings file; a large one has a few thousand.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
 const CONFIG_SECTIONS: [&str; 9] =
@@ -63,13 +67,20 @@ impl Spec {
     /// # Errors
     /// Every problem found in any layer, each naming its key and file.
     pub fn load(sources: &Sources) -> Result<Self, RunError> {
-        let dir = sources.pipeline.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let dir = sources.pipeline.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(Path::new(".")).to_path_buf();
         let mut file = read_table(&sources.pipeline)?;
         file.remove("sweep");
         let mut layers = vec![(Origin::Default, parse(PIPELINE_DEFAULT, "pipelines/default.toml")?)];
-        layers.extend(labels_layer(&file, &dir)?);
+        let flags = flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section))?;
+        // Names of a labels file are as strong as what names it, and weaker than names written beside that.
+        let labels = labels_layer(&file, &flags, &dir)?;
+        let (below, above): (Vec<_>, Vec<_>) =
+            labels.into_iter().partition(|(origin, _)| *origin != Origin::Flag);
+        layers.extend(below);
         layers.push((Origin::File(display(&sources.pipeline)), file));
-        layers.extend(flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section)));
+        layers.extend(above);
+        layers.extend(flags);
         let mut reader = Reader::new(layers);
         let pipeline = Pipeline::read(&mut reader, &dir);
         let pipeline_keys = reader.finish();
@@ -78,7 +89,7 @@ impl Spec {
         if let Some(path) = &sources.config {
             layers.push((Origin::File(display(path)), read_table(path)?));
         }
-        layers.extend(flag_layers(sources, |section| CONFIG_SECTIONS.contains(&section)));
+        layers.extend(flag_layers(sources, |section| CONFIG_SECTIONS.contains(&section))?);
         let mut reader = Reader::new(layers);
         let settings = Settings::read(&mut reader);
         match (pipeline_keys, reader.finish()) {
@@ -110,24 +121,59 @@ impl Settings {
     }
 }
 
-/// The labels file as a layer of its own, below the pipeline file that names it.
-fn labels_layer(file: &Table, dir: &Path) -> Result<Option<(Origin, Table)>, RunError> {
-    let name = file.get("labels").and_then(|labels| labels.get("file")).and_then(|file| file.as_str());
-    let Some(name) = name else { return Ok(None) };
-    let labels = read_table(&dir.join(name))?;
-    Ok(Some((Origin::File(name.to_owned()), nested("labels", labels.into()))))
+/// The labels file as a layer of its own: the one that a flag names, else an environment variable, else the pipeline file.
+/// It lies below the pipeline file that names it, and above it otherwise.
+fn labels_layer(
+    file: &Table,
+    flags: &[(Origin, Table)],
+    dir: &Path,
+) -> Result<Option<(Origin, Table)>, RunError> {
+    let of = |table: &Table| {
+        let name = table.get("labels").and_then(|labels| labels.get("file")).and_then(|file| file.as_str());
+        name.map(str::to_owned)
+    };
+    let by_flag = flags.iter().rev().find_map(|(_, table)| of(table));
+    let by_variable =
+        variable(&env_name("labels.file"))?.and_then(|(name, _)| name.as_str().map(str::to_owned));
+    let is_override = by_flag.is_some() || by_variable.is_some();
+    let Some(name) = by_flag.or(by_variable).or_else(|| of(file)) else { return Ok(None) };
+    let labels = nested("labels", read_table(&dir.join(&name))?.into());
+    Ok(Some((if is_override { Origin::Flag } else { Origin::File(name) }, labels)))
 }
 
-fn flag_layers(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Vec<(Origin, Table)> {
-    let chosen = sources.set.iter().filter(|(key, _)| wanted(key.split('.').next().unwrap_or_default()));
-    chosen.map(|(key, text)| (Origin::Flag, nested(key, parse_scalar(text)))).collect()
+/// What flags set, in their order.
+fn flag_layers(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Result<Vec<(Origin, Table)>, RunError> {
+    let mut layers = Vec::new();
+    for (key, text) in sources.set.iter().filter(|(key, _)| wanted(key.split('.').next().unwrap_or_default()))
+    {
+        if !is_dotted_key(key) {
+            let what = "--set: found a key that none can be, allowed a few names of letters, digits, _ and - with dots between";
+            return Err(Problem::new("C006", Exit::Config, what).into());
+        }
+        let value = parse_scalar(text).ok_or_else(|| {
+            Problem::new(
+                "C001",
+                Exit::Config,
+                format!("{key}: found a control character outside a quoted text (from flag)"),
+            )
+        })?;
+        layers.push((Origin::Flag, nested(key, value)));
+    }
+    Ok(layers)
 }
 
 fn read_table(path: &Path) -> Result<Table, RunError> {
-    let text = fs::read_to_string(path).map_err(|source| {
-        let what = format!("{}: cannot be read ({})", display(path), source.kind());
+    let unusable = |why: String| {
+        let what = format!("{}: {why}", display(path));
         RunError::from(Problem::new("C007", Exit::Config, what).hint("check the path; see t3b run --help"))
-    })?;
+    };
+    let unreadable = |source: std::io::Error| unusable(format!("cannot be read ({})", source.kind()));
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(unusable(format!("over {MAX_FILE_BYTES} bytes, more than settings need")));
+    }
     parse(&text, &display(path))
 }
 

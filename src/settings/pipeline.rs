@@ -7,10 +7,11 @@ use toml::Value;
 use super::corrupt::Corrupt;
 use super::layers::Reader;
 use super::merge::Merge;
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, quoted};
 use crate::ledger::is_name;
 use crate::messages::Mixing;
 use crate::score::TowerKind;
+use crate::store::local_path;
 use t3b_decode::{BurnedIn, Limits, Rendering, Window};
 
 /// A checked pipeline. Locations are as written, made absolute where they were relative paths.
@@ -137,9 +138,9 @@ impl Pipeline {
     }
 
     fn check_roots(&self, reader: &mut Reader) {
-        let (input, output) = (with_slash(&self.input.root), with_slash(&self.output.root));
+        let (input, output) = (place(&self.input.root), place(&self.output.root));
         if !self.input.root.is_empty() && output.starts_with(&input) {
-            let what = "output.root: lies inside input.root";
+            let what = "output.root: lies inside input.root, links followed";
             let problem =
                 Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
             reader.problem(problem);
@@ -180,7 +181,7 @@ impl Labels {
         let templates = reader.opt_texts("labels.templates").unwrap_or_default();
         let bad = templates.iter().find(|template| template.matches("{}").count() != 1);
         if let Some(found) =
-            bad.map(|template| format!("{template:?}")).or(templates.is_empty().then(|| "none".to_owned()))
+            bad.map(|template| quoted(template)).or(templates.is_empty().then(|| "none".to_owned()))
         {
             let what =
                 format!("labels.templates: found {found}, allowed texts with one {{}} each, at least one");
@@ -218,7 +219,7 @@ impl Output {
 fn read_name(reader: &mut Reader) -> String {
     let name = reader.text("run.name");
     if !is_name(&name) {
-        let what = format!("run.name: found {name:?}, allowed [a-z0-9][a-z0-9_-]{{0,47}}");
+        let what = format!("run.name: found {}, allowed [a-z0-9][a-z0-9_-]{{0,47}}", quoted(&name));
         reader.problem(Problem::new("C005", Exit::Config, what));
     }
     name
@@ -292,8 +293,28 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-fn with_slash(root: &str) -> String {
-    format!("{}/", root.trim_end_matches('/').trim_start_matches("file://"))
+/// What a root resolves to, so that one inside another is found: links of local folders followed as far as they exist,
+/// one name for each scheme, one slash at the end.
+fn place(root: &str) -> String {
+    if let Some(folder) = local_path(root) {
+        return format!("{}/", resolved(Path::new(&folder)).to_string_lossy().trim_end_matches('/'));
+    }
+    let (scheme, rest) = root.split_once("://").unwrap_or(("", root));
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "s3a" => "s3".to_owned(),
+        "azure" => "az".to_owned(),
+        other => other.to_owned(),
+    };
+    let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+    format!("{scheme}://{}/", parts.join("/"))
+}
+
+/// `path` with the links of the longest part of it that exists followed.
+fn resolved(path: &Path) -> PathBuf {
+    let path = normal(&std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
+    let found = path.ancestors().find_map(|there| Some((there, std::fs::canonicalize(there).ok()?)));
+    let Some((there, real)) = found else { return path };
+    path.strip_prefix(there).map_or_else(|_| path.clone(), |rest| real.join(rest))
 }
 
 /// Every value read here is bounded below `u32::MAX`.

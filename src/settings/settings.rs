@@ -69,8 +69,8 @@ impl Settings {
             fetch_range_bytes: reader.whole("fetch.range_mib", 1..=16) << 20,
             threads: Threads {
                 io: size(reader.whole("threads.io", 1..=64)),
-                cpu: or_cores(reader.whole("threads.cpu", 0..=1024)),
-                score: or_cores(reader.whole("threads.score", 0..=1024)),
+                cpu: or_cores(reader.whole("threads.cpu", 0..=most_threads())),
+                score: or_cores(reader.whole("threads.score", 0..=most_threads())),
             },
             queues: Queues {
                 fetched: capacity(reader, "queues.fetched"),
@@ -115,8 +115,19 @@ fn read_store(reader: &mut Reader) -> StoreSettings {
         operation_deadline: seconds(reader, "store.operation_deadline_s"),
         max_retries: size(reader.whole("store.max_retries", 0..=100)),
         retry_budget: seconds(reader, "store.retry_budget_s"),
+        umask: read_umask(reader),
         fsync: reader.switch("store.fsync"),
     }
+}
+
+/// Octal digits in a text, as shells write them; what the system's own mask takes away stays away.
+fn read_umask(reader: &mut Reader) -> u32 {
+    let parsed = reader.typed("store.umask", "octal digits in a text, \"0000\" to \"0077\"", |value| {
+        let digits =
+            value.as_str().filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?;
+        u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o77)
+    });
+    parsed.unwrap_or(0o27)
 }
 
 fn seconds(reader: &mut Reader, key: &str) -> Duration {
@@ -125,6 +136,11 @@ fn seconds(reader: &mut Reader, key: &str) -> Duration {
 
 fn capacity(reader: &mut Reader, key: &str) -> NonZeroUsize {
     NonZeroUsize::new(size(reader.whole(key, 1..=4096))).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Threads beyond a few on each core only take turns, each with its own memory.
+fn most_threads() -> u64 {
+    64.max(4 * or_cores(0) as u64)
 }
 
 fn or_cores(threads: u64) -> usize {

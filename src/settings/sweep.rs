@@ -52,6 +52,11 @@ fn combinations(axes: &Table) -> Result<Vec<Variation>, Problem> {
     for (key, values) in axes {
         let values = values.as_array().filter(|values| !values.is_empty());
         let values = values.ok_or_else(|| bad(&format!("{key}: found no list of values")))?;
+        let repeated =
+            (1..values.len()).any(|n| values[..n].iter().any(|earlier| is_same(earlier, &values[n])));
+        if repeated {
+            return Err(bad(&format!("{key}: found a value twice")));
+        }
         if all.len() * values.len() > MAX_RUNS {
             return Err(bad(&format!("found more than {MAX_RUNS} combinations")));
         }
@@ -59,6 +64,13 @@ fn combinations(axes: &Table) -> Result<Vec<Variation>, Problem> {
         all = extended.collect();
     }
     Ok(all)
+}
+
+/// Whether two values set the same: `1` and `1.0` do.
+fn is_same(a: &Value, b: &Value) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a setting written as an integer is small")]
+    let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
+    a == b || matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
 }
 
 fn extend(base: &Variation, key: &str, value: &Value) -> Variation {
@@ -84,6 +96,17 @@ fn readable(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_axis_is_a_set() {
+        for axes in [
+            "\"merge.gamma\" = [1, 1]",
+            "\"merge.gamma\" = [1, 2, 1.0]",
+            "\"run.batches\" = [\"pure\", \"pure\"]",
+        ] {
+            assert!(combinations(&axes.parse().unwrap()).unwrap_err().what.contains("twice"), "{axes}");
+        }
+    }
 
     #[test]
     fn axes_combine_and_are_named() {

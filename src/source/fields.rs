@@ -40,7 +40,7 @@ pub(super) fn whole(text: &str) -> Option<u64> {
 pub(super) fn check_number(n: usize, row: &Row, column: usize) -> Result<Option<u32>, Problem> {
     let Some(text) = row[column].as_deref() else { return Ok(None) };
     let wrong = || {
-        let what = format!("row {n}: {} {}, allowed a whole number from 0", COLUMNS[column], short(text));
+        let what = format!("row {n}: {} is no whole number from 0", COLUMNS[column]);
         bad("M023", what)
     };
     whole(text).and_then(|n| u32::try_from(n).ok()).map(Some).ok_or_else(wrong)
@@ -201,13 +201,7 @@ pub(super) fn check_sha256(n: usize, text: &str) -> Result<[u8; 32], Problem> {
 
 pub(super) fn check_size(n: usize, text: &str) -> Result<u64, Problem> {
     let size = whole(text).filter(|&size| size <= 1 << 50);
-    size.ok_or_else(|| bad("M015", format!("row {n}: size {}, allowed a whole number of bytes", short(text))))
-}
-
-/// Numbers are quoted in messages; anything longer could be a name in the wrong column.
-fn short(text: &str) -> &str {
-    let numeric = text.len() <= 6 && text.chars().all(|c| c.is_ascii_digit() || c == '-' || c == '.');
-    if numeric { text } else { "(no short number)" }
+    size.ok_or_else(|| bad("M015", format!("row {n}: bytes is no whole number of bytes")))
 }
 
 fn narrow(index: usize) -> u32 {

@@ -32,6 +32,10 @@ pub struct Manifest {
     pub n_made: usize,
     /// What deserves a word and stops nothing.
     pub notes: Vec<String>,
+    /// Keyed hash of the manifest file, lower-case hex: names the manifest to whoever has the key, and to nobody else.
+    pub hmac_sha256: String,
+    /// Samples whose id was made of their place, not given by the manifest.
+    pub n_pseudonyms: usize,
 }
 
 /// How a manifest is read.
@@ -74,10 +78,12 @@ impl Manifest {
             (HashSet::new(), Declared::default(), BadLabels::default());
         let mut samples = Vec::with_capacity(rows.rows.len());
         let mut seen: HashMap<(Box<str>, Option<usize>), usize> = HashMap::with_capacity(rows.rows.len());
+        let mut n_pseudonyms = 0;
         for (n, row) in rows.rows.iter().enumerate() {
             if rule.split.is_some() && row[SPLIT].as_deref() != rule.split {
                 continue;
             }
+            n_pseudonyms += usize::from(row[SAMPLE_ID].is_none());
             let group = if rule.ignores_declared { None } else { declared.group(n, row)? };
             let mut sample = check_row(n, row, &ids, &mut entries)?;
             match check_label(n, row, rule.labels)? {
@@ -102,8 +108,16 @@ impl Manifest {
             return Err(bad("M001", what));
         }
         let (samples, cells, n_made) = declared.place(samples, rule.cells, rule.batch_size);
-        let (sha256, notes) = (hex::encode(Sha256::digest(bytes)), rows.header.notes);
-        Ok(Self { samples, sha256, cells: cells.into(), n_made, notes })
+        let sha256 = hex::encode(Sha256::digest(bytes));
+        Ok(Self {
+            samples,
+            hmac_sha256: ids.manifest_hash(&sha256),
+            sha256,
+            n_pseudonyms,
+            cells: cells.into(),
+            n_made,
+            notes: rows.header.notes,
+        })
     }
 
     /// (sample, cell) pairs.
@@ -185,6 +199,14 @@ impl Pseudonyms {
         key.update(secret.map_or(manifest, str::as_bytes));
         let mac = Hmac::new_from_slice(&key.finalize()).expect("HMAC takes a key of any length");
         Self { mac }
+    }
+
+    /// No uri holds the separator, so no id of a sample is a part of this.
+    fn manifest_hash(&self, sha256: &str) -> String {
+        let mut mac = self.mac.clone();
+        mac.update(b"manifest\0sha256\0");
+        mac.update(sha256.as_bytes());
+        hex::encode(mac.finalize().into_bytes())
     }
 
     fn pseudonym(&self, uri: &str) -> String {

@@ -142,11 +142,19 @@ fn read_all(
     let (measurer, reader, budget) = (Arc::clone(reader), Arc::clone(reader), budget.clone());
     let sized = stream::iter(samples).map(move |sample| {
         let reader = Arc::clone(&measurer);
-        driven(async move { reader.measure(&sample).await.map(|size| (sample, size)) })
+        driven(async move {
+            match reader.measure(&sample).await {
+                Ok(size) => Ok((sample, Ok(size))),
+                // What is there is no object, and never will be read.
+                Err(error) if error.cause == Cause::Outside => Ok((sample, Err(outside()))),
+                Err(error) if error.cause == Cause::Special => Ok((sample, Err(special()))),
+                Err(error) => Err(error),
+            }
+        })
     });
     let admitted = sized.buffered(concurrency).then(move |measured| {
         let permit = match &measured {
-            Ok((_, Some(size))) if (1..=max_bytes).contains(size) => Some(budget.acquire(*size)),
+            Ok((_, Ok(Some(size)))) if (1..=max_bytes).contains(size) => Some(budget.acquire(*size)),
             _ => None,
         };
         async move {
@@ -158,6 +166,10 @@ fn read_all(
         let reader = Arc::clone(&reader);
         async move {
             let (sample, size, permit) = admitted?;
+            let size = match size {
+                Ok(size) => size,
+                Err(refusal) => return Ok(Flow::Reject(reject(sample, refusal))),
+            };
             let Some(permit) = permit else { return Ok(Flow::Reject(unread(sample, size, max_bytes))) };
             let whose = Arc::clone(&sample);
             let fetch = async move { reader.fetch(&whose).await };
@@ -204,6 +216,14 @@ fn missing(sample: &Sample) -> Refusal {
         _ => "no object of that name",
     };
     (Reason::MissingObject, detail.to_owned(), None)
+}
+
+fn outside() -> Refusal {
+    (Reason::OutsideRoot, "a link that leaves the root".to_owned(), None)
+}
+
+fn special() -> Refusal {
+    (Reason::NotAFile, "a device, a pipe, a socket, or a link to itself".to_owned(), None)
 }
 
 fn empty() -> Refusal {
@@ -255,6 +275,8 @@ impl Reader {
                 Err((Reason::ArchivedObject, "in an archived storage class".to_owned(), None))
             }
             Object::Changed => Err((Reason::SourceChanged, "another version at every read".to_owned(), None)),
+            Object::Outside => Err(outside()),
+            Object::Special => Err(special()),
             Object::Short(end) => {
                 let detail = format!("found a shard of {end} bytes, the entry ends behind it");
                 Err((Reason::ArchiveTruncated, detail, sample.size_bytes))

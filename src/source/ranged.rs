@@ -8,7 +8,7 @@ use object_store::path::Path;
 use tokio::runtime::Handle;
 
 use crate::messages::Reason;
-use crate::store::{Object, Root, StoreError};
+use crate::store::{Cause, Object, Root, StoreError, Version};
 
 /// Most bytes of one part; a page of a table may claim gigabytes.
 const MAX_PART_BYTES: u64 = 64 << 20;
@@ -42,7 +42,7 @@ pub(super) struct Ranged {
     /// The last block and where it begins.
     block: Arc<Mutex<Option<(u64, Bytes)>>>,
     /// What the first block was of, and every other must be.
-    version: Arc<Mutex<Option<String>>>,
+    version: Arc<Mutex<Option<Version>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
@@ -58,6 +58,12 @@ impl Ranged {
         match Handle::current().block_on(root.size(key, "archive")) {
             Ok(Some(size)) => Ok(Self::new(root, key, size, block_bytes)),
             Ok(None) => Err(Fault::bytes(Reason::MissingObject, "no object of that name")),
+            Err(error) if error.cause == Cause::Outside => {
+                Err(Fault::bytes(Reason::OutsideRoot, "a link that leaves the root"))
+            }
+            Err(error) if error.cause == Cause::Special => {
+                Err(Fault::bytes(Reason::NotAFile, "not a regular file"))
+            }
             Err(error) => Err(Fault::Store(error)),
         }
     }

@@ -9,13 +9,14 @@ use object_store::client::{HttpClient, HttpConnector};
 use object_store::{ClientConfigKey, ClientOptions};
 use reqwest::redirect::Policy;
 
+use super::answers::Checked;
 use super::settings::StoreSettings;
 use super::throttle::Throttled;
 
 /// Idle connections are closed before common load balancers do it silently.
 pub(super) const POOL_IDLE: Duration = Duration::from_secs(15);
 
-/// Makes clients that follow no redirect and slow down where a store asks for it.
+/// Makes clients that follow no redirect, slow down where a store asks for it, and take no answer for another.
 #[derive(Debug)]
 pub(super) struct Direct {
     connect: Duration,
@@ -46,7 +47,8 @@ impl HttpConnector for Direct {
             .pool_idle_timeout(POOL_IDLE)
             .build();
         let failed = |source| object_store::Error::Generic { store: "http", source: Box::new(source) };
-        let gated = |client| HttpClient::new(Throttled::new(HttpClient::new(client)));
+        let gated =
+            |client| HttpClient::new(Checked::new(HttpClient::new(Throttled::new(HttpClient::new(client)))));
         client.map(gated).map_err(failed)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::confined::NoObject;
 use crate::error::{Exit, Problem};
 
 /// Why a store call failed.
@@ -27,6 +28,8 @@ pub enum Cause {
     Missing,
     /// A link in a local root leads out of it.
     Outside,
+    /// A device, a pipe, a socket, or a link that leads to itself.
+    Special,
     /// Larger than the caller allows.
     TooLarge,
     /// In a storage class that has to be restored before it can be read.
@@ -50,6 +53,7 @@ impl Cause {
             Self::Full => "no space left".into(),
             Self::Missing => "not found".into(),
             Self::Outside => "the path leaves the root through a symlink".into(),
+            Self::Special => "not a regular file".into(),
             Self::TooLarge => "larger than allowed".into(),
             Self::Archived => "in an archived storage class".into(),
             Self::Changed => "changed while it was read, or already exists".into(),
@@ -79,6 +83,7 @@ impl From<StoreError> for Problem {
                 Exit::BadData,
                 "copy what the link means into the root, or make that folder the root",
             ),
+            Cause::Special => ("M026", Exit::BadData, "name a regular file"),
             Cause::Missing => ("S004", Exit::StoreIo, "check the root and the bucket's name"),
             Cause::ReadOnly => ("S008", Exit::Config, READ_ONLY),
             Cause::Archived => ("S009", Exit::StoreIo, "restore it; then run the same command again"),
@@ -116,10 +121,16 @@ fn io_kind(error: &object_store::Error) -> Option<Cause> {
     use std::io::{Error, ErrorKind};
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
+        if let Some(why) = error.downcast_ref::<NoObject>() {
+            return Some(match why {
+                NoObject::Outside => Cause::Outside,
+                NoObject::Special => Cause::Special,
+            });
+        }
         if let Some(io) = error.downcast_ref::<Error>() {
             return Some(match io.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Cause::Denied,
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Cause::Full,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Cause::Full,
                 kind => Cause::Other(kind.to_string()),
             });
         }

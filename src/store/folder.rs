@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::{Listed, Node, Unnamed};
+use super::{Listed, NoKey, Node, Unnamed};
 
 /// [`children`] off the I/O threads: a folder may have a hundred thousand.
 pub(super) async fn listed(root: PathBuf, folder: String) -> io::Result<Vec<Node>> {
@@ -27,10 +27,11 @@ fn children(root: &Path, folder: &str) -> io::Result<Vec<Node>> {
 fn node(root: &Path, path: &Path, folder: &str, entry: &DirEntry) -> Node {
     let name = entry.file_name();
     let below = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-    let refused = |what: &'static str| {
+    let of = |why: NoKey, what: &'static str| {
         let name = below(&escaped(name.as_encoded_bytes()));
-        Node::Refused(Unnamed { name, what })
+        Node::Refused(Unnamed { name, why, what })
     };
+    let refused = |what| of(NoKey::Name, what);
     let Some(text) = name.to_str() else { return refused("a name that is not utf8") };
     if text.chars().any(char::is_control) {
         return refused("a name with a control character");
@@ -52,7 +53,7 @@ fn node(root: &Path, path: &Path, folder: &str, entry: &DirEntry) -> Node {
     };
     if is_link {
         match fs::canonicalize(&target) {
-            Ok(meant) if !meant.starts_with(root) => return refused("a link out of the root"),
+            Ok(meant) if !meant.starts_with(root) => return of(NoKey::Outside, "a link out of the root"),
             Ok(meant) if metadata.is_dir() && path.starts_with(&meant) => return refused("a link in a loop"),
             Ok(_) => {}
             Err(_) => return refused("a link to nothing"),
@@ -62,7 +63,7 @@ fn node(root: &Path, path: &Path, folder: &str, entry: &DirEntry) -> Node {
         return Node::Folder(below(text));
     }
     if !metadata.is_file() {
-        return refused("neither a file nor a folder");
+        return of(NoKey::Special, "neither a file nor a folder");
     }
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified_ms = modified.and_then(|age| i64::try_from(age.as_millis()).ok()).unwrap_or_default();

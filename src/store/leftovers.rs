@@ -12,23 +12,24 @@ pub struct Leftover {
     pub bytes: u64,
 }
 
-/// Half-written files below `folder` that nobody has touched for `older_than`.
+/// Half-written files below `folder` that nobody has touched for `older_than` and that would have become what `is_ours`
+/// knows; others may have names with numbers too.
 #[must_use]
-pub fn leftovers(folder: &Path, older_than: Duration) -> Vec<Leftover> {
+pub fn leftovers(folder: &Path, older_than: Duration, is_ours: &impl Fn(&Path) -> bool) -> Vec<Leftover> {
     let mut found = Vec::new();
-    walk(folder, older_than, &mut found);
+    walk(folder, older_than, is_ours, &mut found);
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
 
-fn walk(folder: &Path, older_than: Duration, found: &mut Vec<Leftover>) {
+fn walk(folder: &Path, older_than: Duration, is_ours: &impl Fn(&Path) -> bool, found: &mut Vec<Leftover>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         // Of the entry itself: a link is not followed out of the root.
         let Ok(meta) = entry.metadata() else { continue };
         if meta.is_dir() {
-            walk(&entry.path(), older_than, found);
-        } else if is_half_written(&entry.file_name().to_string_lossy()) {
+            walk(&entry.path(), older_than, is_ours, found);
+        } else if whole_name(&entry.path()).is_some_and(|whole| is_ours(&whole)) {
             let age = meta.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
             if age.unwrap_or_default() >= older_than {
                 found.push(Leftover { path: entry.path(), bytes: meta.len() });
@@ -37,8 +38,11 @@ fn walk(folder: &Path, older_than: Duration, found: &mut Vec<Leftover>) {
     }
 }
 
-fn is_half_written(name: &str) -> bool {
-    name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
+/// What a half-written file would have become; `None` for every other.
+fn whole_name(path: &Path) -> Option<PathBuf> {
+    let (whole, n) = path.file_name()?.to_str()?.rsplit_once('#')?;
+    let is_numbered = !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit());
+    is_numbered.then(|| path.with_file_name(whole))
 }
 
 #[cfg(test)]
@@ -47,7 +51,8 @@ mod tests {
 
     #[test]
     fn only_numbered_names_are_half_written() {
-        assert!(is_half_written("00001.ab.signals.parquet#1"));
-        assert!(!is_half_written("00001.json") && !is_half_written("a#b") && !is_half_written("a#"));
+        let whole = |name: &str| whole_name(Path::new(name));
+        assert_eq!(whole("x/00001.ab.signals.parquet#1"), Some("x/00001.ab.signals.parquet".into()));
+        assert!(whole("00001.json").is_none() && whole("a#b").is_none() && whole("a#").is_none());
     }
 }

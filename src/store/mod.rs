@@ -3,6 +3,8 @@
 //! Every call has a deadline of ours around the client's own retries. Errors name the class of object, never
 //! its key: keys may identify patients, and the client's error texts print them.
 
+mod answers;
+mod confined;
 #[cfg(debug_assertions)]
 mod crash;
 mod direct;
@@ -26,9 +28,9 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use error::classify;
 pub use error::{Cause, StoreError};
 pub use leftovers::{Leftover, leftovers};
-pub use read::Object;
+pub use read::{Object, Version};
 pub use settings::StoreSettings;
-pub(crate) use settings::has_credentials;
+pub(crate) use settings::{has_credentials, local_path};
 
 /// Tries of one create whose outcome is unknown.
 const CREATE_TRIES: u32 = 5;
@@ -41,8 +43,8 @@ pub struct Root {
     deadline: Duration,
     /// Serves objects by name and nothing else.
     is_read_only: bool,
-    /// A local folder that nothing is read outside of, links followed.
-    confined_to: Option<Arc<std::path::Path>>,
+    /// Where a local folder lies that is only read, for listings of our own.
+    folder: Option<Arc<std::path::Path>>,
 }
 
 /// What a create found.
@@ -86,8 +88,21 @@ pub enum Node {
 pub struct Unnamed {
     /// Its name below the root, with escapes where it is no printable text.
     pub name: String,
-    /// Why, in our own words.
+    /// Which kind of fault.
+    pub why: NoKey,
+    /// What was found, in our own words.
     pub what: &'static str,
+}
+
+/// Why something that a listing found cannot be read by a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoKey {
+    /// Its name, or what it is called through.
+    Name,
+    /// It lies outside the root.
+    Outside,
+    /// It is no file.
+    Special,
 }
 
 impl Node {
@@ -104,7 +119,7 @@ impl Root {
     /// A root over a store the caller made, for tests and wrappers.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
-        Self { store, prefix, deadline, is_read_only: false, confined_to: None }
+        Self { store, prefix, deadline, is_read_only: false, folder: None }
     }
 
     /// The same store, deeper.
@@ -142,13 +157,15 @@ impl Root {
     pub async fn read(&self, key: &str, object: &str, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
         let range_bytes = 8 << 20;
         let failed = |cause| StoreError { operation: "read", object: object.to_owned(), cause };
-        match self.read_object(&Path::from(key), object, max_bytes, range_bytes).await? {
+        match self.read_object(&listed_key(key), object, max_bytes, range_bytes).await? {
             Object::Bytes(bytes) => Ok(Some(bytes)),
             Object::Empty => Ok(Some(Bytes::new())),
             Object::Missing => Ok(None),
             Object::TooLarge(_) | Object::Short(_) => Err(failed(Cause::TooLarge)),
             Object::Archived => Err(failed(Cause::Archived)),
             Object::Changed => Err(failed(Cause::Changed)),
+            Object::Outside => Err(failed(Cause::Outside)),
+            Object::Special => Err(failed(Cause::Special)),
         }
     }
 
@@ -158,7 +175,7 @@ impl Root {
     /// # Errors
     /// When the store fails, or holds other bytes than it was given.
     pub async fn write(&self, key: &str, object: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let path = self.at(&Path::from(key));
+        let path = self.at(&listed_key(key));
         self.timed("write", object, self.store.put(&path, PutPayload::from(bytes.clone()))).await?;
         if self.read(key, object, u64::MAX).await?.as_ref() == Some(&bytes) {
             return Ok(());
@@ -176,7 +193,7 @@ impl Root {
     /// # Errors
     /// When the outcome stays unknown after several tries.
     pub async fn create(&self, key: &str, object: &str, bytes: Bytes) -> Result<Created, StoreError> {
-        let path = self.at(&Path::from(key));
+        let path = self.at(&listed_key(key));
         let mut last = None;
         for _ in 0..CREATE_TRIES {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
@@ -210,7 +227,7 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn list_dated(&self, folder: &str, object: &str) -> Result<Vec<Listed>, StoreError> {
-        let path = self.at(&Path::from(folder));
+        let path = self.at(&listed_key(folder));
         let listing = self.store.list(Some(&path)).try_collect::<Vec<_>>();
         let found = self.timed("list", object, listing).await?;
         let mut names: Vec<_> = found.iter().filter_map(|meta| self.listed(meta)).collect();
@@ -223,7 +240,7 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
-        if let Some(root) = &self.confined_to {
+        if let Some(root) = &self.folder {
             let mut nodes = self.local_children(Arc::clone(root), folder, object).await?;
             nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
             return Ok(nodes);
@@ -267,7 +284,7 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn delete(&self, key: &str, object: &str) -> Result<(), StoreError> {
-        let path = self.at(&Path::from(key));
+        let path = self.at(&listed_key(key));
         match self.timed("delete", object, self.store.delete(&path)).await {
             Err(error) if error.cause != Cause::Missing => Err(error),
             _ => Ok(()),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use object_store::aws::{AmazonS3Builder, Checksum};
+use object_store::aws::{AmazonS3Builder, Checksum, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
@@ -14,10 +14,11 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use std::time::Duration;
 
 use super::Root;
+use super::confined::Confined;
 use super::direct::{Direct, POOL_IDLE};
 use super::error::READ_ONLY;
-use super::settings::{StoreSettings, has_credentials};
-use crate::error::{Exit, Problem};
+use super::settings::{StoreSettings, has_credentials, local_path};
+use crate::error::{Exit, Problem, quoted};
 
 /// The whole process shares each `memory://name`, so that a test's writer and reader meet.
 static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();
@@ -32,27 +33,34 @@ impl Root {
     pub fn open(uri: &str, create: bool, settings: &StoreSettings) -> Result<Self, Problem> {
         refuse_credentials(uri)?;
         refuse_plain_http(settings)?;
+        refuse_unprintable_environment()?;
         let (scheme, rest) = uri.split_once("://").unwrap_or(("file", uri));
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         let (store, prefix): (Arc<dyn ObjectStore>, &str) = match scheme {
-            "file" => (open_local(rest, create, settings)?, ""),
+            "file" if create => (open_output(local(uri)?, settings)?, ""),
+            "file" => (open_folder(local(uri)?)?, ""),
             "memory" => (open_memory(bucket), prefix),
             "s3" | "s3a" => (open_s3(bucket, settings)?, prefix),
             "gs" => (open_gs(bucket, settings)?, prefix),
             "az" | "azure" => (open_az(bucket, settings)?, prefix),
             "http" | "https" => (open_http(uri, create, settings)?, ""),
             other => {
-                return Err(unusable(&format!("scheme {other:?}, allowed file, s3, gs, az, https, memory")));
+                return Err(unusable(&format!(
+                    "scheme {}, allowed file, s3, gs, az, https, memory",
+                    quoted(other)
+                )));
             }
         };
         let prefix = Path::parse(prefix).map_err(|_| unusable("prefix with empty or relative segments"))?;
         #[cfg(debug_assertions)]
         let store = super::crash::with_crash_points(store);
         let is_read_only = scheme.starts_with("http");
-        // What is written to holds only what we wrote.
-        let confined_to = (scheme == "file" && !create).then(|| canonical(rest)).transpose()?;
-        Ok(Self { is_read_only, confined_to, ..Self::over(store, prefix, settings.operation_deadline) })
+        let is_folder = scheme == "file" && !create;
+        let folder =
+            is_folder.then(|| local(uri).ok().and_then(|path| std::fs::canonicalize(path).ok())).flatten();
+        let folder = folder.map(Arc::from);
+        Ok(Self { is_read_only, folder, ..Self::over(store, prefix, settings.operation_deadline) })
     }
 }
 
@@ -63,6 +71,22 @@ fn refuse_credentials(uri: &str) -> Result<(), Problem> {
     let scheme = uri.split("://").next().unwrap_or_default();
     let what = format!("credentials in a URI are refused: {scheme}://***");
     Err(Problem::new("C003", Exit::Config, what).hint("use the provider's environment variables or role"))
+}
+
+/// The client puts what it finds there into headers, and ends the process where it cannot.
+fn refuse_unprintable_environment() -> Result<(), Problem> {
+    let is_theirs = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| name.starts_with(start));
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| is_theirs(name)) else { continue };
+        // A key may be a text of several lines; everything else is one.
+        let is_key = name.contains("SERVICE_ACCOUNT") || name.contains("CREDENTIALS");
+        if !is_key
+            && value.to_str().is_none_or(|text| text.contains(|c: char| c.is_control() || !c.is_ascii()))
+        {
+            return Err(unusable(&format!("${name} holds a character that no header can have")));
+        }
+    }
+    Ok(())
 }
 
 fn refuse_plain_http(settings: &StoreSettings) -> Result<(), Problem> {
@@ -80,24 +104,26 @@ fn unusable(why: &str) -> Problem {
         .hint("write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
 }
 
-fn open_local(folder: &str, create: bool, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
-    if create {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            let exit = match error.kind() {
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                    Exit::Permission
-                }
-                _ => Exit::StoreIo,
-            };
-            Problem::new("S006", exit, format!("output folder cannot be made: {}", error.kind()))
-        })?;
-    }
+/// A folder that is written to; it holds only what we wrote.
+fn open_output(folder: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let exit = match error.kind() {
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Exit::Permission,
+            _ => Exit::StoreIo,
+        };
+        Problem::new("S006", exit, format!("output folder cannot be made: {}", error.kind()))
+    })?;
     let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| unusable("no such local folder"))?;
     Ok(Arc::new(store.with_fsync(settings.fsync)))
 }
 
-fn canonical(folder: &str) -> Result<Arc<std::path::Path>, Problem> {
-    std::fs::canonicalize(folder).map(Arc::from).map_err(|_| unusable("no such local folder"))
+/// A folder that is only read.
+fn open_folder(folder: &str) -> Result<Arc<dyn ObjectStore>, Problem> {
+    Ok(Arc::new(Confined::open(folder).map_err(|_| unusable("no such local folder"))?))
+}
+
+fn local(uri: &str) -> Result<&str, Problem> {
+    local_path(uri).ok_or_else(|| unusable("a file URI names an absolute path of this machine"))
 }
 
 fn open_memory(name: &str) -> Arc<dyn ObjectStore> {
@@ -109,6 +135,8 @@ fn open_memory(name: &str) -> Arc<dyn ObjectStore> {
 fn open_s3(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
+        // Whatever the environment says: without it nothing can be committed.
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
         // The server refuses a body that was damaged on its way.
         .with_checksum_algorithm(Checksum::SHA256)
         .with_client_options(client(settings))

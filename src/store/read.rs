@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStoreExt};
 
 use super::{Cause, Root, StoreError};
 
@@ -26,8 +26,41 @@ pub enum Object {
     Short(u64),
     /// It lies in an archived storage class and has to be restored first.
     Archived,
-    /// It was another version each time it was read.
+    /// It was another version each time it was read, or the store does not tell versions apart.
     Changed,
+    /// A link in a local root leads out of it.
+    Outside,
+    /// A device, a pipe, a socket, or a link that leads to itself.
+    Special,
+}
+
+/// What tells one version of an object from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    e_tag: Option<String>,
+    /// Milliseconds since 1970; 0 where the store does not say.
+    modified_ms: i64,
+    size: u64,
+}
+
+impl Version {
+    fn of(meta: &ObjectMeta) -> Self {
+        Self {
+            e_tag: meta.e_tag.clone(),
+            modified_ms: meta.last_modified.timestamp_millis(),
+            size: meta.size,
+        }
+    }
+
+    /// Whether both are surely the same: equal tags, or where neither has one, an equal time. Sizes are equal in any case.
+    fn is(&self, other: &Self) -> bool {
+        let same = match (&self.e_tag, &other.e_tag) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => self.modified_ms != 0 && self.modified_ms == other.modified_ms,
+            _ => false,
+        };
+        same && self.size == other.size
+    }
 }
 
 /// Failures that are lasting facts about an object.
@@ -36,6 +69,8 @@ fn fact(read: Result<Object, StoreError>) -> Result<Object, StoreError> {
         Cause::Missing => Ok(Object::Missing),
         Cause::Archived => Ok(Object::Archived),
         Cause::Changed => Ok(Object::Changed),
+        Cause::Outside => Ok(Object::Outside),
+        Cause::Special => Ok(Object::Special),
         _ => Err(error),
     })
 }
@@ -53,7 +88,6 @@ impl Root {
         max_bytes: u64,
         range_bytes: u64,
     ) -> Result<Object, StoreError> {
-        self.confine(key, object).await?;
         for _ in 0..VERSIONS {
             match fact(self.read_version(key, object, max_bytes, range_bytes).await)? {
                 Object::Changed => {}
@@ -80,13 +114,14 @@ impl Root {
         if size > max_bytes {
             return Ok(Object::TooLarge(size));
         }
-        if size <= range_bytes {
+        // One answer is one version, and without a tag several answers may be several.
+        if size <= range_bytes || first.meta.e_tag.is_none() {
             let whole = self.timed("read", object, first.bytes()).await?;
             return Self::whole(whole, size, object).map(Object::Bytes);
         }
-        let version = first.meta.e_tag.clone();
+        let version = Version::of(&first.meta);
         drop(first);
-        let (bytes, _) = self.pieces(key, object, 0..size, range_bytes, version).await?;
+        let (bytes, _) = self.pieces(key, object, 0..size, range_bytes, Some(version)).await?;
         Ok(Object::Bytes(bytes))
     }
 
@@ -102,7 +137,6 @@ impl Root {
         range: Range<u64>,
         range_bytes: u64,
     ) -> Result<Object, StoreError> {
-        self.confine(key, object).await?;
         for _ in 0..VERSIONS {
             let read = self.pieces(key, object, range.clone(), range_bytes, None).await;
             let error = match fact(read.map(|(bytes, _)| Object::Bytes(bytes))) {
@@ -132,9 +166,8 @@ impl Root {
         object: &str,
         range: Range<u64>,
         range_bytes: u64,
-        version: &mut Option<String>,
+        version: &mut Option<Version>,
     ) -> Result<Object, StoreError> {
-        self.confine(key, object).await?;
         let read = self.pieces(key, object, range, range_bytes, version.clone()).await;
         fact(read.map(|(bytes, found)| {
             *version = found;
@@ -149,42 +182,30 @@ impl Root {
         object: &str,
         range: Range<u64>,
         range_bytes: u64,
-        mut version: Option<String>,
-    ) -> Result<(Bytes, Option<String>), StoreError> {
+        mut version: Option<Version>,
+    ) -> Result<(Bytes, Option<Version>), StoreError> {
         let (path, size) = (self.at(key), range.end - range.start);
         let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         for start in range.clone().step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)) {
             let piece = GetRange::Bounded(start..range.end.min(start + range_bytes));
+            let tag = version.as_ref().and_then(|version| version.e_tag.clone());
             // A weak tag never matches by the rules of HTTP, so it is only compared.
-            let if_match = version.clone().filter(|tag| !tag.starts_with("W/"));
+            let if_match = tag.filter(|tag| !tag.starts_with("W/"));
             let options = GetOptions { range: Some(piece), if_match, ..GetOptions::default() };
             let part = async {
                 let part = self.store.get_opts(&path, options).await?;
-                Ok((part.meta.e_tag.clone(), part.bytes().await?))
+                Ok((Version::of(&part.meta), part.bytes().await?))
             };
             let (found, part) = self.timed("read", object, part).await?;
             // Some servers take a condition and do not keep it.
-            if version.is_some() && found.is_some() && version != found {
+            if version.as_ref().is_some_and(|version| !version.is(&found)) {
                 let cause = Cause::Changed;
                 return Err(StoreError { operation: "read", object: object.to_owned(), cause });
             }
-            version = version.or(found);
+            version = Some(found);
             whole.extend_from_slice(&part);
         }
         Ok((Self::whole(whole.into(), size, object)?, version))
-    }
-
-    /// The local store follows links, also out of its folder.
-    async fn confine(&self, key: &Path, object: &str) -> Result<(), StoreError> {
-        let Some(root) = &self.confined_to else { return Ok(()) };
-        match tokio::fs::canonicalize(root.join(self.at(key).as_ref())).await {
-            Ok(path) if !path.starts_with(root) => {
-                let cause = Cause::Outside;
-                Err(StoreError { operation: "read", object: object.to_owned(), cause })
-            }
-            // One that is not there is the store's to name.
-            _ => Ok(()),
-        }
     }
 
     /// A body that ends early is the network's fault, and must not pass for a fact about the object.
@@ -206,6 +227,32 @@ impl Root {
             Ok(meta) => Ok(Some(meta.size)),
             Err(error) if error.cause == Cause::Missing => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_the_same_by_tag_or_by_time_and_always_by_size() {
+        let version = |tag: Option<&str>, modified_ms, size| Version {
+            e_tag: tag.map(str::to_owned),
+            modified_ms,
+            size,
+        };
+        assert!(version(Some("a"), 1, 5).is(&version(Some("a"), 2, 5)));
+        assert!(version(None, 7, 5).is(&version(None, 7, 5)));
+        for (a, b) in [
+            (version(Some("a"), 1, 5), version(Some("b"), 1, 5)),
+            (version(Some("a"), 1, 5), version(Some("a"), 1, 6)),
+            (version(Some("a"), 1, 5), version(None, 1, 5)),
+            (version(None, 1, 5), version(Some("a"), 1, 5)),
+            (version(None, 1, 5), version(None, 2, 5)),
+            (version(None, 0, 5), version(None, 0, 5)),
+        ] {
+            assert!(!a.is(&b), "{a:?} {b:?}");
         }
     }
 }

@@ -23,8 +23,22 @@ pub struct StoreSettings {
     pub max_retries: usize,
     /// Time all retries of one operation share.
     pub retry_budget: Duration,
+    /// Rights that local files and folders are made without, as the system's `umask`.
+    pub umask: u32,
     /// Syncs local files before a commit counts.
     pub fsync: bool,
+}
+
+/// The folder of a local root, written as a path or as a `file` URI; `None` for every other store, and for a `file` URI of
+/// another machine.
+pub(crate) fn local_path(root: &str) -> Option<&str> {
+    match root.split_once("://") {
+        None => Some(root),
+        Some(("file", rest)) => {
+            rest.strip_prefix("localhost").or(Some(rest)).filter(|path| path.starts_with('/'))
+        }
+        Some(_) => None,
+    }
 }
 
 /// Whether a URI carries a user, a password or a signature.
@@ -32,4 +46,19 @@ pub(crate) fn has_credentials(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once("://") else { return false };
     let authority = rest.split('/').next().unwrap_or_default();
     scheme != "file" && (authority.contains('@') || rest.contains('?'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_uri_names_an_absolute_path_of_this_machine() {
+        assert_eq!(local_path("file:///x/y"), Some("/x/y"));
+        assert_eq!(local_path("file://localhost/x"), Some("/x"));
+        assert_eq!(local_path("/x"), Some("/x"));
+        for other in ["file://host/x", "file://localhost.example/x", "file://x", "s3://b/x"] {
+            assert_eq!(local_path(other), None, "{other}");
+        }
+    }
 }

@@ -29,6 +29,9 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "parquet_rows" => image_tables(),
         "safetensors_check" => checkpoints(),
         "path_parse" => keys(),
+        "plan" | "receipts" => ledger_objects(),
+        "pickles" => pickles(),
+        "settings" => settings_files(),
         _ => Vec::new(),
     };
     seeds.retain(|seed| (1..=MAX_BYTES).contains(&seed.len()));
@@ -186,6 +189,42 @@ fn checkpoints() -> Vec<Vec<u8>> {
     let whole = safetensors(&config, Seeds { vision: 1, text: 2 }).unwrap();
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     vec![whole[..header].to_vec(), whole, b"\x80\x02csystem\n".to_vec(), vec![0xff; 64]]
+}
+
+/// A plan and a receipt of format 1 and shapes of format 2, whose own hash mutations seldom keep.
+fn ledger_objects() -> Vec<Vec<u8>> {
+    let plan = r#"{"format_version": 2, "plan_sha256": "", "run_id": "r", "run_date": "2026-01-02", "planned_at": "",
+        "spec_sha256": "x", "spec": {"run.partition_size": 16, "merge.gamma": 0.5}, "n_samples": 40, "n_partitions": 3,
+        "cells": [["clean", 0]], "code_version": "0", "canary": ""}"#;
+    let receipt = r#"{"format_version": 1, "partition": 0, "nonce": "ab", "spec_sha256": "x", "n_samples": 16,
+        "n_scored": 16, "n_quarantined": 0, "n_coefficients": 2, "lambda_sum": 0.5, "device": "cpu", "canary": "",
+        "n_nonfinite": 0, "files": [{"table": "signals", "path": "p", "bytes": 7, "sha256": "", "rows": 1}]}"#;
+    let sealed =
+        format!("{{\n  \"plan_sha256\": \"{}\",\n  \"spec\": {{\n    \"a\": 1\n  }}\n}}", "0".repeat(64));
+    [plan, &plan.replace("_version\": 2", "_version\": 1"), receipt, &sealed, "{}", "[[[["]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec()
+}
+
+fn pickles() -> Vec<Vec<u8>> {
+    let tensor = b"\x80\x02}q\0(X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\nq\x01((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x005X\x03\0\0\0cpuK\x08tQK\0K\x08\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRu.";
+    let laughs = b"\x80\x02K\x01q\0(h\0h\0h\0tq\x01(h\x01h\x01tq\x02]q\x03(h\x02h\x02e}q\x04h\x02h\x03s0.";
+    vec![
+        tensor.to_vec(),
+        laughs.to_vec(),
+        b"cos\nsystem\n(X\x02\0\0\0idtR.".to_vec(),
+        b"X\xff\xff\xff\x7f".to_vec(),
+    ]
+}
+
+fn settings_files() -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = ["pipelines", "config"].iter().flat_map(|name| folder(name)).collect();
+    all.extend([
+        b"merge.gamma=1.5\n[run]\nseed = 7".to_vec(),
+        b"a.b.c.d.e=1".to_vec(),
+        b"labels.names=[\"a\",\"a\"]".to_vec(),
+    ]);
+    all
 }
 
 fn keys() -> Vec<Vec<u8>> {

@@ -5,8 +5,9 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use t3b::ledger::{Receipt, parse_plan};
 use t3b::model::{Checkpoint, ClipConfig, Role};
-use t3b::settings::{Settings, Sources};
+use t3b::settings::{Settings, Sources, Spec};
 use t3b::source::catalog::{CatalogRule, catalog};
 use t3b::source::{Manifest, ManifestRule};
 use t3b::store::Root;
@@ -20,7 +21,7 @@ use t3b_image::npz::Npz;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("decode_any", decode_any),
     ("dicom_prescan", dicom_prescan),
     ("manifest", manifest),
@@ -29,6 +30,10 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("parquet_rows", parquet_rows),
     ("safetensors_check", safetensors_check),
     ("path_parse", path_parse),
+    ("plan", plan),
+    ("receipts", receipts),
+    ("pickles", pickles),
+    ("settings", settings),
 ];
 
 /// Small, so that a good picture is fast and a wild allocation is seen.
@@ -43,6 +48,42 @@ pub const CONFIG: &str = r#"{
   "vision_config": { "hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1,
     "num_attention_heads": 1, "image_size": 32, "patch_size": 16, "projection_dim": 4 }
 }"#;
+
+/// A stored plan. Whatever is taken for one must make as many partitions as it says.
+pub fn plan(data: &[u8]) {
+    if let Ok(plan) = parse_plan(data) {
+        let tiled: u64 =
+            (0..plan.n_partitions.min(1 << 16)).map(|p| plan.samples_of(p)).map(|r| r.end - r.start).sum();
+        assert!(tiled <= plan.n_samples);
+    }
+}
+
+/// A stored receipt.
+pub fn receipts(data: &[u8]) {
+    drop(Receipt::parse(data, "receipt"));
+}
+
+/// A pickle's program.
+pub fn pickles(data: &[u8]) {
+    let _affordable = t3b::model::pickle::is_affordable(data);
+}
+
+/// A pipeline file, which is also taken for a config file, and its text for a flag.
+pub fn settings(data: &[u8]) {
+    thread_local! {
+        static FILE: tempfile::NamedTempFile = tempfile::NamedTempFile::new().expect("a scratch file");
+    }
+    FILE.with(|file| {
+        std::fs::write(file.path(), data).expect("a scratch file");
+        let set = String::from_utf8_lossy(data).into_owned();
+        let set = set.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let path = file.path().to_owned();
+        let sources = Sources { pipeline: path.clone(), config: Some(path), set: set.into_iter().collect() };
+        if let Err(error) = Spec::load(&sources) {
+            assert!(error.to_string().lines().all(|line| line.len() < 10_000), "a message of any length");
+        }
+    });
+}
 
 /// A picture of any format. The last byte says how it is rendered.
 pub fn decode_any(data: &[u8]) {

@@ -26,6 +26,7 @@ const VARIATIONS: &[(&str, &str)] = &[
     ("store.max_retries", "0"),
     ("store.retry_budget_s", "7"),
     ("store.fsync", "false"),
+    ("store.umask", "0077"),
     ("device.kind", "cpu"),
     ("stop.drain_deadline_s", "1"),
     ("stop.stall_deadline_s", "60"),

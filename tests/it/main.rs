@@ -12,6 +12,8 @@ mod bad_inputs;
 mod canaries;
 #[path = "../support/faults.rs"]
 mod faults;
+#[path = "../support/liar.rs"]
+mod liar;
 #[path = "../support/moto.rs"]
 mod moto;
 #[path = "../support/peers.rs"]
@@ -67,6 +69,8 @@ mod found;
 mod hostile;
 /// Every bad input of the list in one run: its own code, and no other row moves.
 mod hostile_inputs;
+/// HTTP and S3 servers that lie: right bytes, quarantine or a store error, and no wrong row.
+mod hostile_store;
 /// An archive behind a web server: read, never written or listed.
 mod http_root;
 /// No `config/` key changes a row.
@@ -79,16 +83,24 @@ mod names;
 mod network;
 /// Objects that are archived, or change while they are read.
 mod object_facts;
+/// A closed or full output, and small limits of the system: the work is done and the code says the rest.
+mod output;
 /// A damaged image costs one row and moves no other sample.
 mod poison;
+/// Which of several settings is in force, and that nothing else gets in.
+mod precedence;
 /// Names, texts and secrets of the archive are seen nowhere.
 mod private;
+/// What a pseudonym is worth, as an attack; rights of what is written.
+mod pseudonyms;
 /// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.
 mod resources;
 /// A run that died anywhere is resumed to the same bytes; a finished one is left alone.
 mod resume;
+/// Everything that decides is sealed: flips, swaps, copies, losses and foreign objects are named or change nothing.
+mod sealed;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
 /// The binary under SIGKILL, SIGTERM and SIGSTOP at chosen store operations.

@@ -306,7 +306,7 @@ fn a1_a_wrong_root_ends_the_run_before_a_row_is_written() {
         let text = String::from_utf8_lossy(&said.stderr);
         assert_eq!(said.status.code(), Some(65), "{command}: {text}");
         assert!(
-            text.contains("M026") && text.contains("row 0") && text.contains("wrong"),
+            text.contains("M031") && text.contains("row 0") && text.contains("wrong"),
             "{command}: {text}"
         );
     }

@@ -18,7 +18,7 @@ use crate::support::Fixture;
 /// What users keep in their environment, besides [`SECRET`].
 const SECRETS: [(&str, &str); 5] = [
     ("AWS_SESSION_TOKEN", "zqxsessiontoken01"),
-    ("T3B_PSEUDONYM_KEY", "zqxpseudonymkey02"),
+    ("T3B_PSEUDONYM_KEY", "zqxpseudonymkey02-W7pLmR4tYvB9"),
     ("AZURE_STORAGE_ACCOUNT_KEY", "enF4YXp1cmVrZXkwMw=="),
     ("GOOGLE_SERVICE_ACCOUNT_KEY", r#"{"private_key":"zqxgooglekey04"}"#),
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "zqxcontainertoken05"),
@@ -274,6 +274,9 @@ fn no_field_of_a_manifest_is_repeated_by_an_error() {
         "uri,refused\na.png,ZQXDOE\n",
         "uri,split\na.png\n",
         "uri\n\"ZQXDOE",
+        "ward7/ZQXDOE_JOHN_19700101.png,0\nb,1\n",
+        "uri,label_idx\na.png,19700101ZQXDOE\n",
+        "ZQXDOE\u{1b}[31m,uri\u{202e}\na,b\n",
         "{\"uri\": \"ZQXDOE\"",
     ]
     .into_iter()
@@ -285,5 +288,23 @@ fn no_field_of_a_manifest_is_repeated_by_an_error() {
         let manifest = format!("input.manifest={}", path.display());
         heard.run(text, &mut fixture.command(&["check", "pipeline.toml", "--set", &manifest]));
     }
+    // Numbers identify too, and a header of 100 kB is no message.
+    for (n, text) in
+        ["uri,label_idx\na.png,19700101123\n", "uri,bytes\na.png,-19700101123\n"].iter().enumerate()
+    {
+        let path = fixture.path(&format!("number{n}.csv"));
+        fs::write(&path, text).unwrap();
+        let manifest = format!("input.manifest={}", path.display());
+        heard.run(
+            &format!("number {n}"),
+            &mut fixture.command(&["check", "pipeline.toml", "--set", &manifest]),
+        );
+    }
+    assert_eq!(heard.places("19700101123"), Vec::<&str>::new());
+    let path = fixture.path("long.csv");
+    fs::write(&path, format!("{}\u{1b}[31m,b\nx,y\n", "x".repeat(100_000))).unwrap();
+    let manifest = format!("input.manifest={}", path.display());
+    let said = fixture.t3b(&["check", "pipeline.toml", "--set", &manifest]);
+    assert!(said.stderr.len() < 2000 && !said.stderr.contains(&0x1b), "{} bytes", said.stderr.len());
     assert_eq!(heard.places("ZQXDOE"), Vec::<&str>::new());
 }

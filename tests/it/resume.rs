@@ -46,7 +46,7 @@ fn losing_any_object_before_the_receipt_costs_one_partition() {
     assert!(matches!(fixture.run("out", &[]).unwrap(), Outcome::Published(_)));
     assert!(fixture.published("out") == reference);
     let staged = fs::read_dir(fixture.path("out/_t3b/runs/r/stage")).unwrap().count();
-    assert_eq!(staged, 3 * 4 + 4, "only partition 1 was scored again");
+    assert_eq!(staged, 3 * 5 + 5, "only partition 1 was scored again");
 }
 
 #[test]

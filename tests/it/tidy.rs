@@ -162,9 +162,9 @@ fn nothing_is_unbounded_or_unordered() {
         only(word, &[]);
     }
     only("tokio::spawn(", &["src/flow", "src/cli"]);
-    only("spawn_blocking", &["src/flow", "src/store/folder.rs"]);
+    only("spawn_blocking", &["src/flow", "src/store/confined.rs", "src/store/folder.rs"]);
     only("thread::spawn", &[]);
-    only("thread::Builder", &["src/graph/lane.rs", "src/model/convert.rs"]);
+    only("thread::Builder", &["src/main.rs", "src/graph/lane.rs", "src/model/convert.rs"]);
 }
 
 #[test]

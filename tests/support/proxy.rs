@@ -169,7 +169,7 @@ fn exchange(
 }
 
 /// One message with the body its head announces; `None` when the peer has nothing more to say.
-fn read_message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
+pub fn read_message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
     let (mut message, mut piece) = (Vec::new(), [0; 16 * 1024]);
     loop {
         if let Some(head) = head_len(&message) {
@@ -203,7 +203,7 @@ fn head_len(message: &[u8]) -> Option<usize> {
 }
 
 /// The message with `Connection: close`, so that every exchange has a connection of its own.
-fn closing(message: &[u8]) -> Vec<u8> {
+pub fn closing(message: &[u8]) -> Vec<u8> {
     let Some(head) = head_len(message) else { return message.to_vec() };
     let text = String::from_utf8_lossy(&message[..head - 2]);
     let lines = text.lines().filter(|line| !line.to_lowercase().starts_with("connection:"));

@@ -31,6 +31,8 @@ pub enum Answer {
     Serve,
     /// The file under this `ETag`; `If-Match` is kept, or is not understood.
     Version { tag: String, is_conditional: bool },
+    /// These bytes, head and body; with `true` the connection is closed after them.
+    Raw(Vec<u8>, bool),
     /// A status line's end, further header lines, and a body.
     Status(&'static str, &'static str, &'static str),
 }
@@ -116,8 +118,14 @@ fn talk(
     client.set_nodelay(true)?;
     let mut lines = BufReader::new(client.try_clone()?).lines().map_while(Result::ok);
     while let Some(asked) = next_request(&mut lines) {
-        let answer = traffic.around(|| respond(&asked, folder, rule(&asked)));
+        let (answer, is_last) = traffic.around(|| match rule(&asked) {
+            Answer::Raw(bytes, is_last) => (bytes, is_last),
+            other => (respond(&asked, folder, other), false),
+        });
         (&mut &*client).write_all(&answer)?;
+        if is_last {
+            return client.shutdown(std::net::Shutdown::Both);
+        }
     }
     Ok(())
 }
@@ -145,6 +153,7 @@ fn next_request(lines: &mut impl Iterator<Item = String>) -> Option<Asked> {
 fn respond(asked: &Asked, folder: &Path, answer: Answer) -> Vec<u8> {
     let (tag, is_conditional) = match answer {
         Answer::Status(status, headers, body) => return message(asked, status, headers, body.as_bytes()),
+        Answer::Raw(bytes, _) => return bytes,
         Answer::Serve => (None, true),
         Answer::Version { tag, is_conditional } => (Some(tag), is_conditional),
     };

@@ -14,7 +14,7 @@ use crate::error::{Exit, Problem};
 use crate::flow::ordered::off_io;
 use crate::messages::Reason;
 use crate::source::fields;
-use crate::store::{Listed, Object, Root, listed_key};
+use crate::store::{Listed, NoKey, Object, Root, listed_key};
 
 /// First bytes that tell a format; a volume's header is the longest.
 const SNIFF_BYTES: u64 = 352;
@@ -36,7 +36,12 @@ pub(super) async fn rows_of(
     let object = match found {
         Found::Refused(unnamed) => {
             tally.n_refused += 1;
-            return Ok((vec![Row::refused(&unnamed.name, Reason::ObjectRefused, unnamed.what)], tally));
+            let reason = match unnamed.why {
+                NoKey::Name => Reason::ObjectRefused,
+                NoKey::Outside => Reason::OutsideRoot,
+                NoKey::Special => Reason::NotAFile,
+            };
+            return Ok((vec![Row::refused(&unnamed.name, reason, unnamed.what)], tally));
         }
         Found::Missing(name) => {
             tally.n_refused += 1;

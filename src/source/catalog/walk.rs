@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::error::Problem;
 use crate::flow::ordered::driven;
-use crate::store::{Cause, Listed, Node, Root, Unnamed};
+use crate::store::{Cause, Listed, NoKey, Node, Root, Unnamed};
 
 /// Folders that are listed at once, at each depth.
 const LISTINGS: usize = 8;
@@ -55,7 +55,7 @@ fn below(root: Root, nodes: Vec<Node>, depth: usize) -> BoxStream<'static, Resul
                 Node::Refused(unnamed) => Ok((Some(Found::Refused(unnamed)), Vec::new())),
                 Node::Folder(name) if depth > MAX_DEPTH => {
                     let what = "a folder nested deeper than 64 folders";
-                    Ok((Some(Found::Refused(Unnamed { name, what })), Vec::new()))
+                    Ok((Some(Found::Refused(Unnamed { name, why: NoKey::Name, what })), Vec::new()))
                 }
                 Node::Folder(folder) => {
                     let name = folder.clone();
@@ -65,7 +65,7 @@ fn below(root: Root, nodes: Vec<Node>, depth: usize) -> BoxStream<'static, Resul
                         // The client gives up a whole folder for one such name.
                         Err(error) if error.cause == Cause::Unnameable => {
                             let what = "a folder with a name that no key can be";
-                            Ok((Some(Found::Refused(Unnamed { name, what })), Vec::new()))
+                            Ok((Some(Found::Refused(Unnamed { name, why: NoKey::Name, what })), Vec::new()))
                         }
                         Err(error) => Err(error),
                     }

@@ -1,0 +1,9 @@
+#![no_main]
+
+#[path = "../contained.rs"]
+mod contained;
+#[path = "../targets.rs"]
+#[allow(dead_code, reason = "one of them is this program's")]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| contained::contained(targets::pickles, data));
