@@ -26,7 +26,7 @@ const WORDS: &str = "able absolute allowed among an and annotation another any a
     tables taken tar test text than that the their there they this tiff time times to too train truncated twice two type \
     types uint uint16 uint32 uint64 uint8 uncompressed unicode unknown unpack unpacked unreadable unsigned up utf utf8 val \
     valid value values version void volume volumes was webp went were what where which while whole whose with within \
-    without word would writes written xz zero zip zstd may seem by damage";
+    without word would writes written xz zero zip zstd may seem by damage regular";
 
 /// Whether a text is made of the listing's words alone.
 pub(super) fn are_ours(text: &str) -> bool {
