@@ -14,7 +14,7 @@ pub enum Exit {
     Done = 0,
     /// The command line could not be understood.
     Usage = 2,
-    /// Done and published, but more samples were quarantined than `run.max_quarantine` allows.
+    /// Done, but over a limit: more samples quarantined than `run.max_quarantine` allows, or drift found.
     OverQuarantine = 3,
     /// The manifest or a checkpoint is unusable.
     BadData = 65,

@@ -37,6 +37,9 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Status(args) => super::runs::show_status(args),
         Command::Tidy(args) => super::runs::tidy_run(args),
         Command::Reproduce(args) => super::runs::reproduce_run(args),
+        Command::Evaluate(args) => super::evaluate::evaluate_runs(args),
+        Command::Tune(args) => super::evaluate::tune_run(args),
+        Command::Drift(args) => super::evaluate::drift_run(args),
         Command::Samples(args) => super::samples::print_samples(args),
         Command::Decode => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
     }
@@ -197,6 +200,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
             say!("{plan:#}");
             return Ok(Exit::Done);
         }
+        let merge = &job.spec.pipeline.merge;
         say!("run id      {}", plan.run_id);
         say!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
         say!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
@@ -204,7 +208,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         say!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
         say!(
             "rows        {} predictions",
-            job.manifest.n_pairs() * job.spec.pipeline.merge.methods.len() as u64
+            job.manifest.n_pairs() * (merge.methods.len() + merge.grid.len()) as u64
         );
         Ok(Exit::Done)
     })

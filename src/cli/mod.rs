@@ -5,6 +5,7 @@ mod output;
 
 mod commands;
 mod corrupt;
+mod evaluate;
 #[cfg(feature = "hub")]
 mod fetch;
 mod key;
@@ -24,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
+pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
 pub use key::KeyCommand;
@@ -75,7 +77,7 @@ fn printable_lines(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine, 65 bad manifest or \
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine or drift, 65 bad manifest or \
 checkpoint, 69 store unfit, 70 bug, 74 store gave up (run again to resume), 75 stopped by a signal (run again to \
 resume), 76 published by other bytes, 77 access denied, 78 settings.
 
@@ -144,6 +146,19 @@ pub enum Command {
     ///
     /// Example: t3b reproduce pipelines/bccd.toml --run-id night-7 --slots 10
     Reproduce(ReproduceArgs),
+    /// Turns published tables into figures with intervals, tables and a report; reads no model.
+    ///
+    /// Example: t3b evaluate out/_t3b/runs/night-7 --out report
+    Evaluate(EvaluateArgs),
+    /// Picks lambda, gamma, bounds and batch size from a scored grid (merge.grid) and prints the pipeline's lines; runs
+    /// no model.
+    ///
+    /// Example: t3b tune pipelines/bccd.toml --split val
+    Tune(TuneArgs),
+    /// Compares a run with others by effect size; exit code 3 when something drifted.
+    ///
+    /// Example: t3b drift out/_t3b/runs/night-8 --against out/_t3b/runs/night-7
+    Drift(DriftArgs),
     /// Names what sample ids stand for, as CSV: for the owner, who has the manifest and the key.
     ///
     /// Example: t3b samples pipelines/bccd.toml --ids uncertain.txt
@@ -156,7 +171,7 @@ pub enum Command {
 }
 
 /// Which settings.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
     /// What is computed, for example pipelines/bccd.toml.
     #[arg(value_name = "PIPELINE.toml", env = "T3B_PIPELINE")]

@@ -15,7 +15,6 @@ use serde_json::Value;
 
 use crate::error::{Exit, Problem, RunError, may_be_secret, quoted};
 use crate::ledger::{Facts, Finalized, Plan, SpecMap, fingerprint};
-use crate::messages::Mixing;
 use crate::score::Models;
 use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
@@ -249,11 +248,12 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         ignores_declared: spec.pipeline.corrupt.ignores_declared,
     };
     let manifest = Manifest::parse(name, &bytes, rule)?;
-    if spec.pipeline.mixing == Mixing::Mixed
-        && manifest.samples.iter().any(|sample| sample.declared.is_some())
-    {
-        let what = "run.batches: found \"mixed\" and rows that declare their cells, allowed \"pure\"";
-        return Err(Problem::new("C001", Exit::Config, what).into());
+    // Receipts are held against a plan that counts every sample in every cell; until it counts declared cells, none is begun.
+    if manifest.samples.iter().any(|sample| sample.declared.is_some()) {
+        let what = "the manifest declares cells (corruption, severity), which runs do not take yet";
+        return Err(Problem::new("C001", Exit::Config, what)
+            .hint("remove the two columns, or set corrupt.declared = \"corrupt\" to corrupt these images once more")
+            .into());
     }
     Ok(manifest)
 }

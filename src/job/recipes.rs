@@ -166,6 +166,8 @@ fn methods(spec: &Spec, first: Option<&FirstPass>) -> Result<Vec<(Method, Recipe
             Method::Constant => {
                 Recipe::Static(StaticRule::Lerp(merge.constant_lambda.unwrap_or_else(|| first.lambda_mean())))
             }
+            Method::Expo => Recipe::Static(StaticRule::Lerp(merge.expo_scale)),
+            Method::Line(percent) => Recipe::Line(f64::from(percent) / 100.0),
             Method::Dawin => Recipe::PerSample(CoefficientRule::EntropyRatio(merge.dawin)),
             Method::DawinOffset => {
                 Recipe::PerSample(CoefficientRule::DawinOffset(merge.dawin, first.offset()?))
@@ -190,5 +192,5 @@ fn methods(spec: &Spec, first: Option<&FirstPass>) -> Result<Vec<(Method, Recipe
         Recipe::PerSample(rule) if batch_of_one => Ok((method, Recipe::PerBatch(rule))),
         recipe => Ok((method, recipe)),
     };
-    merge.methods.iter().map(place).collect()
+    merge.methods.iter().chain(&merge.grid).map(place).collect()
 }

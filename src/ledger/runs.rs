@@ -71,6 +71,10 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.text("status", Some(totals.status(plan).into()));
     row.whole32("format_version", i64::from(FORMAT_VERSION));
     row.text("name", Some(facts.name.clone()));
+    for tag in ["modality", "dataset", "setting", "site"] {
+        let value = plan.spec.get(&format!("run.tags.{tag}")).and_then(serde_json::Value::as_str);
+        row.text(tag, value.map(str::to_owned));
+    }
     row.text("spec_sha256", Some(plan.spec_sha256.clone()));
     row.text("spec_json", serde_json::to_string(&plan.spec).ok());
     row.text("manifest_hmac_sha256", Some(facts.manifest_hmac_sha256.clone()));

@@ -149,12 +149,13 @@ impl Found {
             [&bytes, &Bytes::from(record.row.sha256.clone())].map(|bytes| hex::encode(Sha256::digest(bytes)));
         if plan.format_version == 1 {
             // The row of format 1 is another program's; the record still says what its bytes are.
-            return match read_entry(root, &record.row, "runs row").await {
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => Ok(self.problems.push(missing(&key))),
-                Err(problem) if problem.code == "R006" => Ok(self.problems.push(changed(&key))),
-                Err(problem) => Err(problem.into()),
-            };
+            match read_entry(root, &record.row, "runs row").await {
+                Ok(Some(_)) => {}
+                Ok(None) => self.problems.push(missing(&key)),
+                Err(problem) if problem.code == "R006" => self.problems.push(changed(&key)),
+                Err(problem) => return Err(problem.into()),
+            }
+            return Ok(());
         }
         let (wanted, row) = Completion::at(record.completed_at_us(), plan, receipts, &self.files)?;
         if wanted != bytes {

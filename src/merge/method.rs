@@ -58,17 +58,39 @@ pub enum Method {
     T3Clusters,
     /// Linear merge at a given coefficient, the control at T3's own mean.
     Constant,
+    /// Beyond the expert: linear merge at a coefficient above 1 (ExPO).
+    Expo,
     /// [`Method::T3`] with the guard.
     T3Guard,
     /// [`Method::T3B`] with the guard applied per sample before the mean.
     T3BGuard,
     /// [`Method::T3Clusters`] with the guard applied per sample before clustering.
     T3ClustersGuard,
+    /// A point of `merge.grid`: linear merge at this weight on the expert, in per cent. Not in [`Self::ALL`]: the grid adds
+    /// its points, nobody names them.
+    Line(u8),
 }
+
+/// Names of [`Method::Line`].
+const LINES: [&str; 101] = [
+    "line_000", "line_001", "line_002", "line_003", "line_004", "line_005", "line_006", "line_007",
+    "line_008", "line_009", "line_010", "line_011", "line_012", "line_013", "line_014", "line_015",
+    "line_016", "line_017", "line_018", "line_019", "line_020", "line_021", "line_022", "line_023",
+    "line_024", "line_025", "line_026", "line_027", "line_028", "line_029", "line_030", "line_031",
+    "line_032", "line_033", "line_034", "line_035", "line_036", "line_037", "line_038", "line_039",
+    "line_040", "line_041", "line_042", "line_043", "line_044", "line_045", "line_046", "line_047",
+    "line_048", "line_049", "line_050", "line_051", "line_052", "line_053", "line_054", "line_055",
+    "line_056", "line_057", "line_058", "line_059", "line_060", "line_061", "line_062", "line_063",
+    "line_064", "line_065", "line_066", "line_067", "line_068", "line_069", "line_070", "line_071",
+    "line_072", "line_073", "line_074", "line_075", "line_076", "line_077", "line_078", "line_079",
+    "line_080", "line_081", "line_082", "line_083", "line_084", "line_085", "line_086", "line_087",
+    "line_088", "line_089", "line_090", "line_091", "line_092", "line_093", "line_094", "line_095",
+    "line_096", "line_097", "line_098", "line_099", "line_100",
+];
 
 impl Method {
     /// Every method, in the order of a report's rows.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Pretrained,
         Self::Expert,
         Self::Ensemble,
@@ -88,6 +110,7 @@ impl Method {
         Self::T3B,
         Self::T3Clusters,
         Self::Constant,
+        Self::Expo,
         Self::T3Guard,
         Self::T3BGuard,
         Self::T3ClustersGuard,
@@ -127,9 +150,11 @@ impl Method {
             Self::T3B => "t3_b",
             Self::T3Clusters => "t3_clusters",
             Self::Constant => "constant",
+            Self::Expo => "expo",
             Self::T3Guard => "t3_guard",
             Self::T3BGuard => "t3_b_guard",
             Self::T3ClustersGuard => "t3_clusters_guard",
+            Self::Line(percent) => LINES[if percent > 100 { 100 } else { percent as usize }],
         }
     }
 
@@ -151,7 +176,9 @@ impl Method {
             | Self::Dare
             | Self::Slerp
             | Self::M3
-            | Self::Constant => MethodKind::StaticMerge,
+            | Self::Constant
+            | Self::Expo
+            | Self::Line(_) => MethodKind::StaticMerge,
             Self::Dawin | Self::DawinOffset | Self::EntropyRatio | Self::T3 | Self::T3Guard => {
                 MethodKind::SampleMerge
             }

@@ -20,6 +20,9 @@ pub enum Recipe {
     MeanLogits,
     /// One set of merged weights for the whole run.
     Static(StaticRule),
+    /// The line between the parents at one weight on the expert, merged into the buffer for each batch: for grids, whose
+    /// weights would not all fit.
+    Line(f64),
     /// Merged weights per batch, at the mean of its samples' coefficients.
     PerBatch(CoefficientRule),
     /// Merged weights per sample, by the factored forward.

@@ -2,9 +2,20 @@
 
 mod accuracy;
 mod differences;
+mod drift;
+mod evaluate;
 mod first_pass;
 mod parts;
+mod reading;
+mod summary;
+mod tune;
+mod worklist;
 
 pub use accuracy::{Accuracy, AccuracyTable, accuracy};
 pub use differences::differing_tables;
+pub use drift::{drift_of, drift_parquet};
+pub use evaluate::{Evaluation, Request, RunAt, evaluate, write};
 pub use first_pass::{MAX_ROWS, SignalRow, parent_probs, signals};
+pub use reading::{RunTables, divergences, facts, read};
+pub use tune::{Picked, Setting, best_lambda, t3_settings};
+pub use worklist::{Disagreement, Worklist};

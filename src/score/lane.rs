@@ -63,7 +63,8 @@ impl Lane {
         let threads =
             threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
         let (mut models, named) = ParentModels::new(models, device.clone(), rule.tower)?;
-        let is_per_batch = |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_));
+        let is_per_batch =
+            |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_) | Recipe::Line(_));
         if rule.methods.iter().any(is_per_batch) {
             models.prepare_merges()?;
         }

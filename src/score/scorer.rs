@@ -51,6 +51,7 @@ enum Work {
     MeanProbabilities,
     MeanLogits,
     Static { model: ZeroShot, coefficient: f64 },
+    Line(f64),
     PerBatch(CoefficientRule),
     PerSample(CoefficientRule),
 }
@@ -74,6 +75,7 @@ impl Scorer {
             Recipe::Static(rule) => {
                 Work::Static { model: models.static_merge(named, &rule)?, coefficient: rule.coefficient() }
             }
+            Recipe::Line(lambda) => Work::Line(lambda),
             Recipe::PerBatch(rule) => Work::PerBatch(rule),
             Recipe::PerSample(rule) => Work::PerSample(rule),
         };
@@ -106,6 +108,11 @@ impl Scorer {
             Work::Static { model, coefficient } => {
                 let constant = vec![Guarded { step: 0, coefficient: *coefficient }; z_pt.len()];
                 (parents.summary(&constant, 0.0), of_logits(&models.logits(model, images)?.to_vec2::<f32>()?))
+            }
+            Work::Line(lambda) => {
+                let constant = vec![Guarded { step: 0, coefficient: *lambda }; z_pt.len()];
+                let logits = models.merged_logits(*lambda, images)?.to_vec2::<f32>()?;
+                (parents.summary(&constant, 0.0), of_logits(&logits))
             }
             Work::PerBatch(rule) => {
                 let merged_with = parents.summary(&parents.coefficients(rule), rule.range());

@@ -14,6 +14,10 @@ use crate::merge::method::Method;
 pub struct Merge {
     /// In output order, without repeats.
     pub methods: Vec<Method>,
+    /// Points of the line between the parents that are scored too, behind the methods.
+    pub grid: Vec<Method>,
+    /// Weight on the expert of `expo`, above 1.
+    pub expo_scale: f64,
     /// The method reports put first and whose entropies `coefficients` has; one of `methods`.
     pub primary: Method,
     /// Divergence to coefficient.
@@ -52,6 +56,8 @@ impl Merge {
         let (methods, primary) = read_methods(reader);
         Self {
             methods,
+            grid: read_grid(reader),
+            expo_scale: reader.number("merge.expo.scale", 1.0..=10.0),
             primary,
             rule: read_rule(reader),
             guard: Guard {
@@ -114,6 +120,22 @@ fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
         reader.problem(Problem::new("C001", Exit::Config, what));
     }
     (methods, found.unwrap_or(Method::T3B))
+}
+
+/// Evenly spaced weights in whole per cent, both parents included.
+fn read_grid(reader: &mut Reader) -> Vec<Method> {
+    let n = reader.whole("merge.grid", 0..=101);
+    if n == 0 {
+        return Vec::new();
+    }
+    if n == 1 || 100 % (n - 1) != 0 {
+        let what = format!(
+            "merge.grid: found {n}, allowed 0, 2, 3, 5, 6, 11, 21, 26, 51 or 101 (steps of whole per cent)"
+        );
+        reader.problem(Problem::new("C001", Exit::Config, what));
+        return Vec::new();
+    }
+    (0..n).map(|k| Method::Line(u8::try_from(k * 100 / (n - 1)).unwrap_or(100))).collect()
 }
 
 fn bad_method(reader: &mut Reader, found: String) {

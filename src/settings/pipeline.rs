@@ -114,6 +114,10 @@ impl Pipeline {
             );
             reader.problem(Problem::new("C001", Exit::Config, what));
         }
+        // Read by reports from the plan; here they are known keys.
+        for tag in ["modality", "dataset", "setting", "site"] {
+            reader.opt_text(&format!("run.tags.{tag}"));
+        }
         let seed = reader.whole("run.seed", 0..=u64::from(u32::MAX));
         let output = Output::read(reader, dir);
         let pipeline = Self {

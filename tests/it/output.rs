@@ -96,3 +96,52 @@ fn small_limits_of_the_system_end_with_a_documented_code() {
     assert_eq!(fixture.command(&run("file")).output().unwrap().status.code(), Some(0));
     assert!(fixture.published("file") == fixture.published("stack"));
 }
+
+/// Pickles that make gigabytes of a kilobyte: refused within a gigabyte of address space, and nothing in them is run.
+#[test]
+fn a_pickle_that_would_cost_gigabytes_is_refused() {
+    use std::io::Write;
+    let fixture = Fixture::new();
+    let mut laughs = b"\x80\x02K\x01q\0".to_vec();
+    for line in 0..12_u8 {
+        laughs.push(b'(');
+        laughs.extend([b'h', line].repeat(10));
+        laughs.extend([b't', b'q', line + 1]);
+    }
+    laughs.push(b'.');
+    let huge = b"\x80\x02X\xff\xff\xff\x7fabc.".to_vec();
+    let nest = [&b"\x80\x02N"[..], &[0x85; 500_000], b"."].concat();
+    for (name, program) in [("laughs", laughs), ("huge", huge), ("nest", nest)] {
+        let path = fixture.path(name).with_extension("pt");
+        let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+        let stored = zip::write::SimpleFileOptions::default();
+        zip.start_file("archive/data.pkl", stored).unwrap();
+        zip.write_all(&program).unwrap();
+        zip.finish().unwrap();
+        let file = path.to_string_lossy().into_owned();
+        let said = limited(&fixture, "ulimit -v 2097152", &["models", "convert", &file, "converted"]);
+        let told = text(&said);
+        assert!(said.status.code() == Some(65) && told.contains("W0"), "{name}: {:?} {told}", said.status);
+    }
+}
+
+/// The store's client puts these into headers, and would end the process where it cannot.
+#[test]
+fn an_environment_that_no_header_can_hold_is_refused() {
+    let fixture = Fixture::new();
+    for (name, value) in
+        [("AWS_REGION", "\n"), ("AWS_SECRET_ACCESS_KEY", "zqx\u{1}"), ("AWS_ACCESS_KEY_ID", "zqx\u{e9}")]
+    {
+        let mut command = fixture.command(&["verify", "s3://bucket/out/_t3b/runs/r"]);
+        command
+            .env("AWS_ACCESS_KEY_ID", "k")
+            .env("AWS_SECRET_ACCESS_KEY", "s")
+            .env("AWS_REGION", "us-east-1");
+        let said = command.env(name, value).output().unwrap();
+        let told = text(&said);
+        assert!(
+            said.status.code() == Some(78) && told.contains(name) && !told.contains("zqx"),
+            "{name}: {told}"
+        );
+    }
+}

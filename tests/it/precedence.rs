@@ -127,6 +127,26 @@ fn absurd_settings_are_refused_within_a_second() {
 }
 
 #[test]
+fn characters_that_uris_escape_are_plain_in_paths() {
+    for name in ["a~1", "a#1", "a^1", "a%1", "a[1", "a{1", "a\u{fc}1", "a b"] {
+        let fixture = Fixture::new();
+        let work = fixture.path(name);
+        fs::create_dir(&work).unwrap();
+        fs::rename(fixture.path("pretrained"), work.join(name)).unwrap();
+        fs::rename(fixture.path("archive/manifest.csv"), work.join(format!("{name}.csv"))).unwrap();
+        let set = [
+            format!("models.pretrained={name}/{name}"),
+            format!("input.manifest={name}/{name}.csv"),
+            format!("output.root={name}/out"),
+        ];
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        let said = check(&fixture, &set, &[]);
+        assert_eq!(said.status.code(), Some(0), "{name}: {}", told(&said));
+        assert!(work.join("out").exists(), "{name}");
+    }
+}
+
+#[test]
 fn a_run_date_is_a_date() {
     let fixture = Fixture::new();
     for date in

@@ -38,7 +38,9 @@ fn code(text: &str) -> String {
 fn only(word: &str, homes: &[&str]) {
     for (name, text) in sources("src") {
         let at_home = homes.iter().any(|home| name.starts_with(home));
-        assert!(at_home || !code(&text).contains(word), "{name} holds `{word}`; only {homes:?} may");
+        // A crate of ours whose name ends like a library's.
+        let held = code(&text).replace("t3b_image::", "").contains(word);
+        assert!(at_home || !held, "{name} holds `{word}`; only {homes:?} may");
     }
 }
 

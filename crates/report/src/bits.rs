@@ -17,8 +17,16 @@ impl Bits {
         is_new
     }
 
+    pub(crate) fn has(&self, at: u64) -> bool {
+        self.0[(at / 64) as usize] & (1 << (at % 64)) != 0
+    }
+
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a | b).collect())
     }
 
     pub(crate) fn minus(&self, other: &Self) -> Self {

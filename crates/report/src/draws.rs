@@ -91,7 +91,8 @@ fn prepare<'a>(rows: &Rows, group: &'a Group) -> Prepared<'a> {
         return Prepared { group, ranked: None, by_confidence: Vec::new() };
     };
     let labels: Vec<u32> = outcomes.iter().map(|row| row.label).collect();
-    let ranked = rows.has_probs.then(|| Ranked::new(rows.facts.classes.len(), &labels, probs).ok()).flatten();
+    let ranked =
+        (!probs.is_empty()).then(|| Ranked::new(rows.facts.classes.len(), &labels, probs).ok()).flatten();
     Prepared { group, ranked, by_confidence: by_confidence(outcomes) }
 }
 
@@ -113,6 +114,10 @@ fn one_draw(rows: &Rows, prepared: &[Prepared<'_>], weights: &[u32]) -> Vec<f64>
                 let mut tally = Tally::new(rows.facts.classes.len());
                 blocks.iter().zip(weights).for_each(|(block, weight)| tally.merge(block, u64::from(*weight)));
                 (tally, None, None)
+            }
+            Detail::Bound => {
+                values.extend([f64::NAN; BASE.len()]);
+                continue;
             }
             Detail::Whole { samples, outcomes, .. } => {
                 let of = |sample: &u32| match &rows.units {

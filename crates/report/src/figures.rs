@@ -3,9 +3,9 @@
 use std::io;
 
 use t3b_stats::{
-    AdaptiveEce, AscendingAuc, Auc, CellErrors, Interval, Metric, OneVsRest, Outcome, alexnet_error,
-    balanced_against_alexnet, calibration_interval, corruption_error, expanded_percentile, mean_error,
-    one_vs_rest, relative_corruption_error, wilson,
+    AdaptiveEce, AscendingAuc, Auc, CalibratedNull, CellErrors, Interval, Metric, OneVsRest, Outcome,
+    alexnet_error, balanced_against_alexnet, calibration_interval, corruption_error, expanded_percentile,
+    mean_error, one_vs_rest, relative_corruption_error, wilson,
 };
 
 use crate::draws::{BASE, Draws, by_confidence};
@@ -155,7 +155,7 @@ fn ranked(rows: &mut Rows, place: usize) -> io::Result<RankedFigures> {
     let n_classes = rows.facts.classes.len();
     if let Detail::Whole { outcomes, probs, .. } = &rows.groups[place].detail {
         let labels: Vec<u32> = outcomes.iter().map(|row| row.label).collect();
-        let areas = rows.has_probs.then(|| one_vs_rest(n_classes, &labels, probs).ok()).flatten();
+        let areas = (!probs.is_empty()).then(|| one_vs_rest(n_classes, &labels, probs).ok()).flatten();
         let mut adaptive = AdaptiveEce::new(outcomes.len() as u64);
         for row in by_confidence(outcomes) {
             let row: &Outcome = &outcomes[row as usize];
@@ -164,6 +164,9 @@ fn ranked(rows: &mut Rows, place: usize) -> io::Result<RankedFigures> {
         return Ok(RankedFigures { areas, adaptive });
     }
     let mut adaptive = AdaptiveEce::new(rows.groups[place].tally.confusion.n());
+    if matches!(rows.groups[place].detail, Detail::Bound) {
+        return Ok(RankedFigures { areas: None, adaptive });
+    }
     let Some(ranks) = &mut rows.ranks else { return Ok(RankedFigures { areas: None, adaptive }) };
     let columns = 1 + if rows.has_probs { n_classes } else { 0 };
     ranks.each_tie(place * columns, |tie| {
@@ -196,6 +199,8 @@ fn cell_value(rows: &Rows, place: usize, metric: Metric, ranked: &RankedFigures)
     match metric {
         Metric::Auc => ranked.areas.as_ref()?.value,
         Metric::EceAdaptive => ranked.adaptive.value(),
+        Metric::Top1 | Metric::Error => rows.groups[place].tally.value(metric),
+        _ if matches!(rows.groups[place].detail, Detail::Bound) => None,
         other => rows.groups[place].tally.value(other),
     }
 }
@@ -247,6 +252,17 @@ fn percentiles(list: Vec<f64>, units: u64) -> Option<Interval> {
     (kept.len() * 20 >= all * 19).then(|| expanded_percentile(&mut kept, LEVEL, units)).flatten()
 }
 
+/// The interval of a mean over cells. Means of calibration errors inherit the bias of their parts.
+fn mean_interval(metric: Metric, value: f64, list: Vec<f64>, units: u64) -> Option<Interval> {
+    let null = CalibratedNull { mean: 0.0, std: 0.0 };
+    let interval = match metric {
+        Metric::Ece => calibration_interval(value, &finite(list)?, null, 0.75, LEVEL),
+        Metric::EceAdaptive => calibration_interval(value, &finite(list)?, null, 1.0, LEVEL),
+        _ => percentiles(list, units),
+    };
+    interval.map(|interval| interval.within(metric))
+}
+
 /// The lines of one method that average over cells.
 fn means(
     rows: &Rows,
@@ -268,7 +284,7 @@ fn means(
             severity: None,
             metric,
             value,
-            interval: percentiles(list, draws.n_units).map(|interval| interval.within(metric)),
+            interval: mean_interval(metric, value, list, draws.n_units),
             n,
             n_excluded: facts.n_samples - n,
         });

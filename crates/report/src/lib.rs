@@ -2,13 +2,28 @@
 
 mod bits;
 mod compare;
+mod derived;
 mod draws;
+mod drift;
 mod facts;
 mod figures;
+mod files;
+mod page;
 mod ranks;
 mod rows;
+mod signals;
+mod unlabelled;
 
 pub use compare::{Best, Comparison};
+pub use derived::{Choices, LINE, line_lambda};
+pub use drift::{Drift, PSI_ALARM, Quantity, drift};
 pub use facts::{SetFacts, Tags};
 pub use figures::{Figures, LEVEL, Line, Settings};
-pub use rows::{Row, RowError, Rows};
+pub use files::{
+    SUMMARY_COLUMNS, clip_benchmark, contenders, detectable_words, medmnist_result, metrics_json, shown,
+    summary_csv, tables_md, tables_tex, unaggregated_csv,
+};
+pub use page::{PageSet, Signature, page, signatures};
+pub use rows::{Coverage, Row, RowError, Rows};
+pub use signals::{CellSignals, SignalRow, Signals};
+pub use unlabelled::{Estimated, Sums, calibrators, cross_fitted, estimated};

@@ -58,10 +58,24 @@ pub enum RowError {
     Disk(#[from] io::Error),
 }
 
+/// Rows that do not fit the plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {n_missing} samples have no row and are not quarantined, {n_both} have a row and are")]
+pub struct Coverage {
+    /// Method and cell.
+    pub place: String,
+    /// Samples without a row.
+    pub n_missing: u64,
+    /// Samples with a row too many.
+    pub n_both: u64,
+}
+
 /// All rows of one (method, cell).
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) tally: Tally,
+    /// Which samples have a row here, labelled or not.
+    pub(crate) present: Bits,
     /// Which samples have a labelled row here, and of those which are right.
     pub(crate) seen: Bits,
     pub(crate) right: Bits,
@@ -70,8 +84,14 @@ pub(crate) struct Group {
 
 #[derive(Debug)]
 pub(crate) enum Detail {
-    Whole { samples: Vec<u32>, outcomes: Vec<Outcome>, probs: Vec<f32> },
+    Whole {
+        samples: Vec<u32>,
+        outcomes: Vec<Outcome>,
+        probs: Vec<f32>,
+    },
     Blocks(Vec<Tally>),
+    /// A bound of which only the number of right samples is known.
+    Bound,
 }
 
 /// The rows of one set.
@@ -84,6 +104,8 @@ pub struct Rows {
     pub(crate) units: Option<Vec<u32>>,
     /// Confidence of the prediction and every class's probability, for what needs ranks.
     pub(crate) ranks: Option<Ranks>,
+    /// Quarantined samples by cell.
+    quarantined: Vec<Bits>,
     n_rows: u64,
 }
 
@@ -104,6 +126,7 @@ impl Rows {
         };
         let group = |_| Group {
             tally: Tally::new(n_classes),
+            present: Bits::new(facts.n_samples),
             seen: Bits::new(facts.n_samples),
             right: Bits::new(facts.n_samples),
             detail: detail(),
@@ -111,7 +134,8 @@ impl Rows {
         let groups: Vec<Group> = (0..facts.n_groups()).map(group).collect();
         let ranks =
             (!is_whole).then(|| Ranks::new(groups.len() * (1 + if has_probs { n_classes } else { 0 })));
-        Self { facts, groups, has_probs, units, ranks, n_rows: 0 }
+        let quarantined = facts.cells.iter().map(|_| Bits::new(facts.n_samples)).collect();
+        Self { facts, groups, has_probs, units, ranks, quarantined, n_rows: 0 }
     }
 
     /// What the set is.
@@ -143,12 +167,13 @@ impl Rows {
             return Err(RowError::Unplanned { sample: row.sample });
         }
         self.n_rows += 1;
-        let Some(label) = row.label else { return Ok(()) };
         let place = self.facts.group(row.method, row.cell);
         let group = &mut self.groups[place];
-        if !group.seen.set(row.sample) {
+        if !group.present.set(row.sample) {
             return Err(RowError::Twice { sample: row.sample, cell: row.cell });
         }
+        let Some(label) = row.label else { return Ok(()) };
+        group.seen.set(row.sample);
         let outcome = Outcome::predicted(label, row.pred, row.confidence, row.probs);
         if outcome.is_correct() {
             group.right.set(row.sample);
@@ -167,6 +192,7 @@ impl Rows {
                 };
                 blocks[block_of(unit)].add(&outcome, 1);
             }
+            Detail::Bound => {}
         }
         if let Some(ranks) = &mut self.ranks {
             let columns = 1 + if self.has_probs { n_classes } else { 0 };
@@ -178,9 +204,74 @@ impl Rows {
         Ok(())
     }
 
+    /// Notes a quarantined sample: in one cell, or in all of them.
+    ///
+    /// # Errors
+    /// A sample that the plan does not have.
+    pub fn quarantine(&mut self, sample: u64, cell: Option<usize>) -> Result<(), RowError> {
+        if sample >= self.facts.n_samples {
+            return Err(RowError::Unplanned { sample });
+        }
+        let cells = cell.map_or(0..self.facts.cells.len(), |cell| cell..cell + 1);
+        cells.for_each(|cell| {
+            self.quarantined[cell].set(sample);
+        });
+        Ok(())
+    }
+
+    /// Checks that every planned (sample, cell) has one row of every method, or is quarantined, and not both.
+    ///
+    /// # Errors
+    /// The first cell where that is not so, with counts.
+    pub fn check_coverage(&self) -> Result<(), Coverage> {
+        for (cell, (corruption, severity)) in self.facts.cells.iter().enumerate() {
+            let quarantined = &self.quarantined[cell];
+            for (method, name) in self.facts.methods.iter().enumerate() {
+                let present = &self.groups[self.facts.group(method, cell)].present;
+                let n_both = present.and(quarantined).count();
+                let n_missing = self.facts.n_samples - present.or(quarantined).count();
+                if n_both > 0 || n_missing > 0 {
+                    let place = format!("{name}, {corruption}/{severity}");
+                    return Err(Coverage { place, n_missing, n_both });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the rows of every group into the order of samples, whatever order parts and slots came in; derived methods
+    /// and pairs rely on it.
+    pub fn sort(&mut self) {
+        let n_classes = self.facts.classes.len();
+        for group in &mut self.groups {
+            let Detail::Whole { samples, outcomes, probs } = &mut group.detail else { continue };
+            if samples.is_sorted() {
+                continue;
+            }
+            let mut order: Vec<usize> = (0..samples.len()).collect();
+            order.sort_unstable_by_key(|n| samples[*n]);
+            *outcomes = order.iter().map(|n| outcomes[*n]).collect();
+            // Sums of the same numbers in another order differ in their last bits.
+            group.tally = Tally::new(n_classes);
+            outcomes.iter().for_each(|row| group.tally.add(row, 1));
+            *samples = order.iter().map(|n| samples[*n]).collect();
+            if !probs.is_empty() {
+                *probs =
+                    order.iter().flat_map(|n| &probs[n * n_classes..(n + 1) * n_classes]).copied().collect();
+            }
+        }
+    }
+
     /// Whether samples are resampled one by one.
     pub(crate) fn is_whole(&self) -> bool {
         self.ranks.is_none()
+    }
+
+    /// Whether a sample's labelled row of a method and cell is right; `None` without such a row.
+    #[must_use]
+    pub fn is_right(&self, method: usize, cell: usize, sample: u64) -> Option<bool> {
+        let group = &self.groups[self.facts.group(method, cell)];
+        group.seen.has(sample).then(|| group.right.has(sample))
     }
 
     /// Samples that are right under one method alone, in one cell: (only `a`, only `b`).

@@ -1,0 +1,227 @@
+//! `t3b evaluate`, `t3b tune` and `t3b drift`: from published runs to answers.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::SpecArgs;
+use super::commands::{load, on_runtime, start_logging};
+use crate::error::{Exit, Problem, RunError};
+use crate::job::{self, Job};
+use crate::ledger::{Layout, is_published, read_plan, split_run_uri};
+use crate::report::{
+    Request, RunAt, best_lambda, divergences, drift_of, drift_parquet, evaluate, read, t3_settings, write,
+};
+use crate::settings::{Settings, Sources};
+use crate::store::Root;
+
+/// `t3b evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// One or many runs: `<root>/_t3b/runs/<run id>`.
+    #[arg(value_name = "RUN_URI", env = "T3B_RUN_URI", required = true, num_args = 1..)]
+    pub runs: Vec<String>,
+    /// Folder or URI for the files.
+    #[arg(long, value_name = "DIR|URI", default_value = "report", env = "T3B_REPORT_OUT")]
+    pub out: String,
+    /// The method that mce divides by.
+    #[arg(long, value_name = "METHOD", default_value = "pretrained", env = "T3B_REFERENCE")]
+    pub reference: String,
+    /// Bootstrap resamples.
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "T3B_DRAWS")]
+    pub draws: usize,
+    /// Seed of the resamples.
+    #[arg(long, value_name = "SEED", default_value_t = 0, env = "T3B_DRAWS_SEED")]
+    pub seed: u64,
+    /// A run of another split with a grid: its best lambda becomes the row best_static.
+    #[arg(long, value_name = "RUN_URI", env = "T3B_STATIC_FROM")]
+    pub static_from: Option<String>,
+    /// A labelled run whose clean images calibrate estimates without labels.
+    #[arg(long, value_name = "RUN_URI", env = "T3B_CALIBRATE_FROM")]
+    pub calibrate_from: Option<String>,
+    /// How it is carried out.
+    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// Opens a run by its URI and reads its plan.
+pub(super) async fn run_at(uri: &str, settings: &Settings) -> Result<RunAt, RunError> {
+    let (root, run_id) = split_run_uri(uri).ok_or_else(|| {
+        Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
+            .hint("t3b run prints it on its first line")
+    })?;
+    let root = Root::open(&super::from_here(root), false, &settings.store)?;
+    let plan = read_plan(&root, &Layout::new(run_id))
+        .await?
+        .ok_or_else(|| Problem::new("R009", Exit::Usage, format!("run {run_id} has not been planned")))?;
+    Ok(RunAt { root, plan })
+}
+
+pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
+    let settings = Settings::defaults(&Sources { config: args.config.clone(), ..Sources::default() })?;
+    start_logging(&settings);
+    on_runtime(&settings, async {
+        let started = std::time::Instant::now();
+        let mut runs = Vec::new();
+        for uri in &args.runs {
+            runs.push(run_at(uri, &settings).await?);
+        }
+        let mut request = Request::default();
+        request.settings.n_draws = args.draws;
+        request.settings.seed = args.seed;
+        request.settings.reference.clone_from(&args.reference);
+        if let Some(uri) = &args.static_from {
+            request.static_from = Some(run_at(uri, &settings).await?);
+        }
+        if let Some(uri) = &args.calibrate_from {
+            request.calibrate_from = Some(run_at(uri, &settings).await?);
+        }
+        let found = evaluate(&runs, &request).await?;
+        let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;
+        write(&out, found.files()?).await?;
+        say!("{}", found.words());
+        let (n, seconds) = (found.n_rows(), started.elapsed().as_secs_f64());
+        say!(
+            "\n{n} rows in {seconds:.1} s, {:.2} us a row; files below {}",
+            seconds * 1e6 / n.max(1) as f64,
+            args.out
+        );
+        Ok(Exit::Done)
+    })
+}
+
+/// `t3b tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// Which settings: those of the run with the grid.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Overrides input.split: the split whose run picks.
+    #[arg(long, value_name = "SPLIT", env = "T3B_SPLIT")]
+    pub split: Option<String>,
+    /// Names the run; by default as `t3b run` does.
+    #[arg(long, value_name = "ID", env = "T3B_RUN_ID")]
+    pub run_id: Option<String>,
+}
+
+pub(super) fn tune_run(args: &TuneArgs) -> Result<Exit, RunError> {
+    let mut sources = args.spec.clone();
+    sources.set.extend(args.split.clone().map(|split| ("input.split".to_owned(), split)));
+    let spec = load(&sources)?;
+    let settings = spec.settings.clone();
+    let output = spec.pipeline.output.root.clone();
+    on_runtime(&settings, async {
+        let run_id = match &args.run_id {
+            Some(run_id) => run_id.clone(),
+            None => Job::prepare(spec).await?.plan(&job::Request::default())?.run_id,
+        };
+        let run = run_at(&format!("{output}/_t3b/runs/{run_id}"), &settings).await?;
+        let mut rows = read(&run.root, &run.plan, None).await?.rows;
+        rows.derive(t3b_report::Choices::default());
+        let unsorted = |_| Problem::new("E003", Exit::StoreIo, "sorted scores cannot be put aside");
+        let numbers = t3b_report::Settings { n_draws: 0, ..t3b_report::Settings::default() };
+        let figures = t3b_report::Figures::new(rows, numbers).map_err(unsorted)?;
+        let picked = best_lambda(&figures).ok_or_else(|| {
+            Problem::new("E004", Exit::Config, format!("run {run_id} has no grid"))
+                .hint("score it with --set merge.grid=11")
+        })?;
+        say!("# mean of clean and corrupted top-1 on run {run_id}, by constant lambda:");
+        for (lambda, top1) in &picked.curve {
+            say!("#   {lambda:.2}  {:.2} %", 100.0 * top1);
+        }
+        let primary = &figures.facts.primary;
+        if let (Some(oracle), Some(own)) = (picked.oracle, picked.primary) {
+            let (best, headroom) = (100.0 * picked.top1, 100.0 * (oracle - picked.top1));
+            say!(
+                "# {primary} {:.2} %, best constant {best:.2} %, any lambda right {:.2} %",
+                100.0 * own,
+                100.0 * oracle
+            );
+            say!("# headroom of every rule over the best constant: {headroom:.2} points");
+        }
+        say!("[merge.constant]\nlambda = {}", picked.lambda);
+        let found = t3_settings(&figures, &divergences(&run.root, &run.plan).await?);
+        if let Some(best) = found.first() {
+            say!("\n# T3_B, estimated from the grid's nearest rows (not exact): {:.2} %", 100.0 * best.top1);
+            say!(
+                "[merge]\ngamma = {:?}\nlambda_min = {:?}\nlambda_max = {:?}",
+                best.gamma,
+                best.bounds[0],
+                best.bounds[1]
+            );
+            say!("\n[run]\nbatch_size = {}", best.batch_size);
+        }
+        Ok(Exit::Done)
+    })
+}
+
+/// `t3b drift`.
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// The run in question: `<root>/_t3b/runs/<run id>`.
+    #[arg(value_name = "RUN_URI", env = "T3B_RUN_URI")]
+    pub run: String,
+    /// Runs to compare with, or an output root: all its published runs of the same pipeline name.
+    #[arg(long, value_name = "ROOT|RUN_URI", required = true, num_args = 1.., env = "T3B_AGAINST")]
+    pub against: Vec<String>,
+    /// Folder or URI for drift.parquet.
+    #[arg(long, value_name = "DIR|URI", env = "T3B_DRIFT_OUT")]
+    pub out: Option<String>,
+    /// How it is carried out.
+    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
+    let settings = Settings::defaults(&Sources { config: args.config.clone(), ..Sources::default() })?;
+    start_logging(&settings);
+    on_runtime(&settings, async {
+        let run = run_at(&args.run, &settings).await?;
+        let mut against = Vec::new();
+        for uri in &args.against {
+            if split_run_uri(uri).is_some() {
+                against.push(run_at(uri, &settings).await?);
+            } else {
+                against.extend(runs_below(uri, &run, &settings).await?);
+            }
+        }
+        let found = drift_of(&run, &against).await?;
+        say!("{:<20}{:>9}{:>12}{:>9}{:>10}{:>9}", "quantity", "PSI", "null p95", "KS", "p (Holm)", "alarm");
+        for one in &found {
+            let ks = if one.is_category { "-".to_owned() } else { format!("{:.4}", one.compared.ks.value) };
+            say!(
+                "{:<20}{:>9.4}{:>12.4}{ks:>9}{:>10.3}{:>9}",
+                one.name,
+                one.compared.psi.value,
+                one.compared.psi.null_p95,
+                one.p_adjusted,
+                if one.is_alarm { "ALARM" } else { "no" }
+            );
+        }
+        if let Some(out) = &args.out {
+            let out = Root::open(&super::from_here(out), true, &settings.store)?;
+            write(&out, vec![("drift.parquet".to_owned(), drift_parquet(&run.plan.run_id, &found)?.into())])
+                .await?;
+        }
+        Ok(if found.iter().any(|one| one.is_alarm) { Exit::OverQuarantine } else { Exit::Done })
+    })
+}
+
+/// The other published runs of one root that have the same pipeline name.
+async fn runs_below(uri: &str, run: &RunAt, settings: &Settings) -> Result<Vec<RunAt>, RunError> {
+    let root = Root::open(&super::from_here(uri), false, &settings.store)?;
+    let name = |run: &RunAt| run.plan.spec.get("run.name").cloned();
+    let mut ids: Vec<String> = Vec::new();
+    for (key, _) in root.list("_t3b/runs", "runs").await.map_err(Problem::from)? {
+        let id = key.strip_suffix("/plan.json").and_then(|path| path.rsplit('/').next());
+        ids.extend(id.filter(|id| *id != run.plan.run_id).map(str::to_owned));
+    }
+    let mut found = Vec::new();
+    for id in ids {
+        let other = run_at(&format!("{}/_t3b/runs/{id}", uri.trim_end_matches('/')), settings).await?;
+        if name(&other) == name(run) && is_published(&other.root, &other.plan).await? {
+            found.push(other);
+        }
+    }
+    Ok(found)
+}

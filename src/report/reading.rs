@@ -1,0 +1,381 @@
+//! From a run's published tables to what a report is made of, in one pass over each table, part by part.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use serde_json::Value;
+use t3b_report::{CellSignals, Row, RowError, Rows, SetFacts, SignalRow, Signals, Sums, Tags};
+use t3b_stats::Calibrator;
+
+use super::parts::each_batch;
+use super::worklist::{Said, Worklist};
+use crate::error::{Exit, Problem, RunError};
+use crate::ledger::{Layout, Plan};
+use crate::store::Root;
+use crate::tables::Table;
+
+/// Most bytes of an attempts row.
+const MAX_ROW_BYTES: u64 = 1 << 20;
+
+/// Everything of one run that a report shows, but for its figures.
+#[derive(Debug)]
+pub struct RunTables {
+    /// Labelled predictions.
+    pub rows: Rows,
+    /// What the parents say of each other, by cell.
+    pub signals: Vec<CellSignals>,
+    /// Quarantined pairs by reason, most first.
+    pub quarantine: Vec<(String, u64)>,
+    /// Samples whose parents are both sure and disagree, and how many were looked at.
+    pub worklist: Worklist,
+    /// Sums of the primary method's clean rows for an estimate without labels.
+    pub unlabelled: Option<Sums>,
+    /// Predicted classes of the primary method on clean images.
+    pub class_counts: Vec<u64>,
+    /// Batches, seconds and peak MiB of each attempt.
+    pub attempts: Vec<(u64, f64, u64)>,
+}
+
+/// What a plan says of its set.
+///
+/// # Errors
+/// `E001` a plan without methods or classes.
+pub fn facts(plan: &Plan) -> Result<SetFacts, Problem> {
+    let text = |key: &str| plan.spec.get(key).and_then(Value::as_str).map(str::to_owned);
+    let texts = |key: &str| -> Vec<String> {
+        let list = plan.spec.get(key).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut methods = texts("merge.methods");
+    methods.extend(grid_methods(plan));
+    let classes = texts("labels.names");
+    if methods.is_empty() || classes.len() < 2 {
+        let what = format!("run {} has no methods or no classes in its plan", plan.run_id);
+        return Err(Problem::new("E001", Exit::BadData, what));
+    }
+    Ok(SetFacts {
+        run_id: plan.run_id.clone(),
+        run_date: plan.run_date.clone(),
+        tags: Tags {
+            modality: text("run.tags.modality"),
+            dataset: text("run.tags.dataset"),
+            setting: text("run.tags.setting"),
+            site: text("run.tags.site"),
+        },
+        primary: text("merge.primary").unwrap_or_else(|| methods[0].clone()),
+        classes,
+        methods,
+        cells: plan.cells.clone(),
+        n_samples: plan.n_samples,
+        suite: text("corrupt.suite"),
+        batch_size: plan
+            .spec
+            .get("run.batch_size")
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+            .try_into()
+            .unwrap_or(0),
+    })
+}
+
+/// The rows that `merge.grid` adds behind the methods.
+fn grid_methods(plan: &Plan) -> Vec<String> {
+    let n = plan.spec.get("merge.grid").and_then(Value::as_u64).unwrap_or(0);
+    if n < 2 {
+        return Vec::new();
+    }
+    (0..n).map(|k| format!("{}{:03}", t3b_report::LINE, k * 100 / (n - 1))).collect()
+}
+
+/// Whether a run kept the probabilities of its predictions.
+pub(super) fn has_probs(plan: &Plan) -> bool {
+    plan.spec.get("output.probs") == Some(&Value::Bool(true))
+}
+
+/// Reads a run's tables and checks that their rows are those the plan asks for.
+///
+/// # Errors
+/// Store failures, `V002` a damaged part, `E002` rows that are missing, too many or not in the plan.
+pub async fn read(root: &Root, plan: &Plan, calibrator: Option<&Calibrator>) -> Result<RunTables, RunError> {
+    let facts = facts(plan)?;
+    let mut tables = RunTables {
+        rows: Rows::new(facts.clone(), has_probs(plan), None),
+        signals: Vec::new(),
+        quarantine: Vec::new(),
+        worklist: Worklist::default(),
+        unlabelled: None,
+        class_counts: vec![0; facts.classes.len()],
+        attempts: read_attempts(root, plan).await?,
+    };
+    tables.read_quarantine(root, plan).await?;
+    tables.read_predictions(root, plan, calibrator).await?;
+    tables.rows.check_coverage().map_err(|found| {
+        let what = format!("run {} does not cover its plan: {found}", plan.run_id);
+        Problem::new("E002", Exit::BadData, what)
+            .hint("t3b verify names objects that are missing or too many")
+    })?;
+    tables.rows.sort();
+    tables.signals = read_signals(root, plan, &facts).await?;
+    Ok(tables)
+}
+
+/// The name of the column that holds a sample's position in the frozen list: format 1 calls it `manifest_row`.
+fn position<'a>(batch: &'a RecordBatch) -> Option<&'a [i64]> {
+    let column = batch.column_by_name("sample_row").or_else(|| batch.column_by_name("manifest_row"))?;
+    Some(column.as_primitive_opt::<Int64Type>()?.values())
+}
+
+/// A column of repeated words as indices into a list of known ones; -1 for a word that is not on it.
+struct Coded {
+    codes: DictionaryArray<Int32Type>,
+    known: Vec<i32>,
+}
+
+impl Coded {
+    fn new(column: &ArrayRef, place: &dyn Fn(&str) -> Option<usize>) -> Option<Self> {
+        let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let codes = cast(column, &kind).ok()?.as_dictionary_opt::<Int32Type>()?.clone();
+        let words = codes.values().as_string_opt::<i32>()?.clone();
+        let known =
+            words.iter().map(|word| place(word.unwrap_or_default()).map_or(-1, |k| k as i32)).collect();
+        Some(Self { codes, known })
+    }
+
+    fn at(&self, row: usize) -> Option<usize> {
+        usize::try_from(self.known[self.codes.key(row)?]).ok()
+    }
+}
+
+/// Places of (corruption, severity) by two columns.
+struct Cells {
+    corruption: Coded,
+    names: Vec<String>,
+    places: BTreeMap<(usize, i32), usize>,
+}
+
+impl Cells {
+    fn new(batch: &RecordBatch, facts: &SetFacts) -> Option<Self> {
+        let mut names: Vec<String> = Vec::new();
+        let mut places = BTreeMap::new();
+        for (cell, (corruption, severity)) in facts.cells.iter().enumerate() {
+            let place = names.iter().position(|name| name == corruption).unwrap_or(names.len());
+            if place == names.len() {
+                names.push(corruption.clone());
+            }
+            places.insert((place, i32::from(*severity)), cell);
+        }
+        let column = batch.column_by_name("corruption")?;
+        let corruption = Coded::new(column, &|word| names.iter().position(|name| name == word))?;
+        Some(Self { corruption, names, places })
+    }
+
+    fn at(&self, row: usize, severity: i32) -> Option<usize> {
+        debug_assert!(!self.names.is_empty());
+        self.places.get(&(self.corruption.at(row)?, severity)).copied()
+    }
+}
+
+impl RunTables {
+    async fn read_quarantine(&mut self, root: &Root, plan: &Plan) -> Result<(), RunError> {
+        let facts = self.rows.facts().clone();
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        let mut wrong = None;
+        let columns = ["sample_row", "manifest_row", "corruption", "severity", "reason_code"];
+        each_batch(root, plan, Table::Quarantine, &columns, |batch| {
+            let rows = position(batch)?;
+            let cells = Cells::new(batch, &facts)?;
+            let severity = batch.column_by_name("severity")?.as_primitive_opt::<Int32Type>()?.clone();
+            let reason = cast(batch.column_by_name("reason_code")?, &DataType::Utf8).ok()?;
+            let reason = reason.as_string_opt::<i32>()?;
+            for (n, sample) in rows.iter().enumerate() {
+                let cell = if severity.is_null(n) { None } else { Some(cells.at(n, severity.value(n))) };
+                let n_cells = if cell.is_none() { facts.cells.len() as u64 } else { 1 };
+                *reasons.entry(reason.value(n).to_owned()).or_default() += n_cells;
+                let found = match cell {
+                    Some(None) => Err(RowError::Unplanned { sample: sample.unsigned_abs() }),
+                    Some(cell) => self.rows.quarantine(sample.unsigned_abs(), cell),
+                    None => self.rows.quarantine(sample.unsigned_abs(), None),
+                };
+                wrong = wrong.take().or(found.err());
+            }
+            Some(())
+        })
+        .await?;
+        self.quarantine = reasons.into_iter().collect();
+        self.quarantine.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        wrong.map_or(Ok(()), |error| Err(unplanned(plan, &error).into()))
+    }
+
+    async fn read_predictions(
+        &mut self,
+        root: &Root,
+        plan: &Plan,
+        calibrator: Option<&Calibrator>,
+    ) -> Result<(), RunError> {
+        let facts = self.rows.facts().clone();
+        let has_probs = has_probs(plan);
+        let mut columns = vec![
+            "sample_id",
+            "sample_row",
+            "manifest_row",
+            "corruption",
+            "severity",
+            "method",
+            "label_idx",
+            "pred_idx",
+            "pred_prob",
+        ];
+        columns.extend(has_probs.then_some("probs"));
+        let (clean, primary) = (facts.clean(), facts.method(&facts.primary));
+        let parents = [facts.method("pretrained"), facts.method("expert")];
+        let identity = Calibrator::identity(facts.classes.len());
+        let calibrator = calibrator.unwrap_or(&identity);
+        let mut sums = (has_probs && facts.n_samples <= 5_000_000).then(|| Sums::new(facts.classes.len()));
+        let mut wrong = None;
+        each_batch(root, plan, Table::Predictions, &columns, |batch| {
+            let samples = position(batch)?;
+            let cells = Cells::new(batch, &facts)?;
+            let method = Coded::new(batch.column_by_name("method")?, &|word| facts.method(word))?;
+            let whole =
+                |name: &str| Some(batch.column_by_name(name)?.as_primitive_opt::<Int32Type>()?.clone());
+            let (severity, label, pred) = (whole("severity")?, whole("label_idx")?, whole("pred_idx")?);
+            let confidence = batch.column_by_name("pred_prob")?.as_primitive_opt::<Float32Type>()?.clone();
+            let ids = batch.column_by_name("sample_id")?.as_string_opt::<i32>()?;
+            let lists = match has_probs {
+                true => Some(batch.column_by_name("probs")?.as_list_opt::<i32>()?),
+                false => None,
+            };
+            let values = lists.map(|lists| lists.values().as_primitive_opt::<Float32Type>());
+            for (n, sample) in samples.iter().enumerate() {
+                let probs = lists.zip(values.flatten()).map(|(lists, values)| {
+                    let offsets = lists.value_offsets();
+                    &values.values()[offsets[n] as usize..offsets[n + 1] as usize]
+                });
+                let place = method.at(n).zip(cells.at(n, severity.value(n)));
+                let Some((method, cell)) = place else {
+                    wrong = wrong.take().or(Some(RowError::Unplanned { sample: sample.unsigned_abs() }));
+                    continue;
+                };
+                let row = Row {
+                    sample: sample.unsigned_abs(),
+                    method,
+                    cell,
+                    label: (!label.is_null(n)).then(|| label.value(n).unsigned_abs()),
+                    pred: pred.value(n).unsigned_abs(),
+                    confidence: confidence.value(n),
+                    probs,
+                };
+                if let Err(error) = self.rows.add(&row) {
+                    wrong = wrong.take().or(Some(error));
+                    continue;
+                }
+                if Some(cell) != clean {
+                    continue;
+                }
+                if Some(method) == primary {
+                    self.class_counts[row.pred as usize] += 1;
+                    if let (Some(sums), Some(probs)) = (&mut sums, probs) {
+                        sums.push(row.pred as usize, probs, calibrator);
+                    }
+                }
+                if let Some(parent) = parents.iter().position(|place| *place == Some(method)) {
+                    let said = Said { pred: row.pred, confidence: row.confidence };
+                    self.worklist.add(row.sample, ids.value(n), parent, said);
+                }
+            }
+            Some(())
+        })
+        .await?;
+        self.worklist.finish();
+        self.unlabelled = sums;
+        wrong.map_or(Ok(()), |error| Err(unplanned(plan, &error).into()))
+    }
+}
+
+fn unplanned(plan: &Plan, error: &RowError) -> Problem {
+    let what = format!("run {}: {error}", plan.run_id);
+    match error {
+        RowError::Disk(_) => Problem::new("E003", Exit::StoreIo, what).hint("set TMPDIR to a disk with room"),
+        _ => Problem::new("E002", Exit::BadData, what).hint("t3b verify names every damaged object"),
+    }
+}
+
+async fn read_signals(root: &Root, plan: &Plan, facts: &SetFacts) -> Result<Vec<CellSignals>, RunError> {
+    let mut cells: Vec<Signals> = facts.cells.iter().map(|_| Signals::new(facts.classes.len())).collect();
+    let numbers = ["js_nats", "lambda_sample", "pt_entropy_nats", "ft_entropy_nats"];
+    let columns = ["corruption", "severity", "batch", "agree"].into_iter().chain(numbers).collect::<Vec<_>>();
+    each_batch(root, plan, Table::Signals, &columns, |batch| {
+        let places = Cells::new(batch, facts)?;
+        let severity = batch.column_by_name("severity")?.as_primitive_opt::<Int32Type>()?.clone();
+        let slot = batch.column_by_name("batch")?.as_primitive_opt::<Int64Type>()?.clone();
+        let agree = batch.column_by_name("agree")?.as_boolean_opt()?;
+        let mut values = [&[][..]; 4];
+        for (place, name) in values.iter_mut().zip(numbers) {
+            *place = batch.column_by_name(name)?.as_primitive_opt::<Float64Type>()?.values();
+        }
+        for n in 0..batch.num_rows() {
+            let [js_nats, lambda, pt_entropy_nats, ft_entropy_nats] = values.map(|column| column[n]);
+            let row = SignalRow {
+                batch: slot.value(n),
+                js_nats,
+                lambda,
+                pt_entropy_nats,
+                ft_entropy_nats,
+                agree: agree.value(n),
+            };
+            cells[places.at(n, severity.value(n))?].add(&row);
+        }
+        Some(())
+    })
+    .await?;
+    Ok(cells.into_iter().map(Signals::finish).collect())
+}
+
+/// The parents' divergence by cell and sample; NaN where a sample was not scored.
+///
+/// # Errors
+/// Store failures, `V002` damaged parts.
+pub async fn divergences(root: &Root, plan: &Plan) -> Result<Vec<Vec<f64>>, RunError> {
+    let facts = facts(plan)?;
+    let n = usize::try_from(facts.n_samples).unwrap_or(usize::MAX);
+    let mut cells = vec![vec![f64::NAN; n]; facts.cells.len()];
+    let columns = ["sample_row", "manifest_row", "corruption", "severity", "js_nats"];
+    each_batch(root, plan, Table::Signals, &columns, |batch| {
+        let (places, rows) = (Cells::new(batch, &facts)?, position(batch)?);
+        let severity = batch.column_by_name("severity")?.as_primitive_opt::<Int32Type>()?.clone();
+        let js = batch.column_by_name("js_nats")?.as_primitive_opt::<Float64Type>()?.values();
+        for (row, sample) in rows.iter().enumerate() {
+            *cells[places.at(row, severity.value(row))?].get_mut(usize::try_from(*sample).ok()?)? = js[row];
+        }
+        Some(())
+    })
+    .await?;
+    Ok(cells)
+}
+
+/// Batches, seconds and peak memory of each attempt; a run without the table has none.
+async fn read_attempts(root: &Root, plan: &Plan) -> Result<Vec<(u64, f64, u64)>, RunError> {
+    let folder = Layout::new(&plan.run_id).published("attempts", &plan.run_date);
+    let listed = root.list(&folder, "attempts").await.map_err(Problem::from)?;
+    let mut found = Vec::new();
+    for (key, _) in listed {
+        let mut look = |batch: &RecordBatch| {
+            let whole =
+                |name: &str| Some(batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?.value(0));
+            let time = |name: &str| {
+                Some(batch.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?.value(0))
+            };
+            let seconds = (time("closed_at")? - time("opened_at")?) as f64 / 1e6;
+            found.push((whole("n_batches")?.unsigned_abs(), seconds, whole("rss_peak_mib")?.unsigned_abs()));
+            Some(())
+        };
+        let columns = ["opened_at", "closed_at", "n_batches", "rss_peak_mib"];
+        let Some(bytes) = root.read(&key, "attempts row", MAX_ROW_BYTES).await.map_err(Problem::from)? else {
+            continue;
+        };
+        crate::tables::each_batch(&key, bytes, &columns, &mut look)?;
+    }
+    Ok(found)
+}
