@@ -39,7 +39,9 @@ fn an_s3_server_that_lies_makes_no_wrong_row() {
     fixture.run("out", &[]).unwrap();
     let reference = fixture.published("out");
     let mut ends = BTreeMap::new();
-    for lie in Lie::OF_LISTINGS.into_iter().chain(Lie::OF_OBJECTS) {
+    let all = Lie::OF_LISTINGS.into_iter().chain(Lie::OF_OBJECTS);
+    let few = [Lie::ListEmpty, Lie::ListPage, Lie::PutFull, Lie::GetSwapped, Lie::GetPart];
+    for lie in all.filter(|lie| crate::process::is_full() || few.contains(lie)) {
         let peer = Peer::s3(Front::Locked);
         peer.stock(&fixture);
         let liar = Liar::start(peer.port, lie);
@@ -52,7 +54,8 @@ fn an_s3_server_that_lies_makes_no_wrong_row() {
         } else if !is_about_images {
             assert!(told(&first).contains("error["), "{lie:?}: {}", told(&first));
         }
-        *ends.entry((format!("{lie:?}"), code)).or_insert(0) += 1;
+        eprintln!("hostile S3: {lie:?} ended with {code}");
+        ends.insert(format!("{lie:?}"), code);
         if lie == Lie::GetError {
             // The bytes are what the store says they are: not a picture, so every row is in the quarantine.
             assert!(code == 0 || code == 3 || code == 74, "{}", told(&first));
@@ -63,7 +66,7 @@ fn an_s3_server_that_lies_makes_no_wrong_row() {
         assert_eq!(again.status.code(), Some(0), "{lie:?}, then honest: {}", told(&again));
         assert!(peer.published("night") == reference, "{lie:?}, then honest: other tables");
     }
-    eprintln!("hostile S3: {ends:?}, 0 wrong rows");
+    eprintln!("hostile S3: {} modes (13 in the full form): {ends:?}, 0 wrong rows", ends.len());
 }
 
 #[test]
