@@ -230,6 +230,7 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         say!("samples      {}", job.manifest.samples.len());
         say!("pretrained   {}", job.models.pretrained.sha256());
         say!("expert       {}", job.models.expert.sha256());
+        say!("preprocess   {}", job.models.preprocess.line());
         say!("fingerprint  {}", job.fingerprint());
         say!("ok");
         Ok(Exit::Done)

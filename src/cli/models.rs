@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 #[cfg(feature = "hub")]
@@ -13,9 +13,11 @@ use super::commands::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError};
 use crate::model::checkpoint::{CheckpointSpec, Source};
 use crate::model::config::TowerConfig;
+use crate::model::convert::{Converted, Width};
 use crate::model::files::Files;
+use crate::model::look::{self, Look};
 use crate::model::pair::PairReport;
-use crate::model::{Checkpoint, ModelError, Role, bank_file, convert, task_vector};
+use crate::model::{Checkpoint, ModelError, Preprocess, Role, bank_file, convert, task_vector};
 
 /// `t3b models`.
 #[derive(Debug, Subcommand)]
@@ -67,9 +69,21 @@ pub struct ConvertArgs {
     /// Where to write.
     #[arg(value_name = "OUT_DIR")]
     pub out_dir: PathBuf,
+    /// Data type to write: that of the file, or f32 for all.
+    #[arg(long, value_enum, default_value = "keep", env = "T3B_MODELS_CONVERT_DTYPE")]
+    pub dtype: DtypeArg,
     /// Which architecture, and how it is printed.
     #[command(flatten)]
     pub shape: ShapeArgs,
+}
+
+/// Data types that `t3b models convert` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DtypeArg {
+    /// As in the file.
+    Keep,
+    /// 32 bits.
+    F32,
 }
 
 /// `t3b models encode`.
@@ -89,6 +103,9 @@ pub struct ShapeArgs {
     /// Architecture by name or the path of its configuration; by default the one beside the weights.
     #[arg(long, value_name = "NAME", env = "T3B_MODELS_ARCH")]
     pub arch: Option<String>,
+    /// Side of the input image, where it is not the architecture's; position embeddings are resized to it.
+    #[arg(long, value_name = "PX", env = "T3B_MODELS_IMAGE_PX")]
+    pub image_px: Option<usize>,
     /// Prints JSON.
     #[arg(long)]
     pub json: bool,
@@ -107,13 +124,51 @@ pub(super) fn models(command: &ModelsCommand) -> Result<Exit, RunError> {
 }
 
 fn spec(path: &Path, role: Role, shape: &ShapeArgs) -> CheckpointSpec {
-    CheckpointSpec { files: Files::at(path), role, architecture: shape.arch.clone(), sha256: None }
+    CheckpointSpec {
+        files: Files::at(path),
+        role,
+        architecture: shape.arch.clone(),
+        image_px: shape.image_px,
+        sha256: None,
+    }
 }
 
 fn inspect(args: &InspectArgs) -> Result<(), ModelError> {
-    let checkpoint = Checkpoint::load(&spec(&args.path, Role::Pretrained, &args.shape))?;
-    print_checkpoint(&checkpoint, args.shape.json);
+    let role = Role::Pretrained;
+    match look::at(&args.path, &spec(&args.path, role, &args.shape))? {
+        Look::Whole(checkpoint) => print_checkpoint(&checkpoint, args.shape.json),
+        Look::Half(tensors) => {
+            print_part("an image half, which the generalist completes", &tensors, &[], args.shape.json)
+        }
+        Look::Adapter(tensors, keys) => {
+            print_part("low-rank updates, which the generalist completes", &tensors, &keys, args.shape.json);
+        }
+    }
     Ok(())
+}
+
+fn print_part(holds: &str, tensors: &look::Tensors, keys: &[(String, String)], as_json: bool) {
+    let look::Tensors { n_tensors, dtypes, renaming, is_pickled } = tensors;
+    if as_json {
+        let keys: BTreeMap<_, _> = keys.iter().cloned().collect();
+        let answer = json!({
+            "holds": holds, "n_tensors": n_tensors, "dtypes": dtypes, "names": renaming.to_string(),
+            "is_pickled": is_pickled, "config": keys,
+        });
+        say!("{answer:#}");
+        return;
+    }
+    let dtypes: Vec<String> = dtypes.iter().map(|(dtype, n)| format!("{n} {dtype}")).collect();
+    say!("holds        {holds}");
+    say!("tensors      {n_tensors} ({})", dtypes.join(", "));
+    if renaming.is_some() {
+        say!("names        {renaming}");
+    }
+    keys.iter().for_each(|(key, value)| say!("{key:<12} {value}"));
+    if *is_pickled {
+        say!("pickle       jobs read safetensors: t3b models convert");
+    }
+    say!("ok           sizes and values are checked against the generalist, as models.expert");
 }
 
 fn encode(args: &EncodeArgs) -> Result<(), RunError> {
@@ -129,12 +184,17 @@ fn encode(args: &EncodeArgs) -> Result<(), RunError> {
 }
 
 fn convert(args: &ConvertArgs) -> Result<(), ModelError> {
-    let checkpoint = convert::read(&args.path, spec(&args.path, Role::Pretrained, &args.shape))?;
-    convert::write(&checkpoint, &args.out_dir)?;
-    let written =
-        Checkpoint::load(&spec(&args.out_dir, Role::Pretrained, &ShapeArgs { arch: None, json: false }))?;
-    print_checkpoint(&written, args.shape.json);
-    Ok(())
+    let role = Role::Pretrained;
+    let converted = convert::read(&args.path, &spec(&args.path, role, &args.shape))?;
+    let width = if args.dtype == DtypeArg::F32 { Width::F32 } else { Width::Kept };
+    convert::write(&converted, &args.path, width, &args.out_dir)?;
+    if let Converted::Half(part) | Converted::Adapter(part) = &converted
+        && !part.left_out.is_empty()
+    {
+        eprintln!("warning: {} tensors of other dictionaries left out", part.left_out.len());
+    }
+    let shape = ShapeArgs { arch: None, image_px: None, json: args.shape.json };
+    inspect(&InspectArgs { path: args.out_dir.clone(), shape })
 }
 
 fn print_checkpoint(checkpoint: &Checkpoint, as_json: bool) {
@@ -145,24 +205,38 @@ fn print_checkpoint(checkpoint: &Checkpoint, as_json: bool) {
         *dtypes.entry(format!("{dtype:?}")).or_default() += 1;
     }
     let (n_tensors, scale) = (checkpoint.tensors().len(), checkpoint.logit_scale());
+    let preprocess = preprocess_of(checkpoint);
     if as_json {
         let shape: serde_json::Value = serde_json::from_str(&config.to_hf_json()).unwrap_or_default();
         let answer = json!({
             "holds": holds(checkpoint.source()), "n_tensors": n_tensors, "n_values": n_values, "dtypes": dtypes,
-            "sha256": checkpoint.sha256(), "logit_scale": scale, "config": shape,
+            "sha256": checkpoint.sha256(), "logit_scale": scale, "logit_bias": checkpoint.logit_bias(),
+            "family": config.family(), "names": checkpoint.renaming().to_string(),
+            "preprocess": preprocess.to_json(), "config": shape,
         });
         say!("{answer:#}");
         return;
     }
     let dtypes: Vec<String> = dtypes.iter().map(|(dtype, n)| format!("{n} {dtype}")).collect();
     say!("holds        {}", holds(checkpoint.source()));
+    say!("family       {}", config.family());
+    if checkpoint.renaming().is_some() {
+        say!("names        {}", checkpoint.renaming());
+    }
     say!("image tower  {} px, patches of {} px, {}", config.image_px, config.patch_px, tower(&config.vision));
     say!("text tower   {} tokens of {}, {}", config.context_tokens, config.vocab_size, tower(&config.text));
     say!("projection   {}", config.projection);
     say!("tensors      {n_tensors} ({}), {n_values} values", dtypes.join(", "));
     say!("logit_scale  {scale:.4}, so logits are {:.2} times the cosine", scale.exp());
+    let said = if checkpoint.preprocess().is_some() { "its own files" } else { "the family's, no file says" };
+    say!("preprocess   {} ({said})", preprocess.line());
     say!("sha256       {}", checkpoint.sha256());
     say!("ok           names, shapes, data types and values are those of the architecture");
+}
+
+/// How pictures are prepared, by its files or its family.
+fn preprocess_of(checkpoint: &Checkpoint) -> Preprocess {
+    checkpoint.preprocess().cloned().unwrap_or_else(|| Preprocess::of_family(checkpoint.config()))
 }
 
 fn holds(source: Source) -> String {
@@ -174,8 +248,8 @@ fn holds(source: Source) -> String {
 }
 
 fn tower(tower: &TowerConfig) -> String {
-    let TowerConfig { width, mlp_width, layers, heads, activation } = tower;
-    format!("{layers} blocks of {width}/{mlp_width}, {heads} heads, {}", activation.name())
+    let TowerConfig { width, mlp_width, layers, heads, activation, norm_eps } = tower;
+    format!("{layers} blocks of {width}/{mlp_width}, {heads} heads, {}, eps {norm_eps:e}", activation.name())
 }
 
 fn compare(args: &CompareArgs) -> Result<(), ModelError> {
@@ -184,7 +258,12 @@ fn compare(args: &CompareArgs) -> Result<(), ModelError> {
     let report = PairReport::compare(&pretrained, &expert)?;
     let layers = task_vector::by_layer(&pretrained, &expert)?;
     let n_shared = report.shared_vision_blocks(pretrained.config());
-    let warnings: Vec<String> = report.warnings().iter().map(ToString::to_string).collect();
+    let warnings = pretrained.warnings().into_iter().chain(expert.warnings()).chain(report.warnings());
+    let mut warnings: Vec<String> = warnings.map(|warning| warning.to_string()).collect();
+    let left = preprocess_of(&pretrained);
+    let right = expert.preprocess().cloned().unwrap_or_else(|| left.clone());
+    let preprocess = Preprocess::same(&left, &right);
+    warnings.extend(preprocess.as_ref().err().map(ToString::to_string));
     if args.shape.json {
         let layers: Vec<_> = layers
             .iter()
@@ -198,6 +277,7 @@ fn compare(args: &CompareArgs) -> Result<(), ModelError> {
         let answer = json!({
             "expert_holds": holds(expert.source()), "layers": layers, "n_shared_vision_blocks": n_shared,
             "text_towers_equal": report.text_towers_equal(), "warnings": warnings,
+            "preprocess": { "pretrained": left.to_json(), "expert": right.to_json() },
         });
         say!("{answer:#}");
         return Ok(());
@@ -213,6 +293,10 @@ fn compare(args: &CompareArgs) -> Result<(), ModelError> {
         "text towers    {}",
         if report.text_towers_equal() { "equal: one class bank" } else { "differ: a class bank each" }
     );
+    match preprocess {
+        Ok(()) => say!("preprocess     the same: {}", left.line()),
+        Err(_) => say!("preprocess     {}\n               {}", left.line(), right.line()),
+    }
     say!(
         "shared blocks  the first {n_shared} of {} image blocks are computed once",
         pretrained.config().vision.layers

@@ -12,7 +12,7 @@ use crate::messages::{Inlet, Outlet};
 use t3b_corrupt::{Cell, Grey, RngMode, Scratch, Streams, apply, apply_native_grey};
 use t3b_image::Rgb8;
 use t3b_image::pool::ScratchPool;
-use t3b_image::resize::Resizer;
+use t3b_image::resize::{Framing, Resizer};
 
 /// Where corruption happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct CorruptRule {
     pub rng: RngMode,
     /// The pipeline's seed.
     pub seed: u64,
-    /// Side of the model's square input; images of another size are resized after corruption.
-    pub side_px: u32,
+    /// From a picture to the model's square, where that comes after corruption.
+    pub framing: Option<Framing>,
 }
 
 /// Sends every image once per cell, in cell order, at model resolution; one that declares its cell into that cell alone, as it is.
@@ -98,9 +98,9 @@ impl CorruptRule {
 
     /// The image at the model's side.
     fn sized(&self, image: Rgb8, resizer: &mut Resizer) -> Rgb8 {
-        if (image.width_px(), image.height_px()) == (self.side_px, self.side_px) {
-            return image;
+        match &self.framing {
+            Some(framing) => resizer.frame(&image, framing),
+            None => image,
         }
-        resizer.short_side_then_center_crop(&image, self.side_px)
     }
 }

@@ -14,7 +14,7 @@ use crate::messages::{Inlet, Outlet};
 use t3b_decode::worker::{Decoder, Isolation, WorkerError};
 use t3b_decode::{Limits, Rendering, decoded_bytes_with};
 use t3b_image::pool::ScratchPool;
-use t3b_image::resize::Resizer;
+use t3b_image::resize::{Framing, Resizer};
 
 /// What decoding needs to know.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ pub struct DecodeRule {
     pub isolation: Isolation,
     /// The program of that process.
     pub program: Arc<Path>,
-    /// Side of the model's square input, or `None` to keep the image's own size.
-    pub resize_to_px: Option<u32>,
+    /// From a picture to the model's square, or `None` to keep the picture's own size.
+    pub framing: Option<Framing>,
 }
 
 impl DecodeRule {
@@ -37,8 +37,7 @@ impl DecodeRule {
     }
 }
 
-/// Order per image: header limits, decode, then where asked bicubic resize of the short side and
-/// centre crop. An image that keeps its size keeps its share of the budget.
+/// Order per image: header limits, decode, then where asked the model's framing. An image that keeps its size keeps its share of the budget.
 ///
 /// # Errors
 /// `Torn` and `Hangup` from the links, `Panicked` when a job panics, `P003` and `B007` from [`Decoder::decode`].
@@ -101,9 +100,9 @@ fn decode_one(
             }));
         }
     };
-    Ok(Flow::Item(match rule.resize_to_px {
-        Some(side_px) => {
-            let pixels = resizer.short_side_then_center_crop(&image, side_px);
+    Ok(Flow::Item(match &rule.framing {
+        Some(framing) => {
+            let pixels = resizer.frame(&image, framing);
             Decoded { sample, pixels, permit: None }
         }
         None => Decoded { sample, pixels: image, permit },

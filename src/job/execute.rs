@@ -133,7 +133,8 @@ impl Job {
     fn rules(&self, plan: Plan, device: &str) -> Rules {
         let Spec { pipeline, settings, .. } = &self.spec;
         let (cells, n_made) = (Arc::clone(&self.manifest.cells), self.manifest.n_made);
-        let side_px = u32::try_from(self.models.pretrained.config().image_px).unwrap_or(u32::MAX);
+        let framing = self.models.preprocess.framing;
+        let is_corrupted_first = pipeline.corrupt.at == CorruptAt::Source;
         Rules {
             source: SourceRule {
                 concurrency: settings.fetch_concurrency,
@@ -146,7 +147,7 @@ impl Job {
                 rendering: pipeline.rendering,
                 isolation: settings.isolation,
                 program: self.decoder.as_path().into(),
-                resize_to_px: (pipeline.corrupt.at == CorruptAt::Model).then_some(side_px),
+                framing: (!is_corrupted_first).then_some(framing),
             },
             corrupt: CorruptRule {
                 cells: Arc::clone(&cells),
@@ -154,7 +155,7 @@ impl Job {
                 grey: pipeline.corrupt.grey,
                 rng: pipeline.corrupt.rng,
                 seed: pipeline.seed,
-                side_px,
+                framing: is_corrupted_first.then_some(framing),
             },
             batch: (pipeline.batch_size, pipeline.mixing),
             sink: SinkRule {

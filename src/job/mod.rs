@@ -93,9 +93,9 @@ impl Job {
         if std::env::var_os(PSEUDONYM_KEY).is_none() && manifest.n_pseudonyms > 0 {
             warnings.push(KEYLESS.to_owned());
         }
-        let first = FirstPass::read(&spec).await?;
-        let recipes = Recipes::new(&spec, first.as_ref())?;
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
+        let first = FirstPass::read(&spec, &spec_map).await?;
+        let recipes = Recipes::new(&spec, first.as_ref())?;
         let inexact = &spec.pipeline.corrupt.inexact;
         spec_map.insert("content.not_reference_exact".to_owned(), inexact.clone().into());
         if let Some(first) = first {
@@ -291,6 +291,8 @@ fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap
         map.insert(format!("content.{name}"), hash.into());
     }
     map.insert("content.class_text_sha256".into(), models.text.sha256().into());
+    map.insert("content.n_truncated_prompts".into(), models.text.n_truncated().into());
+    map.insert("content.preprocess".into(), models.preprocess.to_json());
     let config = models.pretrained.config().to_hf_json();
     map.insert("content.architecture".into(), serde_json::from_str(&config).unwrap_or(Value::Null));
     map

@@ -9,9 +9,9 @@ use crate::model::files::Files;
 use crate::model::pair::PairReport;
 use crate::model::prompts::{Prompts, Tokens};
 use crate::model::vocabulary::Vocabulary;
-use crate::model::{Checkpoint, ModelError, ModelWarning, Role, bank_file};
+use crate::model::{Checkpoint, ModelError, ModelWarning, Preprocess, Role, bank_file};
 use crate::score::{Models, TextSource};
-use crate::settings::{Pipeline, Spec};
+use crate::settings::{self, Pipeline, Spec};
 use crate::store::Root;
 use crate::store::StoreSettings;
 
@@ -29,6 +29,7 @@ pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError>
         files,
         role,
         architecture: names.arch.clone(),
+        image_px: names.image_px,
         sha256: sha256.clone(),
     };
     let files = files_at(&names.pretrained, store).await?;
@@ -38,7 +39,10 @@ pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError>
     let expert = checkpoint(files, Role::Expert, &names.expert_sha256);
     let expert = Checkpoint::load_over(&expert, &pretrained).map_err(Problem::from)?;
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
-    let mut warnings: Vec<String> = report.warnings().iter().map(ModelWarning::to_string).collect();
+    let (preprocess, overridden) = preprocess(names, &pretrained, &expert).map_err(Problem::from)?;
+    let said =
+        pretrained.warnings().into_iter().chain(expert.warnings()).chain(report.warnings()).chain(overridden);
+    let mut warnings: Vec<String> = said.map(|warning| warning.to_string()).collect();
     let text = match &names.text_features {
         Some(path) => {
             let projection = pretrained.config().projection;
@@ -54,12 +58,30 @@ pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError>
             TextSource::Prompts(tokens)
         }
     };
-    Ok((Models { pretrained, expert, report, text }, warnings))
+    Ok((Models { pretrained, expert, report, text, preprocess }, warnings))
+}
+
+/// How pictures are prepared for both models: as their files say, or else as their family is trained; and what the pipeline
+/// says against that.
+fn preprocess(
+    names: &settings::Models,
+    pretrained: &Checkpoint,
+    expert: &Checkpoint,
+) -> Result<(Preprocess, Option<ModelWarning>), ModelError> {
+    let said = pretrained.preprocess().cloned().unwrap_or_else(|| Preprocess::of_family(pretrained.config()));
+    let used = names.preprocess.over(&said);
+    if let Some(expert) = expert.preprocess() {
+        Preprocess::same(&used, &names.preprocess.over(expert))?;
+    }
+    let overridden =
+        used.differs(&said).map(|(key, used, said)| ModelWarning::PreprocessOverridden { key, said, used });
+    Ok((used, overridden))
 }
 
 fn tokens(pipeline: &Pipeline, pretrained: &Checkpoint) -> Result<Tokens, ModelError> {
     let prompts = Prompts::new(&pipeline.labels.templates, &pipeline.labels.names)?;
-    prompts.tokenize(&Vocabulary::of(pretrained)?, pretrained.config().context_tokens)
+    let vocabulary = Vocabulary::of(pretrained)?.cleaned_as_openai(pipeline.labels.cleans_as_openai);
+    prompts.tokenize(&vocabulary, pretrained.config().context_tokens)
 }
 
 /// The files of a checkpoint; those in an object store are read into memory.

@@ -2,7 +2,7 @@
 //! rule needs them.
 
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::{Layout, Plan, read_plan, split_run_uri};
+use crate::ledger::{Layout, Plan, SpecMap, read_plan, split_run_uri};
 use crate::merge::beta_mixture::BetaMixture;
 use crate::merge::coefficient::T3Rule;
 use crate::merge::divergence::{Signals, entropy_nats, log_softmax};
@@ -29,8 +29,9 @@ impl FirstPass {
     /// Reads the run that `merge.from` names, when a method needs it.
     ///
     /// # Errors
-    /// `C009` when it is needed and not named, not complete, or lacks the class probabilities; store failures.
-    pub(super) async fn read(spec: &Spec) -> Result<Option<Self>, RunError> {
+    /// `C009` when it is needed and not named, not complete, of other models, classes or pixels, or lacks the class
+    /// probabilities; store failures.
+    pub(super) async fn read(spec: &Spec, ours: &SpecMap) -> Result<Option<Self>, RunError> {
         let merge = &spec.pipeline.merge;
         let needs = |method: &&Method| {
             method.needs_first_pass() && !(**method == Method::Constant && merge.constant_lambda.is_some())
@@ -40,6 +41,7 @@ impl FirstPass {
         let (root, run_id) = split_run_uri(uri).ok_or_else(|| run_first(*method))?;
         let root = Root::open(root, false, &spec.settings.store)?;
         let plan = read_plan(&root, &Layout::new(run_id)).await?.ok_or_else(|| run_first(*method))?;
+        must_be_of_the_same(&plan.spec, ours)?;
         let rows = signals(&root, &plan).await?;
         if rows.is_empty() {
             return Err(run_first(*method).into());
@@ -80,6 +82,27 @@ impl FirstPass {
             t3(rule, guard, &signals).coefficient
         };
         self.rows.iter().map(coefficient).collect()
+    }
+}
+
+/// What decides the signals of a run, by the keys of its plan. An earlier version's plan may lack the last.
+const SAME: [(&str, &str); 5] = [
+    ("content.pretrained_sha256", "pretrained model"),
+    ("content.expert_sha256", "expert"),
+    ("labels.names", "list of classes"),
+    ("content.class_text_sha256", "set of class texts"),
+    ("content.preprocess", "preprocessing"),
+];
+
+/// Numbers of one pair of models say nothing about another.
+fn must_be_of_the_same(theirs: &SpecMap, ours: &SpecMap) -> Result<(), Problem> {
+    let differs = |key: &str| theirs.get(key).is_some_and(|found| Some(found) != ours.get(key));
+    match SAME.into_iter().find(|(key, _)| differs(key)) {
+        None => Ok(()),
+        Some((key, what)) => {
+            let found = unusable(&format!("the run is of another {what} ({key})"));
+            Err(found.hint("run the first pass again with this pipeline's models, labels and preprocessing"))
+        }
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.whole64("n_quarantined", totals.sum(|r| r.n_quarantined));
     row.texts("classes", &facts.classes);
     row.texts("methods", &facts.methods);
+    let n_truncated = plan.spec.get("content.n_truncated_prompts").and_then(serde_json::Value::as_i64);
+    row.whole64("n_truncated_prompts", n_truncated.unwrap_or_default());
     row.text("primary_method", Some(facts.primary_method.clone()));
     row.number("gamma", Some(facts.gamma));
     row.number("lambda_min", Some(facts.lambda_min));

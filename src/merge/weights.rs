@@ -103,14 +103,13 @@ impl Parents {
         self.text_differs
     }
 
-    /// Lends `look` both parents' values of every differing tensor, without a copy.
+    /// Lends `look` both parents' values of every tensor, of those that are equal too, without a copy.
     ///
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
     pub fn with_values<R>(&self, look: impl FnOnce(Pairs<'_>) -> R) -> Result<R, ModelError> {
-        let names = || self.differing.iter();
-        let held: Vec<_> = names().map(|name| self.pretrained[name].storage_and_layout()).collect();
-        let held_ft: Vec<_> = names().map(|name| self.expert[name].storage_and_layout()).collect();
+        let held: Vec<_> = self.pretrained.values().map(Tensor::storage_and_layout).collect();
+        let held_ft: Vec<_> = self.expert.values().map(Tensor::storage_and_layout).collect();
         let mut pairs = Vec::with_capacity(held.len());
         for ((pt, pt_layout), (ft, ft_layout)) in held.iter().zip(&held_ft) {
             pairs.push((values(pt, pt_layout)?, values(ft, ft_layout)?));

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, path::Path};
 
 use candle_core::{Device, Tensor};
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::{
     error::{Fault, ModelError},
@@ -36,10 +36,14 @@ pub fn read(path: &Path, class_names: &[String], projection: usize) -> Result<Te
     }
     let view = tensors.tensor(NAME).map_err(|_| refused("found no tensor 'text_features'"))?;
     if tensors.len() != 1 || !widen::is_accepted(view.dtype()) {
-        return Err(refused("allowed one tensor, F32, F16 or BF16"));
+        return Err(refused("allowed one tensor, F64, F32, F16 or BF16"));
     }
     let values = widen::to_f32(view.dtype(), view.data());
-    TextBank::new(Tensor::from_vec(values, view.shape(), &Device::Cpu)?, class_names.len(), projection)
+    let features = Tensor::from_vec(values, view.shape(), &Device::Cpu)?;
+    match view.dtype() {
+        Dtype::F16 | Dtype::BF16 => TextBank::rounded(features, class_names.len(), projection),
+        _ => TextBank::new(features, class_names.len(), projection),
+    }
 }
 
 /// Writes class vectors with the names they are of.
@@ -48,7 +52,7 @@ pub fn read(path: &Path, class_names: &[String], projection: usize) -> Result<Te
 /// `W012` when the file cannot be written.
 pub fn write(path: &Path, class_names: &[String], bank: &TextBank) -> Result<(), ModelError> {
     let values: Vec<u8> = bank.values()?.into_iter().flat_map(f32::to_le_bytes).collect();
-    let view = TensorView::new(safetensors::Dtype::F32, bank.features().dims().to_vec(), &values)
+    let view = TensorView::new(Dtype::F32, bank.features().dims().to_vec(), &values)
         .map_err(|_| refused("no safetensors form"))?;
     let classes = serde_json::to_string(class_names).expect("names have a JSON text");
     let metadata = HashMap::from([(CLASSES.to_owned(), classes)]);

@@ -1,27 +1,31 @@
 //! Weights files become checked tensors.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt};
 
 use candle_core::Tensor;
 use safetensors::Dtype;
 
 use super::{
     adapter,
+    architecture::Architecture,
     config::ClipConfig,
-    error::{Fault, ModelError},
-    files::{self, Files, Weights},
-    gather::{Gathered, Matches},
+    error::{Fault, ModelError, ModelWarning},
+    files::{Files, Weights},
+    gather::{Gathered, Leniency, Matches},
     header, layout,
     naming::Naming,
+    prefix::Renaming,
+    preprocess::Preprocess,
     shards::Shards,
+    vocabulary::VocabularyFiles,
 };
 
-/// Largest temperature accepted, as a logarithm: ln 100, where OpenAI clamps it, and 1 %.
-pub const MAX_LOGIT_SCALE: f64 = 1.01 * 4.605_170_185_988_092;
+/// Largest temperature accepted, as a logarithm: logits 22,026 times the cosine. What is stored as it is and not as a
+/// logarithm, 14 or 100, lies above.
+pub const MAX_LOGIT_SCALE: f64 = 10.0;
 
-/// Bounds for the small files, in bytes; the real ones have 4 KB and 0.5 MB.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
-const MAX_MERGES_BYTES: u64 = 16 << 20;
+/// Largest temperature of CLIP's own training, as a logarithm: ln 100, and 1 %. A larger one deserves a word.
+pub const CLAMPED_LOGIT_SCALE: f64 = 1.01 * 4.605_170_185_988_092;
 
 /// Which of the two parents a checkpoint is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct CheckpointSpec {
     /// Architecture by name (see [`ClipConfig::named`]) or the path of a configuration; `None` reads the `config.json` or
     /// `open_clip_config.json` beside the weights.
     pub architecture: Option<String>,
+    /// Side of the input image in force; `None` takes the architecture's. Position embeddings are resized to it.
+    pub image_px: Option<usize>,
     /// Wanted [`Checkpoint::sha256`], 64 hex digits in any case; `None` accepts any.
     pub sha256: Option<String>,
 }
@@ -68,12 +74,16 @@ pub struct CheckpointSpec {
 pub struct Checkpoint {
     role: Role,
     config: ClipConfig,
+    native_px: usize,
     sha256: String,
     source: Source,
+    renaming: Renaming,
     tensors: BTreeMap<String, Tensor>,
     dtypes: BTreeMap<String, Dtype>,
     logit_scale: f64,
-    merges: Option<Vec<u8>>,
+    logit_bias: f64,
+    vocabulary: VocabularyFiles,
+    preprocess: Option<Preprocess>,
 }
 
 /// What the files held.
@@ -85,7 +95,7 @@ pub enum Source {
     VisionOnly(Naming),
     /// Low-rank updates, folded into the base's weights.
     Adapter {
-        /// Linear layers that were updated.
+        /// Layers with an update of low rank.
         n_layers: usize,
     },
 }
@@ -114,23 +124,28 @@ impl Checkpoint {
     fn read(spec: &CheckpointSpec, base: Option<&Self>) -> Result<Self, ModelError> {
         let (files, pin) = (&spec.files, spec.sha256.as_deref());
         let weights = files.weights()?;
-        let merges = files.read_if_there("merges.txt", MAX_MERGES_BYTES)?;
-        let checkpoint = match (weights, base) {
-            (Weights::Adapter, Some(base)) => adapter::fold(files, base, spec.role, pin)?,
+        let vocabulary = VocabularyFiles::read(files)?;
+        let (checkpoint, native_px) = match (weights, base) {
+            (Weights::Adapter, Some(base)) => (adapter::fold(files, base, spec.role, pin)?, base.native_px),
             (Weights::Adapter, None) => return Err(adapter::without_base()),
             (weights, _) => {
-                let config = config_of(spec, base)?;
-                let shards = Shards::read(files, &weights, largest_file(&config))?;
-                Self::of_shards(spec.role, config, &shards, pin, base)?
+                let Architecture { config, native_px } = Architecture::of(spec, base)?;
+                let may_resize = spec.image_px.is_some();
+                let shards = Shards::read(files, &weights, largest_file(&config, may_resize))?;
+                let leniency = Leniency { may_inherit: base.is_some(), may_resize };
+                (Self::of_shards(spec.role, config, &shards, pin, base, leniency)?, native_px)
             }
         };
-        Ok(Self { merges, ..checkpoint })
+        let preprocess = Preprocess::beside(files, &checkpoint.config, native_px)?;
+        let image_px = checkpoint.config.image_px;
+        let preprocess = preprocess.map(|preprocess| preprocess.at(native_px, image_px)).transpose()?;
+        Ok(Self { vocabulary, preprocess, native_px, ..checkpoint })
     }
 
     /// Checks `file`, the content of a safetensors file with a complete model, against `config`.
     ///
-    /// Floats of 16 and 32 bits are accepted and widened to f32, which changes no value. Names are those of any
-    /// [`Naming`]; buffers of old files are ignored.
+    /// Floats of 16, 32 and 64 bits are accepted; those of 16 are widened to f32, which changes no value, those of 64 rounded
+    /// to it. Names are those of any [`Naming`], a wrapper's prefix before them; buffers of old files are ignored.
     ///
     /// # Errors
     /// In this order: `W002`, `W003`, `W004` for the container; `W011` without a `logit_scale`; `W005` for other missing and
@@ -142,7 +157,7 @@ impl Checkpoint {
         file: Vec<u8>,
         pin: Option<&str>,
     ) -> Result<Self, ModelError> {
-        Self::of_shards(role, config, &Shards::of(file), pin, None)
+        Self::of_shards(role, config, &Shards::of(file), pin, None, Leniency::default())
     }
 
     fn of_shards(
@@ -151,23 +166,47 @@ impl Checkpoint {
         shards: &Shards,
         pin: Option<&str>,
         base: Option<&Self>,
+        leniency: Leniency,
     ) -> Result<Self, ModelError> {
         let fault = |fault| ModelError::of(role, fault);
-        let entries = shards.entries().map_err(fault)?;
+        let mut entries = shards.entries().map_err(fault)?;
+        let renaming = Renaming::of(entries.iter().map(|entry| entry.name.as_str())).map_err(fault)?;
+        renaming.apply(&mut entries);
         // The header is checked first because that takes microseconds and a sha256 a second or more.
-        let matches = Matches::find(role, &config, &entries, base.is_some()).map_err(fault)?;
+        let matches = Matches::find(role, &config, &entries, leniency).map_err(fault)?;
         let sha256 = pinned(shards.sha256(), pin).map_err(fault)?;
-        let Gathered { naming, tensors, dtypes, logit_scale, vision_only } = matches.gather(base)?;
+        let Gathered { naming, tensors, dtypes, logit_scale, logit_bias, vision_only } =
+            matches.gather(base)?;
         let source = if vision_only { Source::VisionOnly(naming) } else { Source::Full(naming) };
-        Ok(Self { role, config, sha256, source, tensors, dtypes, logit_scale, merges: None })
+        Ok(Self {
+            role,
+            native_px: config.image_px,
+            config,
+            sha256,
+            source,
+            renaming,
+            tensors,
+            dtypes,
+            logit_scale,
+            logit_bias,
+            vocabulary: VocabularyFiles::default(),
+            preprocess: None,
+        })
     }
 
     /// The base with some of its tensors replaced.
-    pub(super) fn updated(&self, role: Role, sha256: String, updates: BTreeMap<String, Tensor>) -> Self {
-        let source = Source::Adapter { n_layers: updates.len() };
+    pub(super) fn updated(
+        &self,
+        role: Role,
+        sha256: String,
+        n_layers: usize,
+        updates: BTreeMap<String, Tensor>,
+    ) -> Self {
+        let source = Source::Adapter { n_layers };
         let mut tensors = self.tensors.clone();
         tensors.extend(updates);
-        Self { role, sha256, source, tensors, ..self.clone() }
+        let renaming = Renaming::default();
+        Self { role, sha256, source, renaming, tensors, ..self.clone() }
     }
 
     /// The parent it was loaded as.
@@ -180,6 +219,35 @@ impl Checkpoint {
     #[must_use]
     pub fn config(&self) -> &ClipConfig {
         &self.config
+    }
+
+    /// Side of the input image that the files are about, before any other was asked for.
+    #[must_use]
+    pub fn native_px(&self) -> usize {
+        self.native_px
+    }
+
+    /// What the names lacked or had too much.
+    #[must_use]
+    pub fn renaming(&self) -> &Renaming {
+        &self.renaming
+    }
+
+    /// How its files say that pictures are prepared; `None` where none says.
+    #[must_use]
+    pub fn preprocess(&self) -> Option<&Preprocess> {
+        self.preprocess.as_ref()
+    }
+
+    /// What deserves a word.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<ModelWarning> {
+        let (role, logit_scale) = (self.role, self.logit_scale);
+        let scale =
+            (logit_scale > CLAMPED_LOGIT_SCALE).then_some(ModelWarning::LargeScale { role, logit_scale });
+        let renaming = self.renaming.clone();
+        let renamed = renaming.is_some().then_some(ModelWarning::Renamed { role, renaming });
+        scale.into_iter().chain(renamed).collect()
     }
 
     /// What the files held.
@@ -219,10 +287,16 @@ impl Checkpoint {
         self.logit_scale
     }
 
-    /// Content of the `merges.txt` beside the weights, if there was one.
+    /// What is added to every logit: SigLIP's bias, 0 for other models.
     #[must_use]
-    pub fn merges(&self) -> Option<&[u8]> {
-        self.merges.as_deref()
+    pub fn logit_bias(&self) -> f64 {
+        self.logit_bias
+    }
+
+    /// The files of its tokenizer.
+    #[must_use]
+    pub fn vocabulary(&self) -> &VocabularyFiles {
+        &self.vocabulary
     }
 }
 
@@ -234,36 +308,10 @@ pub(super) fn pinned(sha256: String, pin: Option<&str>) -> Result<String, Fault>
     }
 }
 
-fn config_of(spec: &CheckpointSpec, base: Option<&Checkpoint>) -> Result<ClipConfig, ModelError> {
-    match &spec.architecture {
-        Some(path) if path.ends_with(".json") => {
-            return ClipConfig::from_json(&text_of(&files::read(Path::new(path), MAX_CONFIG_BYTES)?));
-        }
-        Some(name) => return ClipConfig::named(name),
-        None => {}
-    }
-    if let Some(text) = spec.files.read_if_there("open_clip_config.json", MAX_CONFIG_BYTES)? {
-        return ClipConfig::from_open_clip_json(&text_of(&text));
-    }
-    let Some(base) = base else {
-        return ClipConfig::from_json(&text_of(&spec.files.read("config.json", MAX_CONFIG_BYTES)?));
-    };
-    let text = spec.files.read_if_there("config.json", MAX_CONFIG_BYTES)?.map(|text| text_of(&text));
-    // The image half alone is saved with a configuration that lacks the text half.
-    match text.filter(|text| !ClipConfig::is_vision_only(text)) {
-        Some(text) => ClipConfig::from_json(&text),
-        None => Ok(base.config.clone()),
-    }
-}
-
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Bytes of the architecture in f32, the longest header, and room for the buffers.
-fn largest_file(config: &ClipConfig) -> u64 {
-    let weights: u64 = layout::tensors(config).iter().map(|spec| 4 * spec.elements() as u64).sum();
-    weights + header::MAX_HEADER_BYTES + (1 << 20)
+/// Bytes of the architecture in f64, the longest header, and room for the buffers and for positions of a larger image.
+fn largest_file(config: &ClipConfig, may_resize: bool) -> u64 {
+    let weights: u64 = layout::tensors(config).iter().map(|spec| 8 * spec.elements() as u64).sum();
+    weights + header::MAX_HEADER_BYTES + if may_resize { 1 << 28 } else { 1 << 20 }
 }
 
 /// A shape without spaces, `[768,512]`.

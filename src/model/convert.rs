@@ -1,133 +1,324 @@
-//! Any weights file to the one form that jobs read: safetensors under Hugging Face's names.
+//! Any weights file to the one form that jobs read: safetensors under the names of the family.
 //!
-//! Pickles are read by candle, which interprets the few instructions that tensors need and runs no code. A file it
-//! understands only in part may come back with fewer tensors and no error, so the full list of names is checked here.
+//! A pickle may hold anything beside the model; which of its dictionaries is the model is found by the names. The full list of
+//! names is then checked as it is for any file.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    io::{self, Read},
+    collections::{BTreeMap, HashMap},
+    fs, io,
     path::Path,
-    thread,
 };
 
 use candle_core::{DType, Tensor};
-use safetensors::{Dtype, serialize_to_file};
-use zip::ZipArchive;
+use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 
 use super::{
-    checkpoint::{Checkpoint, CheckpointSpec},
+    checkpoint::{Checkpoint, CheckpointSpec, Source},
+    config::{TextKind, VisionKind},
     error::{Fault, ModelError},
-    files::{self, Files},
-    pickle,
+    files::{self, ADAPTER_CONFIG, ADAPTER_PICKLE, ADAPTER_WEIGHTS, Files},
+    naming::{Naming, Take},
+    pickle::{self, Loose},
+    prefix::Renaming,
+    widen,
 };
 
-/// Wrappers of a state dictionary, as trainers save it, and of its names.
-const DICTIONARIES: [&str; 3] = ["state_dict", "model_state_dict", "model"];
-const WRAPPER: &str = "module.";
+/// Where trainers put a state dictionary, the likeliest first.
+const DICTIONARIES: [&str; 4] = ["state_dict.", "model_state_dict.", "model.", "module."];
 
-/// Longest pickle program read, in bytes; that of ViT-L/14 with its optimizer has 0.3 MB.
-const MAX_PROGRAM_BYTES: u64 = 1 << 20;
-/// Some 1000 bytes for every byte of the program. Only what is used of it is ever memory.
-const STACK_BYTES: usize = 1 << 30;
+/// The small files of a checkpoint, which go along.
+const BESIDE: [&str; 9] = [
+    "config.json",
+    "open_clip_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+const WEIGHTS: &str = "model.safetensors";
 
-/// Reads the checkpoint that `spec` names, where the weights file may also be a pickle.
+/// Data types to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Width {
+    /// Every value as it is in the file; doubles as f32.
+    #[default]
+    Kept,
+    /// All values as f32.
+    F32,
+}
+
+/// What was converted.
+#[derive(Debug)]
+pub enum Converted {
+    /// A whole model.
+    Whole(Box<Checkpoint>),
+    /// The image half of one, which its base completes.
+    Half(Part),
+    /// Low-rank updates, which their base completes.
+    Adapter(Part),
+}
+
+/// Tensors that are no model by themselves.
+#[derive(Debug)]
+pub struct Part {
+    tensors: BTreeMap<String, Loose>,
+    /// What was done to the names.
+    pub renaming: Renaming,
+    /// Tensors of the file that are not part of it.
+    pub left_out: Vec<String>,
+}
+
+impl Part {
+    /// How many tensors.
+    #[must_use]
+    pub fn n_tensors(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// How many tensors of each data type.
+    #[must_use]
+    pub fn dtypes(&self) -> BTreeMap<String, usize> {
+        let mut dtypes = BTreeMap::new();
+        for tensor in self.tensors.values() {
+            *dtypes.entry(format!("{:?}", tensor.dtype)).or_default() += 1;
+        }
+        dtypes
+    }
+}
+
+/// Reads the checkpoint that `spec` names, where the weights may also be a pickle, in a file or a folder.
 ///
 /// # Errors
-/// As [`Checkpoint::load`]; `W003` for a pickle without tensors, and for one that holds a program (`TorchScript`).
-pub fn read(path: &Path, spec: CheckpointSpec) -> Result<Checkpoint, ModelError> {
-    let is_pickle = matches!(spec.files.weights(), Err(error) if error.code() == "W001");
-    if !is_pickle || path.is_dir() {
-        return Checkpoint::load(&spec);
+/// As [`Checkpoint::load`]; `W003` for a pickle without tensors; `W001` for a folder with several.
+pub fn read(path: &Path, spec: &CheckpointSpec) -> Result<Converted, ModelError> {
+    let at_role = |error: ModelError| error.at(spec.role);
+    let Some(file) = pickle_at(path).map_err(at_role)? else {
+        return Checkpoint::load(spec).map(|checkpoint| Converted::Whole(Box::new(checkpoint)));
+    };
+    let found = pickle::read(&file).map_err(|source| files::unreadable(&files::file_name(&file), source))?;
+    if found.is_empty() {
+        return Err(ModelError::of(spec.role, no_tensors()));
     }
-    let tensors = read_pickle(path).map_err(|error| error.at(spec.role))?;
-    let weights = serialized(&tensors)?;
-    let mut files = BTreeMap::from([("model.safetensors".to_owned(), weights.into())]);
-    for name in ["config.json", "open_clip_config.json", "merges.txt"] {
-        if let Ok(bytes) = fs::read(path.with_file_name(name)) {
+    if files::file_name(&file) == ADAPTER_PICKLE || found.keys().any(|name| name.contains(".lora_A.")) {
+        let part = Part { tensors: found, renaming: Renaming::default(), left_out: Vec::new() };
+        return Ok(Converted::Adapter(part));
+    }
+    let part = the_model(found).map_err(|fault| ModelError::of(spec.role, fault))?;
+    if is_image_half(part.tensors.keys().map(String::as_str)) {
+        return Ok(Converted::Half(part));
+    }
+    let mut files = BTreeMap::from([(WEIGHTS.to_owned(), part.serialized()?.into())]);
+    for name in BESIDE {
+        if let Ok(bytes) = fs::read(file.with_file_name(name)) {
             files.insert(name.to_owned(), bytes.into());
         }
     }
-    Checkpoint::load(&CheckpointSpec { files: Files::fetched(files, None), ..spec })
+    let spec = CheckpointSpec { files: Files::fetched(files, None), ..spec.clone() };
+    Ok(Converted::Whole(Box::new(Checkpoint::load(&spec)?)))
 }
 
-fn read_pickle(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    check_program(path)?;
-    let owned = path.to_owned();
-    // candle walks nested values by recursion; this stack outlasts the deepest nest that the bound leaves room for.
-    let reader = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        let keys = std::iter::once(None).chain(DICTIONARIES.into_iter().map(Some));
-        let mut found = keys.filter_map(|key| candle_core::pickle::read_all_with_key(&owned, key).ok());
-        found.find(|tensors| !tensors.is_empty())
+/// The pickle at a path: the file itself, or the only one in a folder without safetensors.
+fn pickle_at(path: &Path) -> Result<Option<std::path::PathBuf>, ModelError> {
+    if !path.is_dir() {
+        return Ok(looks_pickled(path).then(|| path.to_owned()));
+    }
+    let files = Files::at(path);
+    if files.has(ADAPTER_CONFIG) {
+        let is_pickled = !files.has(ADAPTER_WEIGHTS) && files.has(ADAPTER_PICKLE);
+        return Ok(is_pickled.then(|| path.join(ADAPTER_PICKLE)));
+    }
+    let names = files.names()?;
+    if names.iter().any(|name| name.ends_with(".safetensors")) {
+        return Ok(None);
+    }
+    let mut pickles =
+        names.iter().filter(|name| files::is_pickle(name) && !name.starts_with("training_args"));
+    match (pickles.next(), pickles.next()) {
+        (Some(only), None) => Ok(Some(path.join(only))),
+        (Some(_), Some(_)) => Err(Fault::Pickle.into()),
+        (None, _) => Ok(None),
+    }
+}
+
+/// By the first bytes: files of trainers have all kinds of names.
+fn looks_pickled(path: &Path) -> bool {
+    let start = fs::File::open(path).and_then(|mut file| {
+        let mut start = [0; 4];
+        io::Read::read_exact(&mut file, &mut start).map(|()| start)
     });
-    let tensors = reader.ok().and_then(|reader| reader.join().ok().flatten()).ok_or_else(no_tensors)?;
-    let wrapped = tensors.iter().all(|(name, _)| name.starts_with(WRAPPER));
-    let name = |name: String| if wrapped { name[WRAPPER.len()..].to_owned() } else { name };
-    Ok(tensors.into_iter().map(|(key, tensor)| (name(key), tensor)).collect())
+    let by_bytes =
+        |start: [u8; 4]| start == *b"PK\x03\x04" || (start[0] == 0x80 && (2..=5).contains(&start[1]));
+    files::is_pickle(&files::file_name(path)) || start.is_ok_and(by_bytes)
 }
 
-/// Refuses an archive whose pickle program is longer, or makes more of itself, than any list of tensors.
-fn check_program(path: &Path) -> Result<(), ModelError> {
-    let file = fs::File::open(path).map_err(|source| unreadable(path, source))?;
-    let mut archive = ZipArchive::new(file).map_err(|_| no_tensors())?;
-    for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(|_| no_tensors())?;
-        if entry.name_raw().ends_with(b".pkl")
-            && entry.size().max(entry.compressed_size()) > MAX_PROGRAM_BYTES
-        {
-            return Err(no_tensors());
+/// The tensors of the dictionary that is a model, under the model's names.
+fn the_model(found: BTreeMap<String, Loose>) -> Result<Part, Fault> {
+    let names = || found.keys().map(String::as_str);
+    let renaming = match Renaming::of(names()) {
+        Err(Fault::Several(prefixes)) => {
+            let likeliest =
+                DICTIONARIES.iter().find_map(|start| prefixes.iter().find(|p| p.starts_with(start)));
+            let Some(prefix) = likeliest else { return Err(Fault::Several(prefixes)) };
+            let inside = names().filter(|name| name.starts_with(prefix.as_str()));
+            Renaming::of(inside.collect::<Vec<_>>().into_iter())?
+        }
+        other => other?,
+    };
+    let (mut tensors, mut left_out) = (BTreeMap::new(), Vec::new());
+    for (name, tensor) in found {
+        if name.starts_with(&renaming.stripped) {
+            tensors.insert(renaming.renamed(&name), tensor);
+        } else {
+            left_out.push(name);
         }
     }
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(|_| no_tensors())?;
-        if !entry.name_raw().ends_with(b".pkl") {
-            continue;
+    Ok(Part { tensors, renaming, left_out })
+}
+
+/// Whether there is nothing of a text tower.
+pub(super) fn is_image_half<'a>(mut names: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let starts = ["visual.", "vision_model.", "visual_projection.", "logit_scale", "logit_bias"];
+    names.clone().all(|name| starts.iter().any(|start| name.starts_with(start)))
+        && names.any(|name| !name.starts_with("logit_"))
+}
+
+impl Part {
+    fn serialized(&self) -> Result<Vec<u8>, ModelError> {
+        let no_form = |_| {
+            ModelError::from(Fault::NotSafetensors(
+                "tensors of the pickle have no safetensors form".to_owned(),
+            ))
+        };
+        let mut views = Vec::with_capacity(self.tensors.len());
+        for (name, tensor) in &self.tensors {
+            let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).map_err(no_form)?;
+            views.push((name.clone(), view));
         }
-        let mut program = Vec::new();
-        entry.take(MAX_PROGRAM_BYTES + 1).read_to_end(&mut program).map_err(|_| no_tensors())?;
-        if program.len() as u64 > MAX_PROGRAM_BYTES || !pickle::is_affordable(&program) {
-            return Err(no_tensors());
+        // The first reader of a file from torch is told so: other programs look for it.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize(views, Some(metadata)).map_err(no_form)
+    }
+}
+
+fn no_tensors() -> Fault {
+    let why = "no tensors found in the pickle; save model.state_dict() of the loaded model with torch.save";
+    Fault::NotSafetensors(why.to_owned())
+}
+
+/// Writes what was converted into `folder`, with the small files that lie beside `from`.
+///
+/// # Errors
+/// `W012` when a file cannot be written.
+pub fn write(converted: &Converted, from: &Path, width: Width, folder: &Path) -> Result<(), ModelError> {
+    fs::create_dir_all(folder).map_err(|source| unreadable(folder, source))?;
+    let (part, name) = match converted {
+        Converted::Whole(checkpoint) => return write_whole(checkpoint, from, width, folder),
+        Converted::Half(part) => (part, WEIGHTS),
+        Converted::Adapter(part) => (part, ADAPTER_WEIGHTS),
+    };
+    let part = part.of_width(width);
+    written(folder, name, &part.serialized()?)?;
+    copy_beside(from, folder, &BESIDE)?;
+    copy_beside(from, folder, &[ADAPTER_CONFIG])
+}
+
+impl Part {
+    fn of_width(&self, width: Width) -> Self {
+        let as_f32 = |tensor: &Loose| {
+            let is_wanted = width == Width::F32 || tensor.dtype == Dtype::F64;
+            if !is_wanted || !widen::is_accepted(tensor.dtype) {
+                return tensor.clone();
+            }
+            let values = widen::to_f32(tensor.dtype, &tensor.bytes);
+            let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
+            Loose { dtype: Dtype::F32, shape: tensor.shape.clone(), bytes }
+        };
+        let tensors = self.tensors.iter().map(|(name, tensor)| (name.clone(), as_f32(tensor))).collect();
+        Self { tensors, renaming: self.renaming.clone(), left_out: Vec::new() }
+    }
+}
+
+/// A model that transformers has a class for under its names and configuration, another one under open_clip's.
+fn write_whole(checkpoint: &Checkpoint, from: &Path, width: Width, folder: &Path) -> Result<(), ModelError> {
+    let config = checkpoint.config();
+    let has_class = matches!(
+        (config.vision_kind, &config.text_kind),
+        (VisionKind::Clip, TextKind::Clip) | (VisionKind::Siglip, TextKind::Siglip)
+    );
+    let naming = match checkpoint.source() {
+        _ if has_class => Naming::HuggingFace,
+        Source::Full(naming) | Source::VisionOnly(naming) => naming,
+        Source::Adapter { .. } => Naming::OpenClip,
+    };
+    let tensors = named(checkpoint, naming, width)?;
+    serialize_to_file(&tensors, None, &folder.join(WEIGHTS))
+        .map_err(|error| unreadable(folder, io::Error::other(error)))?;
+    let also = |name: &&str| {
+        if has_class {
+            !name.ends_with("config.json") || name.contains("process") || name.contains("token")
+        } else {
+            true
+        }
+    };
+    copy_beside(from, folder, &BESIDE.into_iter().filter(|name| also(name)).collect::<Vec<_>>())?;
+    if has_class {
+        written(folder, "config.json", config.to_hf_json().as_bytes())?;
+        if let Some(preprocess) = checkpoint.preprocess() {
+            written(folder, "preprocessor_config.json", preprocess.to_hugging_face().as_bytes())?;
+        }
+        if let Some(merges) = checkpoint.vocabulary().merges() {
+            written(folder, "merges.txt", merges)?;
         }
     }
     Ok(())
 }
 
-fn no_tensors() -> ModelError {
-    let why = "no tensors found in the pickle; save model.state_dict() of the loaded model with torch.save, \
-               not the model or a TorchScript program";
-    Fault::NotSafetensors(why.to_owned()).into()
-}
-
-/// Writes `model.safetensors`, `config.json` and, if there is one, `merges.txt` into `folder`. Every value has the data type
-/// it had in the file.
-///
-/// # Errors
-/// `W012` when a file cannot be written.
-pub fn write(checkpoint: &Checkpoint, folder: &Path) -> Result<(), ModelError> {
-    let written = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        fs::write(&path, bytes).map_err(|source| unreadable(&path, source))
-    };
-    fs::create_dir_all(folder).map_err(|source| unreadable(folder, source))?;
-    let mut tensors = BTreeMap::new();
-    for (name, tensor) in checkpoint.tensors() {
-        let dtype = match checkpoint.file_dtype(name) {
+/// The tensors of a file of that naming; those that stand in one tensor there are joined.
+fn named(
+    checkpoint: &Checkpoint,
+    naming: Naming,
+    width: Width,
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
+    let mut parts = BTreeMap::<String, BTreeMap<usize, Tensor>>::new();
+    for spec in super::layout::tensors(checkpoint.config()) {
+        let dtype = match checkpoint.file_dtype(&spec.name).filter(|_| width == Width::Kept) {
             Some(Dtype::F16) => DType::F16,
             Some(Dtype::BF16) => DType::BF16,
             _ => DType::F32,
         };
-        tensors.insert(name.clone(), tensor.to_dtype(dtype)?);
+        let origin = naming.origin(&spec, checkpoint.config());
+        let tensor = checkpoint.tensors()[&spec.name].to_dtype(dtype)?;
+        let (index, tensor) = match origin.take {
+            Take::Whole => (0, tensor.reshape(origin.shape.as_slice())?),
+            Take::Rows { index, .. } => (index, tensor),
+            Take::Transposed => (0, tensor.t()?.contiguous()?),
+        };
+        parts.entry(origin.name).or_default().insert(index, tensor);
     }
-    serialize_to_file(&tensors, None, &folder.join("model.safetensors"))
-        .map_err(|error| unreadable(folder, io::Error::other(error)))?;
-    written("config.json", checkpoint.config().to_hf_json().as_bytes())?;
-    checkpoint.merges().map_or(Ok(()), |merges| written("merges.txt", merges))
+    let joined = |(name, parts): (String, BTreeMap<usize, Tensor>)| {
+        let parts: Vec<Tensor> = parts.into_values().collect();
+        let tensor = if let [only] = parts.as_slice() { only.clone() } else { Tensor::cat(&parts, 0)? };
+        Ok((name, tensor))
+    };
+    parts.into_iter().map(joined).collect()
 }
 
-fn serialized(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, ModelError> {
-    safetensors::serialize(tensors, None).map_err(|_| {
-        Fault::NotSafetensors("tensors of the pickle have no safetensors form".to_owned()).into()
-    })
+/// Copies the named files that lie beside `from`, or in it.
+fn copy_beside(from: &Path, folder: &Path, names: &[&str]) -> Result<(), ModelError> {
+    for name in names {
+        let source = if from.is_dir() { from.join(name) } else { from.with_file_name(name) };
+        if source.is_file() && source != folder.join(name) {
+            fs::copy(&source, folder.join(name)).map_err(|source| unreadable(Path::new(name), source))?;
+        }
+    }
+    Ok(())
+}
+
+fn written(folder: &Path, name: &str, content: &[u8]) -> Result<(), ModelError> {
+    fs::write(folder.join(name), content).map_err(|source| unreadable(Path::new(name), source))
 }
 
 fn unreadable(path: &Path, source: io::Error) -> ModelError {

@@ -5,7 +5,7 @@
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::{LayerNorm, Linear, VarBuilder, layer_norm, linear, ops::softmax_last_dim};
 
-use super::config::{Activation, LAYER_NORM_EPS, TowerConfig};
+use super::config::{Activation, TowerConfig};
 
 /// `x * sigmoid(1.702 x)`.
 const QUICK_GELU_SLOPE: f64 = 1.702;
@@ -41,18 +41,27 @@ impl Encoder {
     }
 }
 
+/// The nonlinearity of every value.
+pub(super) fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    match activation {
+        Activation::QuickGelu => x * candle_nn::ops::sigmoid(&(x * QUICK_GELU_SLOPE)?)?,
+        Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+    }
+}
+
 impl Block {
     fn new(weights: &VarBuilder<'_>, config: &TowerConfig) -> Result<Self> {
         let (width, inner) = (config.width, config.mlp_width);
         let attention = weights.pp("self_attn");
         let projection = |name: &str| linear(width, width, attention.pp(name));
         Ok(Self {
-            norm_1: layer_norm(width, LAYER_NORM_EPS, weights.pp("layer_norm1"))?,
+            norm_1: layer_norm(width, config.norm_eps, weights.pp("layer_norm1"))?,
             query: projection("q_proj")?,
             key: projection("k_proj")?,
             value: projection("v_proj")?,
             out: projection("out_proj")?,
-            norm_2: layer_norm(width, LAYER_NORM_EPS, weights.pp("layer_norm2"))?,
+            norm_2: layer_norm(width, config.norm_eps, weights.pp("layer_norm2"))?,
             fc_1: linear(width, inner, weights.pp("mlp").pp("fc1"))?,
             fc_2: linear(inner, width, weights.pp("mlp").pp("fc2"))?,
             heads: config.heads,
@@ -63,10 +72,7 @@ impl Block {
     fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         let x = (x + self.attention(&self.norm_1.forward(x)?, mask)?)?;
         let inner = self.fc_1.forward(&self.norm_2.forward(&x)?)?;
-        let inner = match self.activation {
-            Activation::QuickGelu => (&inner * candle_nn::ops::sigmoid(&(&inner * QUICK_GELU_SLOPE)?)?)?,
-            Activation::Gelu => inner.gelu_erf()?,
-        };
+        let inner = activate(self.activation, &inner)?;
         &x + self.fc_2.forward(&inner)?
     }
 

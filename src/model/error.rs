@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::checkpoint::Role;
+use super::{checkpoint::Role, prefix::Renaming};
 
 pub use super::fault::{Disagreement, Fault};
 
@@ -39,7 +39,7 @@ impl ModelError {
         &self.fault
     }
 
-    /// The stable code, one per kind of fault: `W001` ... `W014`, `C001`, `N002`.
+    /// The stable code, one per kind of fault: `W001` ... `W016`, `C001`, `N002`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match &*self.fault {
@@ -47,15 +47,17 @@ impl ModelError {
             Fault::Truncated { .. } | Fault::Trailing { .. } | Fault::TooLarge { .. } => "W002",
             Fault::NotSafetensors(_) | Fault::Index(_) => "W003",
             Fault::Duplicate(_) => "W004",
-            Fault::Names { .. } => "W005",
+            Fault::Names { .. } | Fault::Several(_) => "W005",
             Fault::Disagree(_) => "W006",
             Fault::NonFinite { .. } => "W007",
             Fault::Sha256 { .. } => "W008",
             Fault::Bank(_) => "W010",
             Fault::LogitScale(_) => "W011",
             Fault::Unreadable { .. } => "W012",
-            Fault::Config { .. } | Fault::Adapter { .. } => "W013",
+            Fault::Config { .. } | Fault::Conflict { .. } | Fault::Adapter { .. } => "W013",
             Fault::Vocabulary { .. } => "W014",
+            Fault::Preprocess { .. } => "W015",
+            Fault::PreprocessPair { .. } => "W016",
             Fault::Prompt { .. } => "C001",
             Fault::Tensor(_) => "N002",
         }
@@ -65,6 +67,13 @@ impl ModelError {
     #[must_use]
     pub fn message(&self) -> String {
         self.fault.to_string()
+    }
+
+    /// The message and which checkpoint it is about.
+    #[must_use]
+    pub fn located(&self) -> String {
+        let place = self.role.map_or_else(String::new, |role| format!(" (in {role})"));
+        format!("{}{place}", self.fault)
     }
 
     /// What to do about it, one line; empty when the message says all.
@@ -93,17 +102,32 @@ impl ModelError {
             Fault::Vocabulary { .. } => "put the merges.txt of the model beside its weights",
             Fault::Tensor(_) => "check the device's memory and lower the batch size",
             Fault::Pickle => "t3b models convert writes a safetensors copy; it runs no code of the file",
-            Fault::Bank(_) | Fault::Unreadable { .. } | Fault::Prompt { .. } => "",
+            Fault::Several(_) => {
+                "keep one of them: t3b models convert takes a file whose other dictionaries are gone"
+            }
+            Fault::Conflict { .. } => {
+                "remove the file that is not about these weights; models.arch and models.preprocess say it by hand"
+            }
+            Fault::Preprocess { .. } => "[models.preprocess] says by hand how pictures are prepared",
+            Fault::PreprocessPair { .. } => {
+                "a merged model has one input: [models.preprocess] says by hand which way both are fed"
+            }
+            Fault::Unreadable { file, .. } if file == "config.json" => {
+                "put the model's config.json beside its weights, or set models.arch"
+            }
+            Fault::Unreadable { .. } => {
+                "copy the whole folder of the checkpoint; models.pretrained and models.expert name it"
+            }
+            Fault::Bank(_) | Fault::Prompt { .. } => "",
         }
     }
 
     /// `error[CODE] message: where. hint: ...`, the form every part of the program uses on a terminal.
     #[must_use]
     pub fn report(&self) -> String {
-        let place = self.role.map_or_else(String::new, |role| format!(" (in {role})"));
         let hint = self.hint();
         let hint = if hint.is_empty() { String::new() } else { format!(". hint: {hint}") };
-        format!("error[{}] {}{place}{hint}", self.code(), self.fault)
+        format!("error[{}] {}{hint}", self.code(), self.located())
     }
 }
 
@@ -132,17 +156,49 @@ impl From<candle_core::Error> for ModelError {
 }
 
 /// Something to tell the operator that does not stop the run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ModelWarning {
     /// `W009`: both files hold the same bytes.
     SameFile,
+    /// `W017`: a temperature above OpenAI's clamp; it is used as it is, as the references do.
+    LargeScale {
+        /// Whose.
+        role: Role,
+        /// As a logarithm.
+        logit_scale: f64,
+    },
+    /// `W018`: the pipeline says how pictures are prepared, against the checkpoint's own files.
+    PreprocessOverridden {
+        /// The first key that differs.
+        key: &'static str,
+        /// What the checkpoint says.
+        said: String,
+        /// What is in force.
+        used: String,
+    },
+    /// `W019`: names had a wrapper's prefix, or lacked their own.
+    Renamed {
+        /// Whose.
+        role: Role,
+        /// What was done.
+        renaming: Renaming,
+    },
 }
 
 impl fmt::Display for ModelWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SameFile => f.write_str("W009 pretrained and expert are the same file: JS = 0, λ constant"),
+            Self::LargeScale { role, logit_scale } => write!(
+                f,
+                "W017 {role}: logit_scale {logit_scale:.4} is above ln 100, where CLIP's training clamps it; used as it is"
+            ),
+            Self::PreprocessOverridden { key, said, used } => write!(
+                f,
+                "W018 models.preprocess: {key} {used} is used, where the checkpoint's files say {said}"
+            ),
+            Self::Renamed { role, renaming } => write!(f, "W019 {role}: tensor names, {renaming}"),
         }
     }
 }

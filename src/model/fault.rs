@@ -57,6 +57,9 @@ pub enum Fault {
         /// Names that nothing wants, sorted.
         unknown: Vec<String>,
     },
+    /// `W005`: complete models under several prefixes, of which one is meant.
+    #[error("the file holds several models, below {}", listed(.0.iter().map(|name| format!("'{}'", shown(name))), ", "))]
+    Several(Vec<String>),
     /// `W006`: tensors (or configuration keys) that differ, all of them.
     #[error("{}", listed(.0.iter().map(ToString::to_string), "; "))]
     Disagree(Vec<Disagreement>),
@@ -107,6 +110,16 @@ pub enum Fault {
         /// What would be right.
         allowed: String,
     },
+    /// `W013`: two files beside the weights that say different things.
+    #[error("{key}: {}, {}", shown(.left), shown(.right))]
+    Conflict {
+        /// What they disagree about.
+        key: String,
+        /// One file's name and value.
+        left: String,
+        /// The other's.
+        right: String,
+    },
     /// `W013`: low-rank updates that cannot be folded into the base.
     #[error("adapter: {key}, found {}, allowed {allowed}", shown(.found))]
     Adapter {
@@ -124,6 +137,26 @@ pub enum Fault {
         found: String,
         /// What would be right.
         allowed: String,
+    },
+    /// `W015`: pictures would have to be prepared in a way that is not carried.
+    #[error("preprocessing: {key}, found {}, allowed {allowed}", shown(.found))]
+    Preprocess {
+        /// Key of the checkpoint's file.
+        key: String,
+        /// The value, shortened.
+        found: String,
+        /// What would be right.
+        allowed: String,
+    },
+    /// `W016`: the parents want different pixels.
+    #[error("preprocessing: {key}, pretrained {left}, expert {right}")]
+    PreprocessPair {
+        /// The first key that differs.
+        key: &'static str,
+        /// The generalist's value.
+        left: String,
+        /// The expert's value.
+        right: String,
     },
     /// `C001`: a prompt template or class name that cannot be used.
     #[error("{field}: found {found}, allowed {allowed}")]

@@ -17,6 +17,10 @@ const WEIGHTS: [&str; 2] = ["model.safetensors", "open_clip_model.safetensors"];
 const INDEX: &str = "model.safetensors.index.json";
 /// Says that a folder holds low-rank updates and not weights.
 pub(super) const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// The low-rank updates.
+pub(super) const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
+/// The same as older PEFT versions save it.
+pub(super) const ADAPTER_PICKLE: &str = "adapter_model.bin";
 const PICKLES: [&str; 6] = ["bin", "pt", "pth", "pkl", "pickle", "ckpt"];
 
 /// A folder with a checkpoint, one weights file with what lies beside it, or the same fetched into memory.
@@ -64,7 +68,8 @@ impl Files {
     /// Whether a file of that name can be part of a checkpoint, so that it is worth fetching.
     #[must_use]
     pub fn may_be_part(name: &str) -> bool {
-        !name.contains('/') && [".safetensors", ".json", "merges.txt"].iter().any(|end| name.ends_with(end))
+        let ends = [".safetensors", ".json", "merges.txt", "vocab.txt"];
+        !name.contains('/') && ends.iter().any(|end| name.ends_with(end))
     }
 
     /// The weights that are meant. Pickles are refused by name, before they are opened.
@@ -77,7 +82,8 @@ impl Files {
             };
         }
         if self.has(ADAPTER_CONFIG) {
-            return Ok(Weights::Adapter);
+            let is_pickled = !self.has(ADAPTER_WEIGHTS) && self.has(ADAPTER_PICKLE);
+            return if is_pickled { Err(Fault::Pickle.into()) } else { Ok(Weights::Adapter) };
         }
         if let Some(name) = WEIGHTS.into_iter().find(|name| self.has(name)) {
             return Ok(Weights::Single(name.to_owned()));
@@ -93,7 +99,8 @@ impl Files {
         }
     }
 
-    fn names(&self) -> Result<Vec<String>, ModelError> {
+    /// Names of all files, in no order.
+    pub(super) fn names(&self) -> Result<Vec<String>, ModelError> {
         let folder = match &self.place {
             Place::Memory(files) => return Ok(files.keys().cloned().collect()),
             Place::Folder(folder) => folder,
@@ -102,7 +109,8 @@ impl Files {
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect())
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Whether there is a file of that name.
+    pub(super) fn has(&self, name: &str) -> bool {
         match &self.place {
             Place::Folder(folder) => folder.join(name).exists(),
             Place::Memory(files) => files.contains_key(name),
@@ -131,7 +139,8 @@ impl Files {
     }
 }
 
-fn is_pickle(name: &str) -> bool {
+/// Whether a file of that name is a pickle, or an archive with one.
+pub(super) fn is_pickle(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     PICKLES.contains(&extension.to_ascii_lowercase().as_str())
 }

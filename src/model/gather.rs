@@ -9,13 +9,12 @@ use super::{
     checkpoint::{Checkpoint, MAX_LOGIT_SCALE, Role, brackets},
     config::ClipConfig,
     error::{Disagreement, Fault, ModelError},
-    layout::{self, LOGIT_SCALE, Part, TensorSpec},
+    layout::{self, IMAGE_POSITIONS, LOGIT_BIAS, LOGIT_SCALE, Part, TensorSpec, VISUAL_PROJECTION},
     naming::{Naming, Origin, Take},
+    positions::{self, Cubic},
     shards::Entry,
     widen,
 };
-
-const VISUAL_PROJECTION: &str = "visual_projection.weight";
 
 /// Every tensor of the architecture and what it was.
 #[derive(Debug)]
@@ -24,8 +23,18 @@ pub(super) struct Gathered {
     pub(super) tensors: BTreeMap<String, Tensor>,
     pub(super) dtypes: BTreeMap<String, Dtype>,
     pub(super) logit_scale: f64,
+    pub(super) logit_bias: f64,
     /// Whether the text half was taken from the base.
     pub(super) vision_only: bool,
+}
+
+/// What a file may lack or hold differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Leniency {
+    /// A file of the vision half alone is complete: the rest is the base's.
+    pub(super) may_inherit: bool,
+    /// Position embeddings of the image tower may be of another square grid; they are resized.
+    pub(super) may_resize: bool,
 }
 
 /// A wanted tensor, where it stands and what stands there.
@@ -33,18 +42,22 @@ struct Match<'a> {
     spec: TensorSpec,
     origin: Origin,
     entry: &'a Entry<'a>,
+    /// Sides of the grids of position embeddings that are resized, from and to.
+    resized: Option<(usize, usize)>,
 }
 
 /// Checks names, shapes and dtypes; no value is looked at.
 pub(super) struct Matches<'a> {
     role: Role,
     naming: Naming,
+    /// Rows before the grid of the image tower's positions.
+    extra_positions: usize,
     found: Vec<Match<'a>>,
     inherited: Vec<TensorSpec>,
 }
 
 impl<'a> Matches<'a> {
-    /// Finds every tensor of `config` in `entries`. With `may_inherit`, a file of the vision half alone is complete.
+    /// Finds every tensor of `config` in `entries`.
     ///
     /// # Errors
     /// `W011` without a `logit_scale` alone; `W005` for other missing and unknown tensors; `W006` for shapes and dtypes.
@@ -52,23 +65,27 @@ impl<'a> Matches<'a> {
         role: Role,
         config: &ClipConfig,
         entries: &'a [Entry<'a>],
-        may_inherit: bool,
+        leniency: Leniency,
     ) -> Result<Self, Fault> {
         let naming = Naming::of(entries.iter().map(|entry| entry.name.as_str()));
         let mut unused: BTreeMap<&str, &Entry<'_>> =
             entries.iter().map(|entry| (entry.name.as_str(), entry)).collect();
         unused.retain(|name, _| !naming.is_buffer(name));
         let there = unused.clone();
+        let extra_positions = usize::from(config.vision_kind.has_class_token());
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for spec in layout::tensors(config) {
             let origin = naming.origin(&spec, config);
             unused.remove(origin.name.as_str());
             match there.get(origin.name.as_str()) {
-                Some(entry) => found.push(Match { spec, origin, entry }),
+                Some(entry) => {
+                    let resized = leniency.may_resize.then(|| grids(&spec, &origin, entry, extra_positions));
+                    found.push(Match { spec, origin, entry, resized: resized.flatten() });
+                }
                 None => missing.push((spec, origin.name)),
             }
         }
-        let inherits = may_inherit && is_vision_only(&found, &missing);
+        let inherits = leniency.may_inherit && may_inherit(&found, &missing);
         if !unused.is_empty() || !(missing.is_empty() || inherits) {
             let unknown = unused.into_keys().map(str::to_owned).collect();
             return Err(names_fault(role, missing, unknown));
@@ -77,20 +94,26 @@ impl<'a> Matches<'a> {
         if !wrong.is_empty() {
             return Err(Fault::Disagree(wrong));
         }
-        Ok(Self { role, naming, found, inherited: missing.into_iter().map(|(spec, _)| spec).collect() })
+        let inherited = missing.into_iter().map(|(spec, _)| spec).collect();
+        Ok(Self { role, naming, extra_positions, found, inherited })
     }
 
-    /// Widens every value to f32 on the CPU; what the file leaves out is `base`'s.
+    /// Brings every value to f32 on the CPU; what the file leaves out is `base`'s.
     ///
     /// # Errors
-    /// `W007` for values that are not finite; `W011` for a temperature above [`MAX_LOGIT_SCALE`].
+    /// `W007` for values that are not finite, as f32; `W011` for a temperature above [`MAX_LOGIT_SCALE`].
     pub(super) fn gather(self, base: Option<&Checkpoint>) -> Result<Gathered, ModelError> {
-        let (role, naming, vision_only) = (self.role, self.naming, !self.inherited.is_empty());
+        let (role, naming) = (self.role, self.naming);
+        let vision_only = self.inherited.iter().any(|spec| spec.part == Part::Text);
         let (mut tensors, mut dtypes) = (BTreeMap::new(), BTreeMap::new());
         let mut bad = Vec::new();
-        for Match { spec, origin, entry } in self.found {
-            let values = origin.take.values(entry);
+        for Match { spec, origin, entry, resized } in self.found {
+            let mut values = origin.take.values(entry);
             bad.extend(widen::non_finite(&values).map(|(count, first)| (spec.name.clone(), count, first)));
+            if let Some(sides) = resized {
+                let width = spec.shape[1];
+                values = positions::resize(&values, width, self.extra_positions, sides, naming.cubic());
+            }
             tensors.insert(spec.name.clone(), Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?);
             dtypes.insert(spec.name, entry.dtype);
         }
@@ -106,12 +129,42 @@ impl<'a> Matches<'a> {
         if logit_scale > MAX_LOGIT_SCALE {
             return Err(ModelError::of(role, Fault::LogitScale(Some(logit_scale))));
         }
-        Ok(Gathered { naming, tensors, dtypes, logit_scale, vision_only })
+        let logit_bias = tensors.get(LOGIT_BIAS).map(Tensor::to_scalar::<f32>).transpose()?;
+        let logit_bias = logit_bias.map_or(0.0, f64::from);
+        Ok(Gathered { naming, tensors, dtypes, logit_scale, logit_bias, vision_only })
     }
 }
 
-/// Whether exactly the text half is missing; the temperature and the image projection may be, too.
-fn is_vision_only(found: &[Match<'_>], missing: &[(TensorSpec, String)]) -> bool {
+impl Naming {
+    /// How position embeddings are resized where this naming comes from.
+    fn cubic(self) -> Cubic {
+        match self {
+            Self::HuggingFace => Cubic::Plain,
+            Self::OpenAi | Self::OpenClip => Cubic::Antialiased,
+        }
+    }
+}
+
+/// The sides of the grid in the file and of the wanted one, where they are two and nothing else differs.
+fn grids(spec: &TensorSpec, origin: &Origin, entry: &Entry<'_>, extra: usize) -> Option<(usize, usize)> {
+    if spec.name != IMAGE_POSITIONS || entry.shape == origin.shape {
+        return None;
+    }
+    let (rows, width) = (entry.shape.iter().rev().nth(1)?, entry.shape.last()?);
+    let side =
+        |rows: usize| rows.checked_sub(extra).map(usize::isqrt).filter(|side| side.pow(2) + extra == rows);
+    let batch_is_one =
+        entry.shape.len() == origin.shape.len() && entry.shape.iter().rev().skip(2).all(|n| *n == 1);
+    let sides = (side(*rows)?, side(spec.shape[0])?);
+    (batch_is_one && *width == spec.shape[1] && sides.0 > 0).then_some(sides)
+}
+
+/// Whether exactly the text half is missing, the temperature and the image projection perhaps, too; or the temperature alone.
+fn may_inherit(found: &[Match<'_>], missing: &[(TensorSpec, String)]) -> bool {
+    let is_scale = |spec: &TensorSpec| spec.part == Part::Scale;
+    if missing.iter().all(|(spec, _)| is_scale(spec)) {
+        return true;
+    }
     let may_miss = |spec: &TensorSpec| spec.part != Part::Vision || spec.name == VISUAL_PROJECTION;
     found.iter().all(|m| m.spec.part != Part::Text) && missing.iter().all(|(spec, _)| may_miss(spec))
 }
@@ -128,11 +181,13 @@ fn names_fault(role: Role, missing: Vec<(TensorSpec, String)>, unknown: Vec<Stri
 impl Match<'_> {
     fn disagreement(&self, role: Role) -> Option<Disagreement> {
         let (entry, wanted) = (self.entry, &self.origin.shape);
-        if entry.shape == *wanted && widen::is_accepted(entry.dtype) {
+        // A scalar is also saved as a list of one.
+        let is_shape = entry.shape == *wanted || (wanted.is_empty() && entry.shape == [1]);
+        if (is_shape || self.resized.is_some()) && widen::is_accepted(entry.dtype) {
             return None;
         }
         let left = format!("{role} {} {:?}", brackets(&entry.shape), entry.dtype);
-        let right = format!("architecture {} F32, F16 or BF16", brackets(wanted));
+        let right = format!("architecture {} F64, F32, F16 or BF16", brackets(wanted));
         Some(Disagreement { name: entry.name.clone(), left, right })
     }
 }
@@ -142,9 +197,9 @@ impl Take {
     fn values(self, entry: &Entry<'_>) -> Vec<f32> {
         match self {
             Self::Whole => widen::to_f32(entry.dtype, entry.bytes),
-            Self::Third(third) => {
-                let part = entry.bytes.len() / 3;
-                widen::to_f32(entry.dtype, &entry.bytes[third * part..(third + 1) * part])
+            Self::Rows { index, parts } => {
+                let part = entry.bytes.len() / parts;
+                widen::to_f32(entry.dtype, &entry.bytes[index * part..(index + 1) * part])
             }
             Self::Transposed => {
                 let (values, columns) = (widen::to_f32(entry.dtype, entry.bytes), entry.shape[1]);

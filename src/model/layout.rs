@@ -1,9 +1,21 @@
 //! The tensors an architecture consists of, in the Hugging Face `transformers` layout.
+//!
+//! What transformers has no class for is named in the same spirit: a timm image tower by CLIP's names, a BERT text tower by
+//! BERT's own below `text_model.`. Queries, keys and values are separate everywhere.
 
-use super::config::{ClipConfig, TowerConfig};
+use super::config::{BertShape, ClipConfig, TextKind, TowerConfig};
 
 /// Name of the temperature: a scalar, stored as a logarithm.
 pub const LOGIT_SCALE: &str = "logit_scale";
+
+/// Name of what SigLIP adds to every logit: a scalar.
+pub const LOGIT_BIAS: &str = "logit_bias";
+
+/// Name of the position embedding of the image tower.
+pub const IMAGE_POSITIONS: &str = "vision_model.embeddings.position_embedding.weight";
+
+/// Name of the image tower's projection, which an image half may lack.
+pub const VISUAL_PROJECTION: &str = "visual_projection.weight";
 
 /// Buffers that older `transformers` versions saved; they hold `0, 1, 2, ...` and no weight.
 pub const BUFFERS: [&str; 2] = ["text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"];
@@ -15,7 +27,7 @@ pub enum Part {
     Vision,
     /// Text tower and its projection.
     Text,
-    /// The temperature, which belongs to neither.
+    /// The temperature and the bias of the logits, which belong to neither.
     Scale,
 }
 
@@ -24,11 +36,11 @@ pub enum Part {
 pub enum Kind {
     /// Matrix or convolution kernel, `[out, in, ...]`.
     Matrix,
-    /// Additive vector of a linear layer or a layer norm.
+    /// Additive vector of a linear layer or a layer norm, or the bias of the logits.
     Bias,
     /// Factor of a layer norm.
     Gain,
-    /// Token, position or class embedding.
+    /// Token, position or class embedding, or a learned query.
     Embedding,
     /// The temperature.
     LogScale,
@@ -57,13 +69,20 @@ impl TensorSpec {
 
 /// Every tensor of `config`, sorted by name, without [`BUFFERS`].
 ///
-/// Reference: `transformers.CLIPModel(config).state_dict()`.
+/// Reference: `state_dict()` of `transformers.CLIPModel(config)` and `SiglipModel(config)`, where the attention of
+/// SigLIP's head is one tensor of queries, keys and values.
 #[must_use]
 pub fn tensors(config: &ClipConfig) -> Vec<TensorSpec> {
     let mut list = Listing::default();
     list.vision(config);
-    list.text(config);
+    match &config.text_kind {
+        TextKind::Bert(shape) => list.bert(config, shape),
+        TextKind::Clip | TextKind::Siglip => list.text(config),
+    }
     list.push(Part::Scale, Kind::LogScale, LOGIT_SCALE.to_owned(), &[]);
+    if config.logit_bias {
+        list.push(Part::Scale, Kind::Bias, LOGIT_BIAS.to_owned(), &[]);
+    }
     list.0.sort_by(|a, b| a.name.cmp(&b.name));
     list.0
 }
@@ -82,18 +101,41 @@ impl Listing {
     }
 
     fn vision(&mut self, config: &ClipConfig) {
-        let (part, width, patch) = (Part::Vision, config.vision.width, config.patch_px);
+        let (part, width, patch, kind) =
+            (Part::Vision, config.vision.width, config.patch_px, config.vision_kind);
         let embeddings = "vision_model.embeddings";
-        self.push(part, Kind::Embedding, format!("{embeddings}.class_embedding"), &[width]);
+        if kind.has_class_token() {
+            self.push(part, Kind::Embedding, format!("{embeddings}.class_embedding"), &[width]);
+        }
         let kernel = [width, 3, patch, patch];
         self.push(part, Kind::Matrix, format!("{embeddings}.patch_embedding.weight"), &kernel);
+        if kind.has_patch_bias() {
+            self.push(part, Kind::Bias, format!("{embeddings}.patch_embedding.bias"), &[width]);
+        }
         let positions = [config.vision_positions(), width];
-        self.push(part, Kind::Embedding, format!("{embeddings}.position_embedding.weight"), &positions);
-        // The missing `e` is the name under which the weights were published.
-        self.norm(part, "vision_model.pre_layrnorm", width);
+        self.push(part, Kind::Embedding, IMAGE_POSITIONS.to_owned(), &positions);
+        if kind.has_pre_norm() {
+            // The missing `e` is the name under which the weights were published.
+            self.norm(part, "vision_model.pre_layrnorm", width);
+        }
         self.blocks(part, "vision_model", &config.vision);
         self.norm(part, "vision_model.post_layernorm", width);
-        self.push(part, Kind::Matrix, "visual_projection.weight".to_owned(), &[config.projection, width]);
+        if kind.pools_by_attention() {
+            self.attention_pool(&config.vision);
+        } else {
+            self.push(part, Kind::Matrix, VISUAL_PROJECTION.to_owned(), &[config.projection, width]);
+        }
+    }
+
+    fn attention_pool(&mut self, tower: &TowerConfig) {
+        let (part, head) = (Part::Vision, "vision_model.head");
+        self.push(part, Kind::Embedding, format!("{head}.probe"), &[1, 1, tower.width]);
+        for projection in ["k_proj", "out_proj", "q_proj", "v_proj"] {
+            self.linear(part, &format!("{head}.attention.{projection}"), tower.width, tower.width);
+        }
+        self.norm(part, &format!("{head}.layernorm"), tower.width);
+        self.linear(part, &format!("{head}.mlp.fc1"), tower.mlp_width, tower.width);
+        self.linear(part, &format!("{head}.mlp.fc2"), tower.width, tower.mlp_width);
     }
 
     fn text(&mut self, config: &ClipConfig) {
@@ -105,7 +147,45 @@ impl Listing {
         self.push(part, Kind::Embedding, format!("{embeddings}.position_embedding.weight"), &positions);
         self.blocks(part, "text_model", &config.text);
         self.norm(part, "text_model.final_layer_norm", width);
-        self.push(part, Kind::Matrix, "text_projection.weight".to_owned(), &[config.projection, width]);
+        if config.text_kind == TextKind::Siglip {
+            self.linear(part, "text_model.head", config.projection, width);
+        } else {
+            self.push(part, Kind::Matrix, "text_projection.weight".to_owned(), &[config.projection, width]);
+        }
+    }
+
+    fn bert(&mut self, config: &ClipConfig, shape: &BertShape) {
+        let (part, width) = (Part::Text, config.text.width);
+        let embeddings = "text_model.embeddings";
+        for (table, rows) in [
+            ("word_embeddings", config.vocab_size),
+            ("position_embeddings", shape.positions),
+            ("token_type_embeddings", shape.token_types),
+        ] {
+            self.push(part, Kind::Embedding, format!("{embeddings}.{table}.weight"), &[rows, width]);
+        }
+        self.norm(part, &format!("{embeddings}.LayerNorm"), width);
+        for index in 0..config.text.layers {
+            let block = format!("text_model.encoder.layer.{index}");
+            for module in ["self.key", "self.query", "self.value", "output.dense"] {
+                self.linear(part, &format!("{block}.attention.{module}"), width, width);
+            }
+            self.norm(part, &format!("{block}.attention.output.LayerNorm"), width);
+            self.linear(part, &format!("{block}.intermediate.dense"), config.text.mlp_width, width);
+            self.linear(part, &format!("{block}.output.dense"), width, config.text.mlp_width);
+            self.norm(part, &format!("{block}.output.LayerNorm"), width);
+        }
+        match shape.projection_hidden {
+            None => {
+                let projection = [config.projection, width];
+                self.push(part, Kind::Matrix, "text_projection.weight".to_owned(), &projection);
+            }
+            Some(hidden) => {
+                self.push(part, Kind::Matrix, "text_projection.0.weight".to_owned(), &[hidden, width]);
+                let out = [config.projection, hidden];
+                self.push(part, Kind::Matrix, "text_projection.2.weight".to_owned(), &out);
+            }
+        }
     }
 
     fn blocks(&mut self, part: Part, model: &str, tower: &TowerConfig) {

@@ -1,19 +1,25 @@
 //! CLIP models: checkpoint files become checked tensors, prompts and pixels become logits.
 //!
 //! Read in this order:
-//! [`config`] the architecture, [`layout`] the tensors it consists of, [`checkpoint`] a file checked against both,
+//! [`config`] the architecture, [`preprocess`] what is done to pictures, [`layout`] the tensors it consists of, [`checkpoint`] a file checked against both,
 //! [`pair`] two files checked against each other, [`prompts`] class names to token ids, [`tower`] tokens and pixels to
 //! unit vectors, [`zeroshot`] unit vectors to logits.
 //!
-//! Every way in which a file can be unusable is a [`ModelError`] with a code from `W001` to `W014`, raised before any
-//! inference. The reference implementation is `transformers.CLIPModel`; `tests/it/clip.rs` holds this module to it.
+//! Every way in which a file can be unusable is a [`ModelError`] with a code from `W001` to `W016`, raised before any
+//! inference. The reference implementations are `transformers` and `open_clip`; `tests/it/clip.rs`, `layouts.rs` and
+//! `families.rs` hold this module to them.
 
 mod adapter;
+mod architecture;
+mod attention_pool;
 pub mod bank_file;
+mod bert;
 pub mod checkpoint;
 pub mod config;
+mod config_bert;
 mod config_json;
 mod config_open_clip;
+mod config_timm;
 pub mod convert;
 mod encoder;
 pub mod error;
@@ -23,21 +29,29 @@ pub mod files;
 mod gather;
 mod header;
 pub mod layout;
+pub mod look;
 pub mod naming;
 pub mod normalize;
 pub mod packed;
 pub mod pair;
 pub mod pickle;
+mod positions;
+mod prefix;
+pub mod preprocess;
 pub mod prompts;
 pub mod random;
 mod shards;
 pub mod task_vector;
+mod text;
 pub mod tower;
 pub mod vocabulary;
+mod vocabulary_files;
 mod widen;
 pub mod zeroshot;
 
 pub use checkpoint::{Checkpoint, Role};
 pub use config::ClipConfig;
 pub use error::{ModelError, ModelWarning};
+pub use prefix::Renaming;
+pub use preprocess::Preprocess;
 pub use zeroshot::{TextBank, ZeroShot};

@@ -1,16 +1,23 @@
 //! Whose names a weights file uses, and where each tensor of the architecture stands in it.
 //!
-//! Reference: `convert_clip_original_pytorch_to_hf.py` of `transformers`, read backwards; `tests/it/layouts.rs` compares
-//! names, shapes and logits with `open_clip`.
+//! References: `convert_clip_original_pytorch_to_hf.py` and `convert_siglip_to_hf.py` of `transformers`, read backwards, and
+//! timm's `vision_transformer.py`; `tests/it/layouts.rs` and `tests/it/families.rs` compare names, shapes and logits with
+//! `open_clip`.
 
 use super::{
-    config::ClipConfig,
-    layout::{BUFFERS, LOGIT_SCALE, TensorSpec},
+    config::{ClipConfig, TextKind, VisionKind},
+    layout::{BUFFERS, LOGIT_BIAS, LOGIT_SCALE, TensorSpec, VISUAL_PROJECTION},
 };
 
-/// Values that OpenAI's and open_clip's files hold beside the weights: sizes, and the causal mask.
-const OPENAI_BUFFERS: [&str; 5] =
-    ["attn_mask", "context_length", "input_resolution", "text.attn_mask", "vocab_size"];
+/// Values that OpenAI's and open_clip's files hold beside the weights: sizes, the causal mask, BERT's positions.
+const OPENAI_BUFFERS: [&str; 6] = [
+    "attn_mask",
+    "context_length",
+    "input_resolution",
+    "text.attn_mask",
+    "text.transformer.embeddings.position_ids",
+    "vocab_size",
+];
 
 /// The name givers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +46,13 @@ pub struct Origin {
 pub enum Take {
     /// All, in their order.
     Whole,
-    /// One third of the rows: 0 query, 1 key, 2 value.
-    Third(usize),
+    /// Some of the rows: part `index` of `parts` of equal size. Of three parts 0 is the query, 1 the key, 2 the value.
+    Rows {
+        /// Which part.
+        index: usize,
+        /// Of how many.
+        parts: usize,
+    },
     /// All, rows and columns exchanged.
     Transposed,
 }
@@ -82,30 +94,84 @@ impl Naming {
     /// Where `spec`, a tensor of [`tensors`](super::layout::tensors), stands in a file of this naming.
     #[must_use]
     pub fn origin(self, spec: &TensorSpec, config: &ClipConfig) -> Origin {
-        let whole = |name: String| Origin { name, shape: spec.shape.clone(), take: Take::Whole };
         let text = match self {
-            Self::HuggingFace => return whole(spec.name.clone()),
+            Self::HuggingFace => return hugging_face(spec),
             Self::OpenAi => "",
             Self::OpenClip => "text.",
         };
-        if spec.name == LOGIT_SCALE {
-            return whole(spec.name.clone());
+        if spec.name == LOGIT_SCALE || spec.name == LOGIT_BIAS {
+            return whole(spec, spec.name.clone());
         }
-        let transposed = |name: String| Origin {
-            name,
-            shape: spec.shape.iter().rev().copied().collect(),
-            take: Take::Transposed,
+        let Some(rest) = spec.name.strip_prefix("vision_model.") else {
+            return match (&spec.name == VISUAL_PROJECTION, config.vision_kind, &config.text_kind) {
+                (true, VisionKind::Clip, _) => transposed(spec, "visual.proj".to_owned()),
+                (true, _, _) => whole(spec, "visual.head.proj.weight".to_owned()),
+                (false, _, TextKind::Bert(_)) => bert(spec, text),
+                (false, _, _) => in_text(spec, text),
+            };
         };
-        let (tower, rest, width) = match spec.name.split_once('.') {
-            Some(("vision_model", rest)) => ("visual.", rest, config.vision.width),
-            Some(("text_model", rest)) => (text, rest, config.text.width),
-            Some(("visual_projection", _)) => return transposed("visual.proj".to_owned()),
-            _ => return transposed(format!("{text}text_projection")),
-        };
-        match rest.strip_prefix("encoder.layers.") {
-            Some(block) => in_block(spec, tower, block, width),
-            None => whole(format!("{tower}{}", outside_blocks(rest))),
+        match config.vision_kind {
+            VisionKind::Clip => in_tower(spec, "visual.", rest),
+            VisionKind::Timm | VisionKind::Siglip => timm(spec, rest),
         }
+    }
+}
+
+fn whole(spec: &TensorSpec, name: String) -> Origin {
+    Origin { name, shape: spec.shape.clone(), take: Take::Whole }
+}
+
+fn transposed(spec: &TensorSpec, name: String) -> Origin {
+    Origin { name, shape: spec.shape.iter().rev().copied().collect(), take: Take::Transposed }
+}
+
+/// One of `parts` tensors of equal shape that stand in one, one behind the other.
+fn rows(spec: &TensorSpec, name: String, index: usize, parts: usize) -> Origin {
+    let mut shape = spec.shape.clone();
+    shape[0] *= parts;
+    Origin { name, shape, take: Take::Rows { index, parts } }
+}
+
+/// Which of query, key and value a module is.
+fn third(module: &str) -> Option<usize> {
+    ["q_proj", "k_proj", "v_proj"].iter().position(|name| module.ends_with(name))
+}
+
+/// transformers' own names are ours, but for the attention of SigLIP's head.
+fn hugging_face(spec: &TensorSpec) -> Origin {
+    let attention = "vision_model.head.attention.";
+    let parts = spec.name.strip_prefix(attention).and_then(|rest| rest.rsplit_once('.'));
+    match parts.and_then(|(module, kind)| Some((third(module)?, kind))) {
+        Some((index, kind)) => rows(spec, format!("{attention}in_proj_{kind}"), index, 3),
+        None => whole(spec, spec.name.clone()),
+    }
+}
+
+/// A tensor of CLIP's or SigLIP's text tower in open_clip's files.
+fn in_text(spec: &TensorSpec, text: &str) -> Origin {
+    match spec.name.strip_prefix("text_model.") {
+        None => transposed(spec, format!("{text}text_projection")),
+        Some(rest) => match rest.strip_prefix("head.") {
+            Some(kind) => whole(spec, format!("{text}text_projection.{kind}")),
+            None => in_tower(spec, text, rest),
+        },
+    }
+}
+
+/// A tensor of a BERT text tower: transformers' own names below `transformer.`.
+fn bert(spec: &TensorSpec, text: &str) -> Origin {
+    let name = match spec.name.strip_prefix("text_model.") {
+        Some(rest) => format!("{text}transformer.{rest}"),
+        None => spec.name.replacen("text_projection.", &format!("{text}proj."), 1),
+    };
+    whole(spec, name)
+}
+
+/// A tensor of a transformer of OpenAI's, `rest` as in `encoder.layers.3.layer_norm1.bias`.
+fn in_tower(spec: &TensorSpec, tower: &str, rest: &str) -> Origin {
+    match rest.strip_prefix("encoder.layers.") {
+        Some(block) => in_block(spec, tower, block),
+        None => whole(spec, format!("{tower}{}", outside_blocks(rest))),
     }
 }
 
@@ -126,16 +192,11 @@ fn outside_blocks(rest: &str) -> String {
 }
 
 /// The origin of a tensor of a block, `block` as in `3.self_attn.q_proj.bias`.
-fn in_block(spec: &TensorSpec, tower: &str, block: &str, width: usize) -> Origin {
-    let (index, inner) = block.split_once('.').expect("a block has a number");
-    let (module, kind) = inner.rsplit_once('.').expect("weight or bias");
+fn in_block(spec: &TensorSpec, tower: &str, block: &str) -> Origin {
+    let (index, module, kind) = parts(block);
     let at = |name: &str| format!("{tower}transformer.resblocks.{index}.{name}");
-    let third =
-        ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].iter().position(|m| *m == module);
-    if let Some(third) = third {
-        let mut shape = spec.shape.clone();
-        shape[0] = 3 * width;
-        return Origin { name: at(&format!("attn.in_proj_{kind}")), shape, take: Take::Third(third) };
+    if let Some(third) = third(module) {
+        return rows(spec, at(&format!("attn.in_proj_{kind}")), third, 3);
     }
     let module = match module {
         "self_attn.out_proj" => "attn.out_proj",
@@ -144,5 +205,62 @@ fn in_block(spec: &TensorSpec, tower: &str, block: &str, width: usize) -> Origin
         "layer_norm1" => "ln_1",
         _ => "ln_2",
     };
-    Origin { name: at(&format!("{module}.{kind}")), shape: spec.shape.clone(), take: Take::Whole }
+    whole(spec, at(&format!("{module}.{kind}")))
+}
+
+/// The number, the module and weight or bias of `3.self_attn.q_proj.bias`.
+fn parts(block: &str) -> (&str, &str, &str) {
+    let (index, inner) = block.split_once('.').expect("a block has a number");
+    let (module, kind) = inner.rsplit_once('.').expect("weight or bias");
+    (index, module, kind)
+}
+
+/// A tensor of timm's ViT as open_clip wraps it.
+fn timm(spec: &TensorSpec, rest: &str) -> Origin {
+    let at = |name: &str| format!("visual.trunk.{name}");
+    let with_batch = |name: &str| {
+        let mut shape = vec![1; 3 - spec.shape.len().min(2)];
+        shape.extend(&spec.shape);
+        Origin { name: at(name), shape, take: Take::Whole }
+    };
+    if let Some(block) = rest.strip_prefix("encoder.layers.") {
+        let (index, module, kind) = parts(block);
+        if let Some(third) = third(module) {
+            return rows(spec, at(&format!("blocks.{index}.attn.qkv.{kind}")), third, 3);
+        }
+        let module = match module {
+            "self_attn.out_proj" => "attn.proj",
+            "layer_norm1" => "norm1",
+            "layer_norm2" => "norm2",
+            other => other,
+        };
+        return whole(spec, at(&format!("blocks.{index}.{module}.{kind}")));
+    }
+    if let Some(inner) = rest.strip_prefix("head.") {
+        return attention_pool(spec, inner);
+    }
+    match rest {
+        "embeddings.class_embedding" => with_batch("cls_token"),
+        "embeddings.position_embedding.weight" => with_batch("pos_embed"),
+        _ => match rest.strip_prefix("embeddings.patch_embedding.") {
+            Some(kind) => whole(spec, at(&format!("patch_embed.proj.{kind}"))),
+            None => whole(spec, at(&rest.replacen("post_layernorm", "norm", 1))),
+        },
+    }
+}
+
+/// A tensor of timm's `AttentionPoolLatent`, `inner` as in `attention.k_proj.bias`.
+fn attention_pool(spec: &TensorSpec, inner: &str) -> Origin {
+    let at = |name: &str| format!("visual.trunk.attn_pool.{name}");
+    let Some((module, kind)) = inner.rsplit_once('.') else {
+        return whole(spec, at("latent"));
+    };
+    match module {
+        "attention.q_proj" => whole(spec, at(&format!("q.{kind}"))),
+        "attention.k_proj" => rows(spec, at(&format!("kv.{kind}")), 0, 2),
+        "attention.v_proj" => rows(spec, at(&format!("kv.{kind}")), 1, 2),
+        "attention.out_proj" => whole(spec, at(&format!("proj.{kind}"))),
+        "layernorm" => whole(spec, at(&format!("norm.{kind}"))),
+        mlp => whole(spec, at(&format!("{mlp}.{kind}"))),
+    }
 }

@@ -18,11 +18,20 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// `(x / 255 - mean) / std`, each step rounded to f32, as `transformers.CLIPImageProcessor` does it on numpy arrays.
+    /// CLIP's own: `(x / 255 - mean) / std` with [`MEAN`] and [`STD`].
     #[must_use]
     pub fn new() -> Self {
-        let value =
-            |channel: usize, byte: usize| (byte as f32 / 255.0 - MEAN[channel] as f32) / STD[channel] as f32;
+        Self::with(1.0 / 255.0, MEAN, STD)
+    }
+
+    /// `(x * rescale - mean) / std`, each step rounded to f32, as `transformers` does it on numpy arrays. A `rescale` of 1/255
+    /// is a division by 255.
+    #[must_use]
+    pub fn with(rescale: f64, mean: [f64; 3], std: [f64; 3]) -> Self {
+        let scaled = |byte: usize| {
+            if rescale == 1.0 / 255.0 { byte as f32 / 255.0 } else { (byte as f64 * rescale) as f32 }
+        };
+        let value = |channel: usize, byte: usize| (scaled(byte) - mean[channel] as f32) / std[channel] as f32;
         Self { table: std::array::from_fn(|channel| std::array::from_fn(|byte| value(channel, byte))) }
     }
 

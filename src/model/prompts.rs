@@ -28,11 +28,12 @@ pub struct Cut {
     pub tokens: usize,
 }
 
-/// Token ids, `[classes * templates, width]`, row-major, zeros behind the end of each text.
+/// Token ids, `[classes * templates, width]`, row-major, the vocabulary's padding beside each text.
 ///
-/// The text tower pools at the largest id of a row, which is end-of-text and stands there once; zero can never be it. What
-/// stands behind it does not matter, for attention is causal: the result is that of `transformers.CLIPModel` with any
-/// padding and its attention mask. `width` is the longest row, not the context, since most of that would be padding.
+/// A CLIP tower pools at the largest id of a row, which is end-of-text and stands there once; its padding, zero, can never be
+/// it. What stands behind it does not matter, for attention is causal: the result is that of `transformers.CLIPModel` with any
+/// padding and its attention mask. So `width` is the longest row, not the context, since most of that would be padding; BERT
+/// does not see its padding either. SigLIP's tower sees it, so there `width` is the context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
     ids: Vec<u32>,
@@ -86,10 +87,13 @@ impl Prompts {
     pub fn tokenize(&self, vocabulary: &Vocabulary, context_tokens: usize) -> Result<Tokens, ModelError> {
         let rows = self.texts.iter().map(|text| vocabulary.encode(text, context_tokens));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let width = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
-        let mut ids = vec![0; rows.len() * width];
+        let padding = vocabulary.padding();
+        let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let width = if padding.to_context { context_tokens } else { longest };
+        let mut ids = vec![padding.id; rows.len() * width];
         for (row, place) in rows.iter().zip(ids.chunks_exact_mut(width)) {
-            place[..row.ids.len()].copy_from_slice(&row.ids);
+            let start = if padding.is_left { width - row.ids.len() } else { 0 };
+            place[start..start + row.ids.len()].copy_from_slice(&row.ids);
         }
         let cut = rows.iter().enumerate().filter(|(_, row)| row.cut > 0).map(|(index, row)| Cut {
             class: index / self.templates,

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     error::{Fault, ModelError},
-    files::{Files, Weights},
+    files::{ADAPTER_WEIGHTS, Files, Weights},
     header,
 };
 
@@ -54,7 +54,7 @@ impl Shards {
     pub(super) fn read(files: &Files, weights: &Weights, allowed: u64) -> Result<Self, ModelError> {
         let index = match weights {
             Weights::Single(name) => return Ok(Self::of(files.read(name, allowed)?)),
-            Weights::Adapter => return Ok(Self::of(files.read("adapter_model.safetensors", allowed)?)),
+            Weights::Adapter => return Ok(Self::of(files.read(ADAPTER_WEIGHTS, allowed)?)),
             Weights::Sharded(index) => index,
         };
         let refused = |what: &str| ModelError::from(Fault::Index(what.to_owned()));

@@ -1,4 +1,4 @@
-//! The two towers on candle's operations: pixels or token ids to unit vectors.
+//! The image tower: pixels to unit vectors. [`text`](super::text) has the other.
 //!
 //! A tower holds handles of the tensors it was built from, not copies. Who overwrites such a tensor in place (a merge into
 //! preallocated storage) changes what the tower computes next; nothing derived from a weight is kept between calls.
@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use candle_core::{D, DType, Device, Module, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::{
-    Conv2d, Conv2dConfig, Embedding, LayerNorm, Linear, VarBuilder, conv2d_no_bias, embedding, layer_norm,
-    linear_no_bias,
+    Conv2d, Conv2dConfig, LayerNorm, Linear, VarBuilder, conv2d, conv2d_no_bias, layer_norm, linear_no_bias,
 };
 use candle_transformers::models::clip::{div_l2_norm, vision_model::ClipVisionTransformer};
 
 use super::{
-    config::{ClipConfig, LAYER_NORM_EPS},
+    attention_pool::AttentionPool,
+    config::ClipConfig,
     encoder::Encoder,
     error::{Fault, ModelError},
     fast::{Activations, FastVision, Weights},
@@ -22,15 +22,7 @@ use super::{
     packed::with_values,
 };
 
-/// The text tower and its projection.
-#[derive(Debug, Clone)]
-pub struct TextTower {
-    tokens: Embedding,
-    positions: Tensor,
-    encoder: Encoder,
-    norm: LayerNorm,
-    projection: Linear,
-}
+pub use super::text::TextTower;
 
 /// The image tower and its projection.
 #[derive(Debug, Clone)]
@@ -40,8 +32,8 @@ pub struct VisionTower(Kind);
 enum Kind {
     /// Our kernels on packed weights; CPU only.
     Fast(PackedTower),
-    /// candle's operations: any device, any activation.
-    Plain(Box<PlainVision>, Linear),
+    /// candle's operations: any device, family and activation.
+    Plain(Box<PlainVision>),
     /// candle-transformers', which tests and doubters compare with.
     Reference(Box<ClipVisionTransformer>, Linear),
 }
@@ -56,11 +48,21 @@ pub struct PackedTower {
 #[derive(Debug, Clone)]
 struct PlainVision {
     patches: Conv2d,
-    class: Tensor,
+    class: Option<Tensor>,
     positions: Tensor,
-    pre_norm: LayerNorm,
+    pre_norm: Option<LayerNorm>,
     encoder: Encoder,
     post_norm: LayerNorm,
+    head: Head,
+}
+
+/// From the tokens behind the last block to a feature.
+#[derive(Debug, Clone)]
+enum Head {
+    /// Projects the class token.
+    Projection(Linear),
+    /// Lets a learned query attend to all patches.
+    Attention(AttentionPool),
 }
 
 impl VisionTower {
@@ -76,8 +78,7 @@ impl VisionTower {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Vision, device)?;
-        let plain = PlainVision::new(&weights.pp("vision_model"), config)?;
-        Ok(Self(Kind::Plain(Box::new(plain), projection(config, &weights)?)))
+        Ok(Self(Kind::Plain(Box::new(PlainVision::new(&weights, config)?))))
     }
 
     /// The tower on weights that were [packed](super::packed::pack) for `engine`; a handle of them, not a copy.
@@ -89,7 +90,7 @@ impl VisionTower {
     /// The same tower as candle-transformers has it.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and `W013` for an activation other than `quick_gelu`, the one it has.
+    /// As [`new`](Self::new), and `W013` for another family, or an activation other than `quick_gelu`, the one it has.
     pub fn reference(
         tensors: &BTreeMap<String, Tensor>,
         config: &ClipConfig,
@@ -103,14 +104,14 @@ impl VisionTower {
     /// Unit-length image features, `[B, projection]` f32.
     ///
     /// `pixels`: `[B, 3, image_px, image_px]` f32, normalised ([`normalize`](super::normalize)). Reference:
-    /// `CLIPModel.get_image_features` divided by its length. A feature of length zero gives NaN.
+    /// `get_image_features` of `CLIPModel` or `SiglipModel`, or open_clip's `encode_image`, divided by its length. A feature of length zero gives NaN.
     ///
     /// # Errors
     /// `N002` for another shape, or when the device refuses.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let (pooled, projection) = match &self.0 {
             Kind::Fast(tower) => return Ok(tower.features(pixels)?),
-            Kind::Plain(tower, projection) => (tower.forward(pixels)?, projection),
+            Kind::Plain(tower) => return Ok(div_l2_norm(&tower.forward(pixels)?)?),
             Kind::Reference(transformer, projection) => (transformer.forward(pixels)?, projection),
         };
         Ok(div_l2_norm(&projection.forward(&pooled)?)?)
@@ -149,94 +150,64 @@ fn projection(config: &ClipConfig, weights: &VarBuilder<'_>) -> candle_core::Res
 
 impl PlainVision {
     fn new(weights: &VarBuilder<'_>, config: &ClipConfig) -> candle_core::Result<Self> {
-        let (width, patch) = (config.vision.width, config.patch_px);
-        let embeddings = weights.pp("embeddings");
+        let model = weights.pp("vision_model");
+        let (width, patch, kind) = (config.vision.width, config.patch_px, config.vision_kind);
+        let eps = config.vision.norm_eps;
+        let embeddings = model.pp("embeddings");
         let stride = Conv2dConfig { stride: patch, ..Conv2dConfig::default() };
         let positions = (config.vision_positions(), width);
+        let patches = embeddings.pp("patch_embedding");
+        let class = kind.has_class_token().then(|| embeddings.get(width, "class_embedding")).transpose()?;
+        // The missing `e` is the name under which the weights were published.
+        let pre_norm = kind.has_pre_norm().then(|| layer_norm(width, eps, model.pp("pre_layrnorm")));
         Ok(Self {
-            patches: conv2d_no_bias(3, width, patch, stride, embeddings.pp("patch_embedding"))?,
-            class: embeddings.get(width, "class_embedding")?,
+            patches: if kind.has_patch_bias() {
+                conv2d(3, width, patch, stride, patches)?
+            } else {
+                conv2d_no_bias(3, width, patch, stride, patches)?
+            },
+            class,
             positions: embeddings.get(positions, "position_embedding.weight")?,
-            // The missing `e` is the name under which the weights were published.
-            pre_norm: layer_norm(width, LAYER_NORM_EPS, weights.pp("pre_layrnorm"))?,
-            encoder: Encoder::new(&weights.pp("encoder"), &config.vision)?,
-            post_norm: layer_norm(width, LAYER_NORM_EPS, weights.pp("post_layernorm"))?,
+            pre_norm: pre_norm.transpose()?,
+            encoder: Encoder::new(&model.pp("encoder"), &config.vision)?,
+            post_norm: layer_norm(width, eps, model.pp("post_layernorm"))?,
+            head: if kind.pools_by_attention() {
+                Head::Attention(AttentionPool::new(&model.pp("head"), &config.vision)?)
+            } else {
+                Head::Projection(projection(config, weights)?)
+            },
         })
     }
 
-    /// The class token behind the last norm, `[B, width]`.
+    /// Features of any length, `[B, projection]`.
     fn forward(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
         let patches = self.patches.forward(pixels)?.flatten_from(2)?.transpose(1, 2)?;
         let (n_samples, _, width) = patches.dims3()?;
-        let class = self.class.reshape((1, 1, width))?.expand((n_samples, 1, width))?;
-        let x = Tensor::cat(&[class, patches], 1)?.broadcast_add(&self.positions)?;
-        let x = self.encoder.forward(&self.pre_norm.forward(&x)?, None)?;
-        self.post_norm.forward(&x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?)
+        let x = match &self.class {
+            None => patches,
+            Some(class) => {
+                let class = class.reshape((1, 1, width))?.expand((n_samples, 1, width))?;
+                Tensor::cat(&[class, patches], 1)?
+            }
+        };
+        let x = x.broadcast_add(&self.positions)?;
+        let x = match &self.pre_norm {
+            None => x,
+            Some(norm) => norm.forward(&x)?,
+        };
+        let x = self.encoder.forward(&x, None)?;
+        match &self.head {
+            Head::Projection(projection) => {
+                let class = x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?;
+                projection.forward(&self.post_norm.forward(&class)?)
+            }
+            Head::Attention(pool) => pool.forward(&self.post_norm.forward(&x)?),
+        }
     }
-}
-
-impl TextTower {
-    /// As [`VisionTower::new`], for the text half.
-    ///
-    /// # Errors
-    /// As [`VisionTower::new`].
-    pub fn new(
-        tensors: &BTreeMap<String, Tensor>,
-        config: &ClipConfig,
-        device: &Device,
-    ) -> Result<Self, ModelError> {
-        let weights = handles(tensors, config, Part::Text, device)?;
-        let (model, width) = (weights.pp("text_model"), config.text.width);
-        let embeddings = model.pp("embeddings");
-        Ok(Self {
-            tokens: embedding(config.vocab_size, width, embeddings.pp("token_embedding"))?,
-            positions: embeddings.get((config.context_tokens, width), "position_embedding.weight")?,
-            encoder: Encoder::new(&model.pp("encoder"), &config.text)?,
-            norm: layer_norm(width, LAYER_NORM_EPS, model.pp("final_layer_norm"))?,
-            projection: linear_no_bias(width, config.projection, weights.pp("text_projection"))?,
-        })
-    }
-
-    /// Where the weights are.
-    pub(super) fn device(&self) -> &Device {
-        self.projection.weight().device()
-    }
-
-    /// Width of the features.
-    pub(super) fn projection(&self) -> usize {
-        self.projection.weight().dims()[0]
-    }
-
-    /// Unit-length text features, `[N, projection]` f32, pooled at the first largest id of each row.
-    ///
-    /// `ids`: `[N, width]` u32, `width` at most the context ([`Tokens`](super::prompts::Tokens)). Reference:
-    /// `CLIPModel.get_text_features` divided by its length.
-    ///
-    /// # Errors
-    /// `N002` for another shape, an id outside the vocabulary, or when the device refuses.
-    pub fn features(&self, ids: &Tensor) -> Result<Tensor, ModelError> {
-        let pooled = self.pooled(ids)?;
-        Ok(div_l2_norm(&self.projection.forward(&pooled)?)?)
-    }
-
-    fn pooled(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
-        let (_, tokens) = ids.dims2()?;
-        let x = self.tokens.forward(ids)?.broadcast_add(&self.positions.narrow(0, 0, tokens)?)?;
-        let x = self.encoder.forward(&x, Some(&causal_mask(tokens, ids.device())?))?;
-        let ends = ids.argmax(D::Minus1)?.to_vec1::<u32>()?;
-        let pooled = ends.iter().enumerate().map(|(row, &end)| x.get(row)?.narrow(0, end as usize, 1));
-        self.norm.forward(&Tensor::cat(&pooled.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
-    }
-}
-
-/// Zero where a token may look, minus infinity behind it.
-fn causal_mask(tokens: usize, device: &Device) -> candle_core::Result<Tensor> {
-    let value = |i| if i % tokens > i / tokens { f32::NEG_INFINITY } else { 0.0 };
-    Tensor::from_vec((0..tokens * tokens).map(value).collect(), (tokens, tokens), device)
 }
 
 /// The tensors of one half, none missing, as candle wants them.
-fn handles(
+pub(super) fn handles(
     tensors: &BTreeMap<String, Tensor>,
     config: &ClipConfig,
     part: Part,

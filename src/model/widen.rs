@@ -8,15 +8,17 @@ const EXPONENT: u32 = 0x7f80_0000;
 
 /// Whether weights of that type are read.
 pub(super) fn is_accepted(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
+    matches!(dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16)
 }
 
-/// The values of a tensor, little-endian in `bytes`. Both 16-bit formats are subsets of f32, so no value changes.
+/// The values of a tensor, little-endian in `bytes`. Both 16-bit formats are subsets of f32, so no value changes. A double is
+/// rounded to the nearest f32; one beyond its range becomes infinite, which [`non_finite`] then finds.
 ///
 /// # Panics
 /// On a type that is not [accepted](is_accepted).
 pub(super) fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     match dtype {
+        Dtype::F64 => each(bytes, |eight| f64::from_le_bytes(eight) as f32),
         Dtype::F32 => each(bytes, f32::from_le_bytes),
         Dtype::F16 => each(bytes, |two| f16::from_le_bytes(two).to_f32()),
         Dtype::BF16 => each(bytes, |two| bf16::from_le_bytes(two).to_f32()),

@@ -11,6 +11,8 @@ use super::{
 
 /// How far the length of a bank's row may be from 1; normalising in f32 leaves about 1e-7.
 const UNIT_TOLERANCE: f32 = 1e-4;
+/// The same for rows that were rounded to 16 bits: bf16 keeps 8 bits of each value.
+const ROUNDED_TOLERANCE: f32 = 5e-3;
 
 /// Prompts encoded at a time; bounds the memory of the attention maps.
 const PROMPTS_AT_ONCE: usize = 64;
@@ -25,6 +27,24 @@ impl TextBank {
     /// # Errors
     /// `W010` when they are not `[classes, projection]`, or a row is not of length 1.
     pub fn new(features: Tensor, classes: usize, projection: usize) -> Result<Self, ModelError> {
+        Self::within(UNIT_TOLERANCE, features, classes, projection)
+    }
+
+    /// Takes features that were stored in 16 bits, and brings them back to length 1.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), where the rounding is allowed for.
+    pub fn rounded(features: Tensor, classes: usize, projection: usize) -> Result<Self, ModelError> {
+        let bank = Self::within(ROUNDED_TOLERANCE, features, classes, projection)?;
+        Ok(Self(div_l2_norm(&bank.0)?))
+    }
+
+    fn within(
+        tolerance: f32,
+        features: Tensor,
+        classes: usize,
+        projection: usize,
+    ) -> Result<Self, ModelError> {
         let refused = |what: String| Err(ModelError::from(Fault::Bank(what)));
         match *features.dims() {
             [rows, _] if rows != classes => {
@@ -37,7 +57,7 @@ impl TextBank {
             _ => return refused(format!("found {} dimensions, allowed 2", features.rank())),
         }
         let lengths = features.to_dtype(DType::F32)?.sqr()?.sum(D::Minus1)?.sqrt()?.to_vec1::<f32>()?;
-        let off = |length: &f32| (length - 1.0).abs() > UNIT_TOLERANCE || length.is_nan();
+        let off = |length: &f32| (length - 1.0).abs() > tolerance || length.is_nan();
         if let Some(row) = lengths.iter().position(off) {
             return refused(format!("found row {row} of length {:.4}, allowed 1", lengths[row]));
         }
@@ -102,14 +122,17 @@ pub struct ZeroShot {
     pub vision: VisionTower,
     /// Class vectors on the tower's device.
     pub bank: TextBank,
-    /// Temperature as a logarithm; logits are `exp(logit_scale) * cos`.
+    /// Temperature as a logarithm; logits are `exp(logit_scale) * cos + logit_bias`.
     pub logit_scale: f64,
+    /// What is added to every logit: SigLIP's bias, which no softmax over classes sees, and 0 for other models.
+    pub logit_bias: f64,
 }
 
 impl ZeroShot {
     /// Logits over the bank's classes, `[B, classes]` f32 on the model's device.
     ///
-    /// `pixels`: `[B, 3, image_px, image_px]` f32, normalised. Reference: `CLIPModel(...).logits_per_image`.
+    /// `pixels`: `[B, 3, image_px, image_px]` f32, normalised. Reference: `logits_per_image` of `CLIPModel`
+    /// and `SiglipModel`.
     ///
     /// # Errors
     /// `N002` for another shape, or when the device refuses.
@@ -122,6 +145,19 @@ impl ZeroShot {
     /// # Errors
     /// As [`logits`](Self::logits).
     pub fn logits_of(&self, features: &Tensor) -> Result<Tensor, ModelError> {
-        Ok((features.matmul(&self.bank.features().t()?)? * self.logit_scale.exp())?)
+        Ok(logits_of_cosines(
+            &features.matmul(&self.bank.features().t()?)?,
+            self.logit_scale,
+            self.logit_bias,
+        )?)
     }
+}
+
+/// `exp(logit_scale) * cos + logit_bias` of every value.
+pub(crate) fn logits_of_cosines(
+    cosines: &Tensor,
+    logit_scale: f64,
+    logit_bias: f64,
+) -> candle_core::Result<Tensor> {
+    cosines.affine(logit_scale.exp(), logit_bias)
 }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::model::pair::PairReport;
 use crate::model::prompts::Tokens;
 use crate::model::tower::TextTower;
-use crate::model::{Checkpoint, ModelError, TextBank};
+use crate::model::{Checkpoint, ModelError, Preprocess, TextBank};
 
 /// Two checked checkpoints and the prompts they are asked.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Models {
     pub report: PairReport,
     /// What the classes are as text.
     pub text: TextSource,
+    /// How pictures are prepared for both.
+    pub preprocess: Preprocess,
 }
 
 impl Models {
@@ -42,6 +44,15 @@ pub enum TextSource {
 }
 
 impl TextSource {
+    /// Prompts that were longer than the text tower reads.
+    #[must_use]
+    pub fn n_truncated(&self) -> usize {
+        match self {
+            Self::Prompts(tokens) => tokens.cut().len(),
+            Self::Features(_) => 0,
+        }
+    }
+
     /// Content hash, 64 hex digits.
     #[must_use]
     pub fn sha256(&self) -> String {

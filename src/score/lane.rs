@@ -17,7 +17,7 @@ use crate::merge::method::Method;
 use crate::merge::recipe::{CoefficientRule, Recipe};
 use crate::messages::{Batch, Member, MethodScores, Reason, Reject, Scored, Signal, Stage};
 use crate::model::normalize::Normalizer;
-use crate::model::{ModelError, ZeroShot};
+use crate::model::{ModelError, Preprocess, ZeroShot};
 
 /// How a lane scores.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ pub struct Lane {
 
 impl From<ModelError> for Problem {
     fn from(error: ModelError) -> Self {
-        Self::new(error.code(), Exit::BadData, error.message()).hint(error.hint())
+        Self::new(error.code(), Exit::BadData, error.located()).hint(error.hint())
     }
 }
 
@@ -62,6 +62,8 @@ impl Lane {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(rule.n_threads).build();
         let threads =
             threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
+        let Preprocess { rescale, mean, std, .. } = models.preprocess;
+        let normalizer = Normalizer::with(rescale, mean, std);
         let (mut models, named) = ParentModels::new(models, device.clone(), rule.tower)?;
         let is_per_batch =
             |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_) | Recipe::Line(_));
@@ -75,7 +77,7 @@ impl Lane {
             temperatures: rule.temperatures,
             device,
             threads: Arc::new(threads),
-            normalizer: Normalizer::new(),
+            normalizer,
             models,
             scorers,
         })

@@ -11,7 +11,8 @@ use crate::merge::ties::{ties_into, ties_threshold};
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::layout::Part;
 use crate::model::tower::TextTower;
-use crate::model::{ClipConfig, ModelError, TextBank, ZeroShot};
+use crate::model::zeroshot::logits_of_cosines;
+use crate::model::{Checkpoint, ClipConfig, ModelError, TextBank, ZeroShot};
 
 /// The parents and what can be made of them.
 #[derive(Debug)]
@@ -47,17 +48,18 @@ impl ParentModels {
         let config = pt.config().clone();
         let n_shared = report.shared_vision_blocks(&config);
         let engine = engine(tower, named.clone(), &config, n_shared, &device)?;
-        let whole = |tensors: &Tensors, logit_scale, shared: Option<TextBank>| {
+        let whole = |tensors: &Tensors, of: &Checkpoint, shared: Option<TextBank>| {
             let vision = engine.tower(tensors)?;
             let bank = match shared {
                 Some(bank) => bank,
                 None => models.text.bank(|| TextTower::new(tensors, &config, &device), &device)?,
             };
-            Ok::<_, ModelError>(ZeroShot { vision, bank, logit_scale })
+            let (logit_scale, logit_bias) = (of.logit_scale(), of.logit_bias());
+            Ok::<_, ModelError>(ZeroShot { vision, bank, logit_scale, logit_bias })
         };
-        let pretrained = whole(&engine.parents().pretrained, pt.logit_scale(), None)?;
+        let pretrained = whole(&engine.parents().pretrained, pt, None)?;
         let shared = (!text_differs).then(|| pretrained.bank.clone());
-        let expert = whole(&engine.parents().expert, ft.logit_scale(), shared)?;
+        let expert = whole(&engine.parents().expert, ft, shared)?;
         let text = models.text;
         Ok((Self { pretrained, expert, config, engine, device, text, merged: None }, named))
     }
@@ -78,16 +80,22 @@ impl ParentModels {
 
     fn new_buffer(&self) -> Result<Merged, ModelError> {
         let tensors = self.engine.parents().buffer()?;
-        let (model, text) = self.over(&tensors, self.pretrained.logit_scale)?;
+        let line = (self.pretrained.logit_scale, self.pretrained.logit_bias);
+        let (model, text) = self.over(&tensors, line)?;
         Ok(Merged { tensors, model, text, lambda: None })
     }
 
-    fn over(&self, tensors: &Tensors, logit_scale: f64) -> Result<(ZeroShot, Option<TextTower>), ModelError> {
+    /// The model of some tensors, with what its logits are multiplied by (as a logarithm) and what is added to them.
+    fn over(
+        &self,
+        tensors: &Tensors,
+        (logit_scale, logit_bias): (f64, f64),
+    ) -> Result<(ZeroShot, Option<TextTower>), ModelError> {
         let vision = self.engine.tower(tensors)?;
         let text = self.text_differs().then(|| TextTower::new(tensors, &self.config, &self.device));
         let text = text.transpose()?;
         let bank = self.bank(text.as_ref())?;
-        Ok((ZeroShot { vision, bank, logit_scale }, text))
+        Ok((ZeroShot { vision, bank, logit_scale, logit_bias }, text))
     }
 
     /// The shared class bank, or the one of a merged text tower.
@@ -96,22 +104,27 @@ impl ParentModels {
         text.map_or_else(shared, |text| self.text.bank(|| Ok(text.clone()), &self.device))
     }
 
-    /// In log space, between the parents' scales; the pretrained model's where they are equal.
-    fn logit_scale(&self, lambda: f64) -> f64 {
-        let (pt, ft) = (self.pretrained.logit_scale, self.expert.logit_scale);
-        if pt.to_bits() == ft.to_bits() { pt } else { pt + lambda * (ft - pt) }
+    /// Scale, in log space, and bias of a merge's logits, between the parents'; the pretrained model's where they are equal.
+    fn line(&self, lambda: f64) -> (f64, f64) {
+        let (pretrained, expert) = (&self.pretrained, &self.expert);
+        let between =
+            |pt: f64, ft: f64| if pt.to_bits() == ft.to_bits() { pt } else { pt + lambda * (ft - pt) };
+        (
+            between(pretrained.logit_scale, expert.logit_scale),
+            between(pretrained.logit_bias, expert.logit_bias),
+        )
     }
 
     /// A merge of `named` with weights of its own. Rules that have no single coefficient keep the pretrained scale.
     pub(super) fn static_merge(&self, named: &Parents, rule: &StaticRule) -> Result<ZeroShot, Problem> {
         let tensors = named.buffer()?;
-        let mut logit_scale = self.pretrained.logit_scale;
+        let mut line = (self.pretrained.logit_scale, self.pretrained.logit_bias);
         match rule {
             // Where the parents' weights are equal, every merge of them is the parent.
             StaticRule::Ties { .. } if named.differing().is_empty() => {}
             StaticRule::Lerp(lambda) => {
                 named.lerp(*lambda, &tensors)?;
-                logit_scale = self.logit_scale(*lambda);
+                line = self.line(*lambda);
             }
             StaticRule::Ties { keep, scale } => {
                 let threshold = named.with_values(|pairs| ties_threshold(pairs, *keep))?;
@@ -125,7 +138,7 @@ impl ParentModels {
                 named.merge(&tensors, &|_, pt, ft, out| slerp_into(pt, ft, *position, out))?;
             }
         }
-        Ok(self.over(&tensors, logit_scale)?.0)
+        Ok(self.over(&tensors, line)?.0)
     }
 
     /// The images of a batch, ready for every model.
@@ -156,7 +169,7 @@ impl ParentModels {
         if merged.lambda.map(f64::to_bits) != Some(lambda.to_bits()) {
             self.engine.parents().lerp(lambda, &merged.tensors)?;
             merged.model.bank = self.bank(merged.text.as_ref())?;
-            merged.model.logit_scale = self.logit_scale(lambda);
+            (merged.model.logit_scale, merged.model.logit_bias) = self.line(lambda);
             merged.lambda = Some(lambda);
         }
         let seen = look(self, &merged.model);
@@ -181,7 +194,9 @@ impl ParentModels {
                 self.pretrained.bank.clone()
             };
             let cosines = features.narrow(0, row, 1)?.matmul(&bank.features().t()?)?;
-            logits.push((cosines * self.logit_scale(lambda).exp())?.squeeze(0)?.to_vec1::<f32>()?);
+            let (logit_scale, logit_bias) = self.line(lambda);
+            let row = logits_of_cosines(&cosines, logit_scale, logit_bias)?;
+            logits.push(row.squeeze(0)?.to_vec1::<f32>()?);
         }
         Ok(logits)
     }

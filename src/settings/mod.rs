@@ -7,6 +7,7 @@
 mod corrupt;
 mod layers;
 mod merge;
+mod models;
 mod pipeline;
 mod settings;
 mod sweep;
@@ -20,7 +21,8 @@ use toml::Table;
 pub use corrupt::Corrupt;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
-pub use pipeline::{Input, Labels, Models, Output, Pipeline};
+pub use models::Models;
+pub use pipeline::{Input, Labels, Output, Pipeline};
 pub use settings::{Settings, Threads};
 pub use sweep::{Sweep, Variation};
 

@@ -7,10 +7,10 @@ use toml::Value;
 use super::corrupt::Corrupt;
 use super::layers::Reader;
 use super::merge::Merge;
+use super::models::Models;
 use crate::error::{Exit, Problem, quoted};
 use crate::ledger::is_name;
 use crate::messages::Mixing;
-use crate::score::TowerKind;
 use crate::store::local_path;
 use t3b_decode::{BurnedIn, Limits, Rendering, Window};
 
@@ -73,25 +73,8 @@ pub struct Labels {
     pub names: Vec<String>,
     /// Each holds one `{}` for the class name; with several, a class is the mean of its prompts.
     pub templates: Vec<String>,
-}
-
-/// The two checkpoints.
-#[derive(Debug, Clone)]
-pub struct Models {
-    /// A known architecture or the path of a `config.json`; `None` reads the one beside `pretrained`.
-    pub arch: Option<String>,
-    /// The pretrained model: a folder or a `.safetensors` file, local or in an object store.
-    pub pretrained: String,
-    /// The expert: the same, or the image half alone, or a LoRA adapter of the pretrained model.
-    pub expert: String,
-    /// Which image tower computes.
-    pub tower: TowerKind,
-    /// Class vectors encoded elsewhere; `None` encodes the prompts.
-    pub text_features: Option<String>,
-    /// Pinned content hash of the pretrained model, 64 hex digits.
-    pub pretrained_sha256: Option<String>,
-    /// Pinned content hash of the expert, 64 hex digits.
-    pub expert_sha256: Option<String>,
+    /// Whether texts are cleaned as OpenAI's own tokenizer does it before they are cut into tokens.
+    pub cleans_as_openai: bool,
 }
 
 /// Where the tables go.
@@ -191,26 +174,8 @@ impl Labels {
                 format!("labels.templates: found {found}, allowed texts with one {{}} each, at least one");
             reader.problem(Problem::new("C001", Exit::Config, what));
         }
-        Self { names, templates }
-    }
-}
-
-impl Models {
-    fn read(reader: &mut Reader, dir: &Path) -> Self {
-        let arch = reader.opt_text("models.arch");
-        Self {
-            arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
-            pretrained: location(&reader.text("models.pretrained"), dir),
-            expert: location(&reader.text("models.expert"), dir),
-            tower: reader.choice(
-                "models.tower",
-                ("fast", TowerKind::Fast),
-                &[("reference", TowerKind::Reference)],
-            ),
-            text_features: reader.opt_text("models.text_features").map(|path| location(&path, dir)),
-            pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
-            expert_sha256: read_sha256(reader, "models.expert_sha256"),
-        }
+        let cleans_as_openai = reader.choice("labels.text_cleanup", ("none", false), &[("openai", true)]);
+        Self { names, templates, cleans_as_openai }
     }
 }
 
@@ -262,7 +227,7 @@ fn read_rendering(reader: &mut Reader) -> Rendering {
     Rendering { window: window.unwrap_or_default(), burned_in, ..Rendering::default() }
 }
 
-fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
+pub(super) fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
     let text = reader.opt_text(key)?.to_ascii_lowercase();
     if hex::decode(&text).map_or(0, |bytes| bytes.len()) != 32 {
         let what = format!("{key}: found {} characters, allowed 64 hex digits", text.chars().count());

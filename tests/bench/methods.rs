@@ -18,7 +18,7 @@ use t3b::model::files::Files;
 use t3b::model::pair::PairReport;
 use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
-use t3b::model::{Checkpoint, Role};
+use t3b::model::{Checkpoint, Preprocess, Role};
 use t3b::score::TowerKind;
 use t3b::score::{Lane, LaneRule, Models, TextSource};
 
@@ -28,8 +28,13 @@ const ROUNDS: usize = 31;
 fn models() -> Models {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
     let load = |name: &str, role| {
-        let spec =
-            CheckpointSpec { files: Files::at(&root.join(name)), role, architecture: None, sha256: None };
+        let spec = CheckpointSpec {
+            files: Files::at(&root.join(name)),
+            role,
+            architecture: None,
+            image_px: None,
+            sha256: None,
+        };
         Checkpoint::load(&spec).expect("the shipped pair")
     };
     let (pretrained, expert) = (load("generalist", Role::Pretrained), load("expert", Role::Expert));
@@ -38,7 +43,8 @@ fn models() -> Models {
     let vocabulary = Vocabulary::of(&pretrained).expect("a vocabulary");
     let tokens = prompts.tokenize(&vocabulary, pretrained.config().context_tokens).expect("tokens");
     let report = PairReport::compare(&pretrained, &expert).expect("one architecture");
-    Models { pretrained, expert, report, text: TextSource::Prompts(tokens) }
+    let preprocess = Preprocess::of_family(pretrained.config());
+    Models { pretrained, expert, report, text: TextSource::Prompts(tokens), preprocess }
 }
 
 fn t3(guard: Option<Guard>) -> CoefficientRule {

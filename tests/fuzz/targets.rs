@@ -65,7 +65,7 @@ pub fn receipts(data: &[u8]) {
 
 /// A pickle's program.
 pub fn pickles(data: &[u8]) {
-    let _affordable = t3b::model::pickle::is_affordable(data);
+    let _n_tensors = t3b::model::pickle::n_described(data);
 }
 
 /// A pipeline file, which is also taken for a config file, and its text for a flag.

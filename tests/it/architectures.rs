@@ -15,7 +15,15 @@ fn configurations_that_would_run_as_something_else_are_refused() {
     let refused = |json: &str| ClipConfig::from_hf_json(json).unwrap_err().to_string();
     let cases = [
         ("[]", "config.json, found no object, allowed a JSON object"),
-        (r#"{"model_type":"siglip"}"#, r#"model_type, found \"siglip\", allowed clip"#),
+        (r#"{"model_type":"siglip2"}"#, r#"model_type, found \"siglip2\", allowed clip"#),
+        (
+            r#"{"model_type":"clip_vision_model"}"#,
+            "model_type, found the image half alone, allowed clip or siglip; an image half can be the expert of a whole model",
+        ),
+        (
+            r#"{"model_type":"siglip","text_config":{"projection_size":64}}"#,
+            "text_config.projection_size, found 64, allowed 768, the image tower's width",
+        ),
         (r#"{"text_config":7}"#, "text_config, found 7, allowed an object"),
         (r#"{"projection_dim":0}"#, "projection_dim, found 0, allowed 1 to 32768"),
         (
@@ -28,11 +36,11 @@ fn configurations_that_would_run_as_something_else_are_refused() {
         ),
         (
             r#"{"text_config":{"hidden_act":"relu"}}"#,
-            r#"text_config.hidden_act, found \"relu\", allowed quick_gelu or gelu"#,
+            r#"text_config.hidden_act, found \"relu\", allowed quick_gelu, gelu or gelu_pytorch_tanh"#,
         ),
         (
-            r#"{"text_config":{"layer_norm_eps":1e-6}}"#,
-            "text_config.layer_norm_eps, found 1e-6, allowed 1e-5",
+            r#"{"text_config":{"layer_norm_eps":1}}"#,
+            "text_config.layer_norm_eps, found 1, allowed 1e-15 to 0.01",
         ),
         (
             r#"{"text_config":{"vocab_size":600}}"#,

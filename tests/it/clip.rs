@@ -83,6 +83,7 @@ impl Golden {
             vision: fast(tensors, config),
             bank: TextBank::encode(&text, &tokens).unwrap(),
             logit_scale,
+            logit_bias: 0.0,
         }
     }
 
@@ -254,6 +255,7 @@ fn logits_of_checkpoint_folders_are_those_of_pytorch() {
             files: Files::at(&root.join(&golden.folder)),
             role: Role::Pretrained,
             architecture: None,
+            image_px: None,
             sha256: None,
         })
         .unwrap();

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use t3b::merge::factored::FactoredVision;
 use t3b::merge::weights::Tensors;
-use t3b::model::config::{Activation, TowerConfig};
+use t3b::model::config::{Activation, TextKind, TowerConfig, VisionKind};
 use t3b::model::fast::{FastVision, Weights};
 use t3b::model::layout::{self, Part};
 use t3b::model::packed::{pack, with_values};
@@ -26,6 +26,9 @@ fn small() -> ClipConfig {
     ClipConfig {
         vision: TowerConfig { mlp_width: 56, ..TowerConfig::quick_gelu(24, 3, 3) },
         text: TowerConfig::quick_gelu(8, 1, 1),
+        vision_kind: VisionKind::Clip,
+        text_kind: TextKind::Clip,
+        logit_bias: false,
         image_px: 24,
         patch_px: 8,
         context_tokens: 4,

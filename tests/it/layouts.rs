@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use t3b::model::{
     Checkpoint, ClipConfig, ModelError, Role, TextBank, ZeroShot,
     checkpoint::{CheckpointSpec, Source},
-    convert,
+    convert::{self, Width},
     files::Files,
     layout::{self, Part},
     naming::{Naming, Take},
@@ -54,7 +54,11 @@ fn tiny() -> ClipConfig {
 }
 
 /// The random tensors of the tiny model as the file of another name giver.
-fn file_of(naming: Naming, config: &ClipConfig, parts: &[Part]) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+pub(crate) fn file_of(
+    naming: Naming,
+    config: &ClipConfig,
+    parts: &[Part],
+) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let mut file = BTreeMap::<String, (Vec<usize>, Vec<f32>)>::new();
     for spec in layout::tensors(config).into_iter().filter(|spec| parts.contains(&spec.part)) {
         let (origin, values) = (naming.origin(&spec, config), random::values(&spec, SEEDS));
@@ -64,8 +68,8 @@ fn file_of(naming: Naming, config: &ClipConfig, parts: &[Part]) -> BTreeMap<Stri
         });
         match origin.take {
             Take::Whole => place.copy_from_slice(&values),
-            Take::Third(third) => {
-                place[third * values.len()..(third + 1) * values.len()].copy_from_slice(&values);
+            Take::Rows { index, .. } => {
+                place[index * values.len()..(index + 1) * values.len()].copy_from_slice(&values);
             }
             Take::Transposed => {
                 let (rows, columns) = (spec.shape[0], spec.shape[1]);
@@ -78,7 +82,7 @@ fn file_of(naming: Naming, config: &ClipConfig, parts: &[Part]) -> BTreeMap<Stri
     file
 }
 
-fn bytes_of<'a>(file: impl Iterator<Item = (&'a String, &'a (Vec<usize>, Vec<f32>))>) -> Vec<u8> {
+pub(crate) fn bytes_of<'a>(file: impl Iterator<Item = (&'a String, &'a (Vec<usize>, Vec<f32>))>) -> Vec<u8> {
     let tensors: Vec<(&String, &Vec<usize>, Vec<u8>)> = file
         .map(|(name, (shape, values))| (name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         .collect();
@@ -88,10 +92,10 @@ fn bytes_of<'a>(file: impl Iterator<Item = (&'a String, &'a (Vec<usize>, Vec<f32
     serialize(views, None).unwrap()
 }
 
-const ALL: [Part; 3] = [Part::Vision, Part::Text, Part::Scale];
+pub(crate) const ALL: [Part; 3] = [Part::Vision, Part::Text, Part::Scale];
 
-fn spec(path: &Path, role: Role) -> CheckpointSpec {
-    CheckpointSpec { files: Files::at(path), role, architecture: None, sha256: None }
+pub(crate) fn spec(path: &Path, role: Role) -> CheckpointSpec {
+    CheckpointSpec { files: Files::at(path), role, architecture: None, image_px: None, sha256: None }
 }
 
 fn logits(checkpoint: &Checkpoint, golden: &Golden) -> Vec<Vec<f32>> {
@@ -101,7 +105,8 @@ fn logits(checkpoint: &Checkpoint, golden: &Golden) -> Vec<Vec<f32>> {
     let text = TextTower::new(checkpoint.tensors(), config, &device).unwrap();
     let bank = TextBank::new(text.features(&ids).unwrap(), golden.ids.len(), config.projection).unwrap();
     let vision = VisionTower::new(checkpoint.tensors(), config, &device).unwrap();
-    let model = ZeroShot { vision, bank, logit_scale: checkpoint.logit_scale() };
+    let (logit_scale, logit_bias) = (checkpoint.logit_scale(), checkpoint.logit_bias());
+    let model = ZeroShot { vision, bank, logit_scale, logit_bias };
     let side = config.image_px;
     let pixels = Normalizer::new().batch(&noise(golden.images * side * side * 3), side, &device).unwrap();
     model.logits(&pixels).unwrap().to_vec2().unwrap()
@@ -264,9 +269,9 @@ fn an_adapter_that_would_be_folded_wrongly_is_refused() {
         refused(Checkpoint::load_over(&spec(folder.path(), Role::Expert), &base))
     };
     let cases = [
-        ("use_dora", Value::from(true), "use_dora, found true, allowed false"),
+        ("use_bdlora", Value::from(true), "use_bdlora, found true, allowed false"),
+        ("kasa_config", serde_json::json!({ "rank": 2 }), r#"kasa_config, found {\"rank\":2}, allowed null"#),
         ("peft_type", Value::from("IA3"), r#"peft_type, found \"IA3\", allowed LORA"#),
-        ("bias", Value::from("all"), r#"bias, found \"all\", allowed none"#),
         ("lora_alpha", Value::Null, "lora_alpha, found no number, allowed a positive number"),
         (
             "r",
@@ -303,8 +308,8 @@ fn an_architecture_of_another_family_is_named() {
     };
     let cases = [
         (
-            with("vision_cfg.timm_model_name", "vit_base_patch16_224".into()),
-            r#"vision_cfg.timm_model_name, found \"vit_base_patch16_224\", allowed CLIP's own ViT and text transformer; no timm or BERT towers"#,
+            with("vision_cfg.timm_model_name", "convnext_base".into()),
+            r#"vision_cfg.timm_model_name, found \"convnext_base\", allowed vit_SIZE_patchN_PX with a class token, or vit_SIZE_patchN_siglip_PX"#,
         ),
         (
             with("vision_cfg.layers", serde_json::json!([3, 4, 6, 3])),
@@ -328,8 +333,8 @@ fn a_trainers_pickle_is_converted_without_a_change_of_value() {
     );
 
     let out = tempfile::tempdir().unwrap();
-    let read = convert::read(&source, spec(&source, Role::Pretrained)).unwrap();
-    convert::write(&read, out.path()).unwrap();
+    let read = convert::read(&source, &spec(&source, Role::Pretrained)).unwrap();
+    convert::write(&read, &source, Width::Kept, out.path()).unwrap();
     let written = Checkpoint::load(&spec(out.path(), Role::Pretrained)).unwrap();
     for tensor in layout::tensors(written.config()) {
         assert_eq!(written.file_dtype(&tensor.name), Some(Dtype::F16), "{}", tensor.name);
@@ -355,7 +360,7 @@ fn a_pickle_that_is_a_trap_is_refused() {
         zip.start_file("archive/data.pkl", stored).unwrap();
         zip.write_all(&program).unwrap();
         zip.finish().unwrap();
-        let error = convert::read(&path, spec(&path, Role::Pretrained)).unwrap_err().to_string();
+        let error = convert::read(&path, &spec(&path, Role::Pretrained)).unwrap_err().to_string();
         assert!(
             error.starts_with("W003 not a safetensors file: no tensors found in the pickle"),
             "{name}: {error}"

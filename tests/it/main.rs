@@ -135,6 +135,10 @@ mod architectures;
 mod checkpoints;
 /// Logits and features against PyTorch.
 mod clip;
+/// Families, layouts and preprocessing against transformers and open_clip.
+mod families;
+/// Files as the field has them: each of a list of faults, right or refused by its key.
+mod field;
 /// Other programs' files: open_clip's names, shards, adapters, the image half alone.
 mod layouts;
 /// Coefficients and merges against an independent script.

@@ -61,7 +61,7 @@ fn each_library_is_known_by_few_modules() {
     only("tar::", &["src/source/shard.rs"]);
     only("candle", &["src/model", "src/merge", "src/score"]);
     only("image::", &["src/demo"]);
-    only("zip::", &["src/model/convert.rs"]);
+    only("zip::", &["src/model/pickle"]);
     only("png::", &["src/demo"]);
     only("reqwest::", &["src/store/direct.rs"]);
     // A path type is all that others may have of the store's client.

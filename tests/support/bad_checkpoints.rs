@@ -105,6 +105,7 @@ pub(crate) fn retyped(good: &[u8], name: &str, dtype: Dtype) -> Vec<u8> {
             Dtype::F64 => values.flat_map(|value| f64::from(value).to_le_bytes()).collect(),
             Dtype::F16 => values.flat_map(|value| half::f16::from_f32(value).to_le_bytes()).collect(),
             Dtype::BF16 => values.flat_map(|value| half::bf16::from_f32(value).to_le_bytes()).collect(),
+            Dtype::I32 => values.flat_map(f32::to_le_bytes).collect(),
             other => panic!("no rule for {other:?}"),
         };
         *old = dtype;

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::ops::silu;
 
 use super::Tensors;
-use crate::model::config::{Activation, LAYER_NORM_EPS};
+use crate::model::config::Activation;
 use crate::model::error::Fault;
 use crate::model::layout::{self, Part, TensorSpec};
 use crate::model::{ClipConfig, ModelError};
@@ -68,7 +68,10 @@ impl Blend {
 
 /// The vision tensors of both parents by name.
 #[derive(Debug)]
-pub(super) struct Blends(BTreeMap<String, Blend>);
+pub(super) struct Blends {
+    tensors: BTreeMap<String, Blend>,
+    norm_eps: f64,
+}
 
 impl Blends {
     /// Pairs the parents' tensors on `device`.
@@ -91,7 +94,7 @@ impl Blends {
             }
         }
         if missing.is_empty() {
-            Ok(Self(blends))
+            Ok(Self { tensors: blends, norm_eps: config.vision.norm_eps })
         } else {
             Err(Fault::Names { owner: "model", missing, unknown: Vec::new() }.into())
         }
@@ -99,7 +102,7 @@ impl Blends {
 
     /// Hands out a tensor, once.
     pub(super) fn take(&mut self, name: &str) -> Result<Blend> {
-        self.0.remove(name).map_or_else(|| bail!("{name} is not a tensor of this architecture"), Ok)
+        self.tensors.remove(name).map_or_else(|| bail!("{name} is not a tensor of this architecture"), Ok)
     }
 
     pub(super) fn affine(&mut self, name: &str) -> Result<Affine> {
@@ -108,7 +111,11 @@ impl Blends {
     }
 
     pub(super) fn norm(&mut self, name: &str) -> Result<Norm> {
-        Ok(Norm { gain: self.take(&format!("{name}.weight"))?, bias: self.take(&format!("{name}.bias"))? })
+        Ok(Norm {
+            gain: self.take(&format!("{name}.weight"))?,
+            bias: self.take(&format!("{name}.bias"))?,
+            eps: self.norm_eps,
+        })
     }
 }
 
@@ -141,6 +148,7 @@ impl Affine {
         match self.activation {
             Some(Activation::QuickGelu) => silu(&(y * QUICK_GELU_SLOPE)?)? / QUICK_GELU_SLOPE,
             Some(Activation::Gelu) => y.gelu_erf(),
+            Some(Activation::GeluTanh) => y.gelu(),
             None => Ok(y),
         }
     }
@@ -151,6 +159,7 @@ impl Affine {
 pub(super) struct Norm {
     pub(super) gain: Blend,
     pub(super) bias: Blend,
+    pub(super) eps: f64,
 }
 
 impl Norm {
@@ -158,7 +167,7 @@ impl Norm {
     /// kept.
     pub(super) fn forward(&self, x: &Tensor, samples: &Samples) -> Result<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
-        let deviation = (centred.sqr()?.mean_keepdim(0)? + LAYER_NORM_EPS)?.sqrt()?;
+        let deviation = (centred.sqr()?.mean_keepdim(0)? + self.eps)?.sqrt()?;
         let unit = centred.broadcast_div(&deviation)?;
         unit.broadcast_mul(&self.gain.vector(samples)?)?.broadcast_add(&self.bias.vector(samples)?)
     }

@@ -1,6 +1,6 @@
 //! The nonlinearities between the two linear layers of a block.
 
-use std::f32::consts::FRAC_1_SQRT_2;
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
 
 use pulp::Simd;
 
@@ -9,6 +9,10 @@ use crate::model::config::Activation;
 
 /// Slope of the sigmoid in `quick_gelu`.
 const QUICK_GELU_SLOPE: f32 = 1.702;
+
+/// Of `x` and of `x^3` in the tanh approximation of `gelu`, doubled: `1 / 2 (1 + tanh u)` is the sigmoid of `2 u`.
+const TANH_SLOPE: f32 = SQRT_2 * FRAC_2_SQRT_PI;
+const TANH_CUBIC: f32 = TANH_SLOPE * 0.044_715;
 
 /// Beyond, the error function is 1 in `f32`.
 const ERF_RANGE: f32 = 4.0;
@@ -31,6 +35,7 @@ pub(super) fn activate<S: Simd>(simd: S, activation: Activation, x: S::f32s) -> 
     match activation {
         Activation::QuickGelu => quick_gelu(simd, x),
         Activation::Gelu => gelu(simd, x),
+        Activation::GeluTanh => gelu_tanh(simd, x),
     }
 }
 
@@ -38,6 +43,15 @@ pub(super) fn activate<S: Simd>(simd: S, activation: Activation, x: S::f32s) -> 
 #[inline(always)]
 fn quick_gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let e = exp(simd, simd.mul_f32s(x, simd.splat_f32s(-QUICK_GELU_SLOPE)));
+    simd.div_f32s(x, simd.add_f32s(e, simd.splat_f32s(1.0)))
+}
+
+/// `x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, to 4e-7 of `|x|`.
+#[inline(always)]
+fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let square = simd.mul_f32s(x, x);
+    let slope = simd.mul_add_f32s(square, simd.splat_f32s(-TANH_CUBIC), simd.splat_f32s(-TANH_SLOPE));
+    let e = exp(simd, simd.mul_f32s(x, slope));
     simd.div_f32s(x, simd.add_f32s(e, simd.splat_f32s(1.0)))
 }
 
@@ -89,12 +103,16 @@ mod tests {
     #[test]
     fn activations_are_accurate_and_the_same_everywhere() {
         let arguments: Vec<f32> = (-120_000..120_000).map(|i| i as f32 / 10_000.0).collect();
-        for activation in [Activation::QuickGelu, Activation::Gelu] {
+        for activation in [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh] {
             let values = every_arch(&arguments, |arch, values| arch.dispatch(Map(values, activation)));
             for (&x, &y) in arguments.iter().zip(&values) {
                 let wide = f64::from(x);
                 let exact = match activation {
                     Activation::QuickGelu => wide / (1.0 + (-1.702 * wide).exp()),
+                    Activation::GeluTanh => {
+                        let u = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));
+                        0.5 * wide * (1.0 + u.tanh())
+                    }
                     Activation::Gelu => 0.5 * wide * (1.0 + erf_f64(wide / 2.0_f64.sqrt())),
                 };
                 let allowed = 4e-7 * wide.abs();

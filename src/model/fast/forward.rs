@@ -1,6 +1,6 @@
 //! A set of images through the layers, on one thread.
 //!
-//! Reference: `transformers.CLIPVisionModelWithProjection`.
+//! References: `transformers.CLIPVisionModelWithProjection`, `SiglipVisionModel`, timm's `VisionTransformer`.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::attention::Attention;
 use super::norm::{LayerNorm, UnitLength};
-use super::plan::{Linear, Norm, PANEL, Plan};
+use super::plan::{Head, Layer, Linear, Norm, PANEL, Plan};
 use super::product::{Product, Rows, RowsMut};
 use super::weights::Run;
 use super::workspace::Workspace;
@@ -41,7 +41,7 @@ impl Pass<'_> {
         let (plan, tokens, stride) = (self.plan, self.plan.tokens, self.plan.patches.inputs);
         let rows = self.work.inner.chunks_exact_mut(tokens * stride);
         for (pixels, rows) in pixels.chunks_exact(plan.pixels()).zip(rows) {
-            unfold(pixels, plan.image_px, plan.patch_px, rows, stride);
+            unfold(pixels, plan, rows, stride);
         }
         self.arch.dispatch(Positions {
             plan,
@@ -49,8 +49,10 @@ impl Pass<'_> {
             rows: &mut self.work.residual,
             scratch: (&mut self.work.vectors.0, &mut self.work.vectors.1),
         });
+        // Their bias is not the class token's, so it came with the positions.
+        let linear = Linear { bias: None, ..plan.patches };
         self.arch.dispatch(Product {
-            linear: plan.patches,
+            linear,
             panels: 0..plan.row / PANEL,
             activation: None,
             runs: self.runs,
@@ -59,22 +61,40 @@ impl Pass<'_> {
             y: RowsMut { values: &mut self.work.residual, stride: plan.row, keeps: true },
             scratch: &mut self.work.product,
         });
-        self.norm(plan.pre_norm, self.all());
-        std::mem::swap(&mut self.work.residual, &mut self.work.hidden);
-    }
-
-    /// Some blocks in order. Nothing reads the patches behind the tower's last block, so there only the class token goes
-    /// on, and of the patches keys and values are computed.
-    pub(super) fn blocks(&mut self, layers: Range<usize>) {
-        for index in layers {
-            let is_last = index + 1 == self.plan.layers.len();
-            self.block(index, if is_last { self.class() } else { self.all() });
+        if let Some(norm) = plan.pre_norm {
+            self.norm(norm, self.all());
+            std::mem::swap(&mut self.work.residual, &mut self.work.hidden);
         }
     }
 
-    /// The pooled class tokens to unit rows, written to `out: [images, projection width]`.
+    /// Some blocks in order. Where the class token alone is projected, nothing reads the patches behind the tower's last block,
+    /// so there only that goes on, and of the patches keys and values are computed.
+    pub(super) fn blocks(&mut self, layers: Range<usize>) {
+        let projects = matches!(self.plan.head, Head::Projection(_));
+        for index in layers {
+            let is_last = index + 1 == self.plan.layers.len();
+            self.block(index, if is_last && projects { self.class() } else { self.all() });
+        }
+    }
+
+    /// The tokens behind the last block to unit rows, written to `out: [images, projection width]`.
     pub(super) fn project(&mut self, out: &mut [f32]) {
-        let (linear, class) = (self.plan.projection, self.class());
+        let plan = self.plan;
+        match &plan.head {
+            Head::Projection(linear) => self.project_class(*linear),
+            Head::Attention { probe, layer } => self.pool(*probe, layer),
+        }
+        let stride = plan.feature_row();
+        let rows = &mut self.work.features[..self.n_images * stride];
+        self.arch.dispatch(UnitLength { stride, rows });
+        let rows = out.chunks_exact_mut(plan.projection_width);
+        for (out, row) in rows.zip(self.work.features.chunks_exact(stride)) {
+            out.copy_from_slice(&row[..out.len()]);
+        }
+    }
+
+    fn project_class(&mut self, linear: Linear) {
+        let class = self.class();
         self.norm(self.plan.post_norm, class);
         self.arch.dispatch(Product {
             linear,
@@ -86,20 +106,52 @@ impl Pass<'_> {
             y: RowsMut { values: &mut self.work.features, stride: linear.outputs, keeps: false },
             scratch: &mut self.work.product,
         });
-        let rows = &mut self.work.features[..self.n_images * linear.outputs];
-        self.arch.dispatch(UnitLength { stride: linear.outputs, rows });
-        let rows = out.chunks_exact_mut(self.plan.projection_width);
-        for (out, row) in rows.zip(self.work.features.chunks_exact(linear.outputs)) {
-            out.copy_from_slice(&row[..out.len()]);
+    }
+
+    /// Attention of the learned query to all patches and the perceptron behind it, in every image's first row.
+    fn pool(&mut self, probe: usize, layer: &Layer) {
+        let (row, first, third) = (self.plan.row, self.class(), self.plan.row / PANEL);
+        let stride = self.stride(first);
+        self.norm(self.plan.post_norm, self.all());
+        self.arch.dispatch(Probe {
+            start: probe,
+            row,
+            runs: self.runs,
+            rows: &mut self.work.features,
+            scratch: &mut self.work.vectors.0,
+        });
+        self.arch.dispatch(Product {
+            linear: layer.qkv,
+            panels: 0..third,
+            activation: None,
+            runs: self.runs,
+            n_rows: 1,
+            x: Rows { values: &self.work.features, stride: row, columns: self.plan.width },
+            y: RowsMut { values: &mut self.work.qkv, stride: 3 * stride, keeps: false },
+            scratch: &mut self.work.product,
+        });
+        self.project_hidden(layer.qkv, third..3 * third, self.all());
+        self.mix(first);
+        self.out(layer.out, first, false);
+        self.perceptron(layer, first);
+        let rows = self.work.residual.chunks(stride).zip(self.work.features.chunks_exact_mut(row));
+        for (pooled, feature) in rows.take(self.n_images) {
+            feature.copy_from_slice(&pooled[..row]);
         }
     }
 
     /// Attention and multilayer perceptron, each behind a layer norm and added to what is there.
     fn block(&mut self, index: usize, kept: Kept) {
-        let (layer, stride) = (&self.plan.layers[index], self.stride(kept));
+        let layer = &self.plan.layers[index];
         self.norm(layer.attention_norm, self.all());
         self.attend(layer.qkv, kept);
-        self.add(layer.out, kept);
+        self.out(layer.out, kept, true);
+        self.perceptron(layer, kept);
+    }
+
+    /// The multilayer perceptron behind its norm, added to what is there.
+    fn perceptron(&mut self, layer: &Layer, kept: Kept) {
+        let stride = self.stride(kept);
         self.norm(layer.mlp_norm, kept);
         let inner = layer.rise.outputs;
         self.arch.dispatch(Product {
@@ -129,6 +181,11 @@ impl Pass<'_> {
         let third = self.plan.row / PANEL;
         self.project_hidden(qkv, 0..third, kept);
         self.project_hidden(qkv, third..3 * third, self.all());
+        self.mix(kept);
+    }
+
+    /// The mixtures of the kept rows' queries, in place of the hidden rows.
+    fn mix(&mut self, kept: Kept) {
         let (tokens, row) = (self.plan.tokens, self.plan.row);
         let attention = Attention::new(self.plan);
         let work = &mut *self.work;
@@ -153,8 +210,8 @@ impl Pass<'_> {
         });
     }
 
-    /// Adds a layer's outputs for the hidden rows to the residual rows.
-    fn add(&mut self, linear: Linear, rows: Kept) {
+    /// A layer's outputs for the hidden rows, added to the residual rows or in their place.
+    fn out(&mut self, linear: Linear, rows: Kept, keeps: bool) {
         let stride = self.stride(rows);
         self.arch.dispatch(Product {
             linear,
@@ -163,7 +220,7 @@ impl Pass<'_> {
             runs: self.runs,
             n_rows: rows.n_rows,
             x: Rows { values: &self.work.hidden, stride, columns: self.plan.width },
-            y: RowsMut { values: &mut self.work.residual, stride, keeps: true },
+            y: RowsMut { values: &mut self.work.residual, stride, keeps },
             scratch: &mut self.work.product,
         });
     }
@@ -175,6 +232,7 @@ impl Pass<'_> {
             runs: self.runs,
             n_rows: rows.n_rows,
             width: self.plan.width,
+            eps: self.plan.norm_eps as f32,
             stride: self.stride(rows),
             x: &self.work.residual,
             y: &mut self.work.hidden,
@@ -195,22 +253,28 @@ impl Pass<'_> {
     }
 }
 
-/// The patches of an image as rows behind a row of zeros, the class token's: `[3, side, side]` to
-/// `[1 + patches, 3 * patch * patch]`. A convolution whose stride is its kernel is a linear layer on each patch.
-fn unfold(pixels: &[f32], side: usize, patch: usize, rows: &mut [f32], stride: usize) {
-    let per_line = side / patch;
-    rows[..stride].fill(0.0);
+/// The patches of an image as rows, behind a row of zeros where there is a class token: `[3, side, side]` to
+/// `[tokens, 3 * patch * patch]`. A convolution whose stride is its kernel is a linear layer on each patch; pixels behind the
+/// last whole patch have no part in it.
+fn unfold(pixels: &[f32], plan: &Plan, rows: &mut [f32], stride: usize) {
+    let (side, patch) = (plan.image_px, plan.patch_px);
+    let (per_line, first) = (side / patch, usize::from(plan.class.is_some()));
+    rows[..first * stride].fill(0.0);
     for (line, pixels) in pixels.chunks_exact(side).enumerate() {
         let (channel, y) = (line / side, line % side);
         let column = (channel * patch + y % patch) * patch;
+        if y / patch == per_line {
+            continue;
+        }
         for (x, values) in pixels.chunks_exact(patch).enumerate() {
-            let row = 1 + y / patch * per_line + x;
+            let row = first + y / patch * per_line + x;
             rows[row * stride + column..][..patch].copy_from_slice(values);
         }
     }
 }
 
-/// Starts every image's rows with their positions, the first with the class embedding too.
+/// Starts every image's rows with their positions, the class token's with its embedding too, the patches' with the bias of their
+/// convolution where there is one.
 struct Positions<'a> {
     plan: &'a Plan,
     runs: &'a [Run<'a>],
@@ -225,16 +289,54 @@ impl WithSimd for Positions<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (row, tokens) = (self.plan.row, self.plan.tokens);
-        let mut images = self.rows.chunks_exact_mut(tokens * row);
+        let n_before_patches = usize::from(self.plan.class.is_some());
+        let mut rest = self.rows;
         for run in self.runs {
-            let class = run.model.read(simd, self.plan.class, row, self.scratch.0);
-            for image in images.by_ref().take(run.n_images) {
+            let (images, behind) = rest.split_at_mut(run.n_images * tokens * row);
+            rest = behind;
+            for image in images.chunks_exact_mut(tokens * row) {
                 for (token, x) in image.chunks_exact_mut(row).enumerate() {
                     let start = self.plan.positions + token * row;
                     x.copy_from_slice(run.model.read(simd, start, row, self.scratch.1));
                 }
-                image.iter_mut().zip(class).for_each(|(x, class)| *x += class);
             }
+            if let Some(class) = self.plan.class {
+                let class = run.model.read(simd, class, row, self.scratch.0);
+                for image in images.chunks_exact_mut(tokens * row) {
+                    image.iter_mut().zip(class).for_each(|(x, class)| *x += class);
+                }
+            }
+            if let Some(bias) = self.plan.patches.bias {
+                let bias = run.model.read(simd, bias, row, self.scratch.0);
+                for image in images.chunks_exact_mut(tokens * row) {
+                    for x in image.chunks_exact_mut(row).skip(n_before_patches) {
+                        x.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes the learned query of every image's model.
+struct Probe<'a> {
+    start: usize,
+    row: usize,
+    runs: &'a [Run<'a>],
+    /// `[images, row]`.
+    rows: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl WithSimd for Probe<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut rows = self.rows.chunks_exact_mut(self.row);
+        for run in self.runs {
+            let probe = run.model.read(simd, self.start, self.row, self.scratch);
+            rows.by_ref().take(run.n_images).for_each(|row| row.copy_from_slice(probe));
         }
     }
 }

@@ -6,7 +6,6 @@ use super::exp::exp;
 use super::lanes;
 use super::plan::{LANES, Norm};
 use super::weights::Run;
-use crate::model::config::LAYER_NORM_EPS;
 
 /// Layer norm of some rows of every image.
 #[derive(Debug)]
@@ -19,6 +18,8 @@ pub(super) struct LayerNorm<'a> {
     pub(super) n_rows: usize,
     /// Values of a row; what lies between them and the whole row is padding.
     pub(super) width: usize,
+    /// Added to the variance.
+    pub(super) eps: f32,
     /// From a row to the next, of `x` and of `y`.
     pub(super) stride: usize,
     /// To read.
@@ -41,7 +42,7 @@ impl WithSimd for LayerNorm<'_> {
             let gain = run.model.read(simd, self.norm.gain, row, gain_scratch);
             let bias = run.model.read(simd, self.norm.bias, row, bias_scratch);
             for (x, y) in rows.by_ref().take(run.n_images * self.n_rows) {
-                layer_norm(simd, &x[..row], &mut y[..row], self.width, gain, bias);
+                layer_norm(simd, &x[..row], &mut y[..row], (self.width, self.eps), gain, bias);
             }
         }
     }
@@ -49,7 +50,14 @@ impl WithSimd for LayerNorm<'_> {
 
 /// `(x - mean) / sqrt(variance + eps) * gain + bias`; padding stays zero, as its gain and bias are.
 #[inline(always)]
-fn layer_norm<S: Simd>(simd: S, x: &[f32], y: &mut [f32], width: usize, gain: &[f32], bias: &[f32]) {
+fn layer_norm<S: Simd>(
+    simd: S,
+    x: &[f32],
+    y: &mut [f32],
+    (width, eps): (usize, f32),
+    gain: &[f32],
+    bias: &[f32],
+) {
     let mean = lanes::sum(simd, x) / width as f32;
     // Padding is zero and adds nothing to the mean; to the squares each value of it would add the mean's. So the last
     // chunk is completed by the mean itself.
@@ -57,7 +65,7 @@ fn layer_norm<S: Simd>(simd: S, x: &[f32], y: &mut [f32], width: usize, gain: &[
     let whole = width / LANES * LANES;
     tail[..width - whole].copy_from_slice(&x[whole..width]);
     let squares = lanes::sum_of_squares(simd, &x[..whole], mean) + lanes::sum_of_squares(simd, &tail, mean);
-    let scale = 1.0 / (squares / width as f32 + LAYER_NORM_EPS as f32).sqrt();
+    let scale = 1.0 / (squares / width as f32 + eps).sqrt();
     let (mean, scale) = (simd.splat_f32s(mean), simd.splat_f32s(scale));
     let (x, gain, bias) = (S::as_simd_f32s(x).0, S::as_simd_f32s(gain).0, S::as_simd_f32s(bias).0);
     for (((y, &x), &gain), &bias) in S::as_mut_simd_f32s(y).0.iter_mut().zip(x).zip(gain).zip(bias) {
@@ -145,6 +153,7 @@ mod tests {
                     runs: &[Run { n_images: 3, model: Model::One(&weights) }],
                     n_rows: 1,
                     width,
+                    eps: 1e-5,
                     stride: row,
                     x: &x,
                     y,
@@ -158,7 +167,7 @@ mod tests {
                 for (i, (&x, &y)) in x.iter().zip(y).enumerate() {
                     let gain = if i < width { 1.0 + i as f64 / 64.0 } else { 0.0 };
                     let bias = if i < width { 0.25 } else { 0.0 };
-                    let exact = (f64::from(x) - mean) / (variance + LAYER_NORM_EPS).sqrt() * gain + bias;
+                    let exact = (f64::from(x) - mean) / (variance + 1e-5).sqrt() * gain + bias;
                     assert!((f64::from(y) - exact).abs() < 1e-5, "width {width}, {i}: {y} is not {exact}");
                 }
             }

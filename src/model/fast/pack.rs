@@ -1,7 +1,7 @@
 //! From named tensors to the flat buffer.
 
 use super::aligned::Aligned;
-use super::plan::{Linear, Norm, Plan};
+use super::plan::{Head, Layer, Linear, Norm, Plan};
 
 impl Plan {
     /// Packs an image tower.
@@ -15,16 +15,33 @@ impl Plan {
         let mut buffer = Aligned::zeros(self.len());
         let mut packer = Packer { plan: self, tensor, buffer: &mut buffer };
         let embedding = |name: &str| format!("vision_model.embeddings.{name}");
-        packer.rows(self.class, 1, &embedding("class_embedding"));
+        if let Some(class) = self.class {
+            packer.rows(class, 1, &embedding("class_embedding"));
+        }
         packer.rows(self.positions, self.tokens, &embedding("position_embedding.weight"));
         packer.matrix(&self.patches, 0, self.width, &embedding("patch_embedding.weight"));
-        // The missing `e` is the name under which the weights were published.
-        packer.norm(self.pre_norm, "vision_model.pre_layrnorm");
-        for index in 0..self.layers.len() {
-            packer.layer(index);
+        packer.bias(&self.patches, 0, self.width, &embedding("patch_embedding"));
+        if let Some(norm) = self.pre_norm {
+            // The missing `e` is the name under which the weights were published.
+            packer.norm(norm, "vision_model.pre_layrnorm");
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            let name = |part: &str| format!("vision_model.encoder.layers.{index}.{part}");
+            packer.norm(layer.attention_norm, &name("layer_norm1"));
+            packer.norm(layer.mlp_norm, &name("layer_norm2"));
+            packer.layer(layer, &name("self_attn"), &name("mlp"));
         }
         packer.norm(self.post_norm, "vision_model.post_layernorm");
-        packer.matrix(&self.projection, 0, self.projection_width, "visual_projection.weight");
+        match &self.head {
+            Head::Projection(projection) => {
+                packer.matrix(projection, 0, self.projection_width, "visual_projection.weight");
+            }
+            Head::Attention { probe, layer } => {
+                packer.rows(*probe, 1, "vision_model.head.probe");
+                packer.norm(layer.mlp_norm, "vision_model.head.layernorm");
+                packer.layer(layer, "vision_model.head.attention", "vision_model.head.mlp");
+            }
+        }
         buffer
     }
 }
@@ -36,25 +53,28 @@ struct Packer<'p, F> {
 }
 
 impl<'a, F: Fn(&str) -> &'a [f32]> Packer<'_, F> {
-    fn layer(&mut self, index: usize) {
-        let (plan, layer) = (self.plan, &self.plan.layers[index]);
-        let name = |part: &str| format!("vision_model.encoder.layers.{index}.{part}");
-        self.norm(layer.attention_norm, &name("layer_norm1"));
+    /// The linear layers of a block, below these names.
+    fn layer(&mut self, layer: &Layer, attention: &str, mlp: &str) {
+        let plan = self.plan;
         for (third, projection) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-            self.linear(&layer.qkv, third * plan.row, plan.width, &name(&format!("self_attn.{projection}")));
+            self.linear(&layer.qkv, third * plan.row, plan.width, &format!("{attention}.{projection}"));
         }
-        self.linear(&layer.out, 0, plan.width, &name("self_attn.out_proj"));
-        self.norm(layer.mlp_norm, &name("layer_norm2"));
-        self.linear(&layer.rise, 0, plan.mlp_width, &name("mlp.fc1"));
-        self.linear(&layer.fall, 0, plan.width, &name("mlp.fc2"));
+        self.linear(&layer.out, 0, plan.width, &format!("{attention}.out_proj"));
+        self.linear(&layer.rise, 0, plan.mlp_width, &format!("{mlp}.fc1"));
+        self.linear(&layer.fall, 0, plan.width, &format!("{mlp}.fc2"));
     }
 
     /// Weight and bias of `outputs` outputs from number `first` on.
     fn linear(&mut self, linear: &Linear, first: usize, outputs: usize, name: &str) {
         self.matrix(linear, first, outputs, &format!("{name}.weight"));
-        let bias = (self.tensor)(&format!("{name}.bias"));
-        assert_eq!(bias.len(), outputs, "biases of {name}");
+        self.bias(linear, first, outputs, name);
+    }
+
+    /// The biases, where the layer has some.
+    fn bias(&mut self, linear: &Linear, first: usize, outputs: usize, name: &str) {
         if let Some(start) = linear.bias {
+            let bias = (self.tensor)(&format!("{name}.bias"));
+            assert_eq!(bias.len(), outputs, "biases of {name}");
             self.buffer[start + first..][..outputs].copy_from_slice(bias);
         }
     }

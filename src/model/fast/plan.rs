@@ -6,7 +6,7 @@
 //! alone, never on the machine, and holds weights unchanged, so an elementwise merge of two buffers is the buffer of the
 //! merged model.
 
-use crate::model::config::{Activation, ClipConfig};
+use crate::model::config::{Activation, ClipConfig, TowerConfig};
 
 /// Partial sums of every reduction, and values of the widest vector.
 pub const LANES: usize = 16;
@@ -99,14 +99,28 @@ pub(super) struct Layer {
     pub(super) fall: Linear,
 }
 
+/// From the tokens behind the last block to a feature.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Head {
+    /// Projects the class token.
+    Projection(Linear),
+    /// Lets a learned query attend to all patches, with a multilayer perceptron behind it. The layer's first norm is not used.
+    Attention {
+        /// Start of the query, one row.
+        probe: usize,
+        /// As in a block.
+        layer: Layer,
+    },
+}
+
 /// The layout of an image tower's weights, and its sizes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Side of an image.
     pub(super) image_px: usize,
     /// Side of a patch.
     pub(super) patch_px: usize,
-    /// Class token and patches.
+    /// Patches, and the class token where there is one.
     pub(super) tokens: usize,
     /// Residual width.
     pub(super) width: usize,
@@ -118,22 +132,24 @@ pub struct Plan {
     pub(super) mlp_width: usize,
     /// At the inner width.
     pub(super) activation: Activation,
+    /// Added to the variance of a layer norm.
+    pub(super) norm_eps: f64,
     /// Values of a feature.
     pub(super) projection_width: usize,
-    /// Start of the class embedding, one row.
-    pub(super) class: usize,
+    /// Start of the class embedding, one row; `None` where there is no class token.
+    pub(super) class: Option<usize>,
     /// Start of the position embeddings, `tokens` rows.
     pub(super) positions: usize,
     /// The patch convolution, a linear layer on each patch.
     pub(super) patches: Linear,
-    /// Before the first block.
-    pub(super) pre_norm: Norm,
+    /// Before the first block; not every family has it.
+    pub(super) pre_norm: Option<Norm>,
     /// The blocks, first to last.
     pub(super) layers: Vec<Layer>,
-    /// Of the class token behind the last block.
+    /// Of the class token, or of all patches, behind the last block.
     pub(super) post_norm: Norm,
-    /// From the class token to a feature.
-    pub(super) projection: Linear,
+    /// From there to a feature.
+    pub(super) head: Head,
     /// Values of the buffer.
     len: usize,
 }
@@ -145,21 +161,18 @@ impl Plan {
         let tower = &config.vision;
         let mut cursor = Cursor { row: tower.width.next_multiple_of(PANEL), next: 0 };
         let (row, tokens) = (cursor.row, config.vision_positions());
-        let class = cursor.take(row);
+        let kind = config.vision_kind;
+        let class = kind.has_class_token().then(|| cursor.take(row));
         let positions = cursor.take(tokens * row);
-        let patches = cursor.linear(3 * config.patch_px.pow(2), row, false);
-        let pre_norm = cursor.norm();
-        let layers = (0..tower.layers).map(|_| Layer {
-            attention_norm: cursor.norm(),
-            qkv: cursor.linear(tower.width, 3 * row, true),
-            out: cursor.linear(tower.width, row, true),
-            mlp_norm: cursor.norm(),
-            rise: cursor.linear(tower.width, tower.mlp_width, true),
-            fall: cursor.linear(tower.mlp_width, row, true),
-        });
-        let layers = layers.collect();
+        let patches = cursor.linear(3 * config.patch_px.pow(2), row, kind.has_patch_bias());
+        let pre_norm = kind.has_pre_norm().then(|| cursor.norm());
+        let layers = (0..tower.layers).map(|_| cursor.layer(tower)).collect();
         let post_norm = cursor.norm();
-        let projection = cursor.linear(tower.width, config.projection, false);
+        let head = if kind.pools_by_attention() {
+            Head::Attention { probe: cursor.take(row), layer: cursor.layer(tower) }
+        } else {
+            Head::Projection(cursor.linear(tower.width, config.projection, false))
+        };
         Self {
             image_px: config.image_px,
             patch_px: config.patch_px,
@@ -169,6 +182,7 @@ impl Plan {
             heads: tower.heads,
             mlp_width: tower.mlp_width,
             activation: tower.activation,
+            norm_eps: tower.norm_eps,
             projection_width: config.projection,
             class,
             positions,
@@ -176,7 +190,7 @@ impl Plan {
             pre_norm,
             layers,
             post_norm,
-            projection,
+            head,
             len: cursor.next,
         }
     }
@@ -198,6 +212,14 @@ impl Plan {
     #[must_use]
     pub fn projection_width(&self) -> usize {
         self.projection_width
+    }
+
+    /// Values of a padded feature.
+    pub(super) fn feature_row(&self) -> usize {
+        match &self.head {
+            Head::Projection(projection) => projection.outputs,
+            Head::Attention { .. } => self.row,
+        }
     }
 
     /// Values of one image: `3 * image_px * image_px`.
@@ -223,6 +245,17 @@ impl Cursor {
 
     fn norm(&mut self) -> Norm {
         Norm { gain: self.take(self.row), bias: self.take(self.row) }
+    }
+
+    fn layer(&mut self, tower: &TowerConfig) -> Layer {
+        Layer {
+            attention_norm: self.norm(),
+            qkv: self.linear(tower.width, 3 * self.row, true),
+            out: self.linear(tower.width, self.row, true),
+            mlp_norm: self.norm(),
+            rise: self.linear(tower.width, tower.mlp_width, true),
+            fall: self.linear(tower.mlp_width, self.row, true),
+        }
     }
 
     fn linear(&mut self, inputs: usize, outputs: usize, has_bias: bool) -> Linear {

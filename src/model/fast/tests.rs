@@ -9,9 +9,10 @@ use pulp::Arch;
 
 use super::lanes::tests::archs;
 use super::{Aligned, FastVision, Weights};
-use crate::model::config::{Activation, ClipConfig, TowerConfig};
+use crate::model::config::{Activation, ClipConfig, LAYER_NORM_EPS, TextKind, TowerConfig, VisionKind};
 use crate::model::layout::{self, Part};
 use crate::model::random::{self, Seeds};
+use crate::model::tower::VisionTower;
 
 /// Largest difference to the reference, relative to the largest feature.
 const TOLERANCE: f32 = 5e-5;
@@ -20,8 +21,18 @@ type Tensors = BTreeMap<String, Vec<f32>>;
 
 /// Heads of 20 channels, 17 tokens, no width a multiple of anything that matters.
 fn small() -> ClipConfig {
-    let tower = |activation| TowerConfig { width: 60, mlp_width: 270, layers: 3, heads: 3, activation };
+    let tower = |activation| TowerConfig {
+        width: 60,
+        mlp_width: 270,
+        layers: 3,
+        heads: 3,
+        activation,
+        norm_eps: LAYER_NORM_EPS,
+    };
     ClipConfig {
+        vision_kind: VisionKind::Clip,
+        text_kind: TextKind::Clip,
+        logit_bias: false,
         vision: tower(Activation::QuickGelu),
         text: tower(Activation::QuickGelu),
         image_px: 32,
@@ -116,6 +127,50 @@ fn a_tower_of_round_sizes_has_the_reference_features() {
     let pixels = pixels(&config, 3);
     let ours = tower.features(Weights::One(&packed(&tower, &tensors)), &pixels);
     assert_close(&ours, &reference(&config, &tensors, &pixels));
+}
+
+/// The towers of other families against candle's operations, with a merge of every sample and a side that leaves pixels out.
+#[test]
+fn other_families_have_the_features_of_plain_operations() {
+    for (kind, image_px) in [(VisionKind::Timm, 32), (VisionKind::Siglip, 32), (VisionKind::Siglip, 37)] {
+        let mut config = ClipConfig { vision_kind: kind, image_px, ..small() };
+        config.vision.activation = Activation::GeluTanh;
+        config.vision.norm_eps = 1e-6;
+        if kind == VisionKind::Siglip {
+            config.projection = config.vision.width;
+        }
+        let tower = FastVision::new(&config);
+        let (pt, ft) = (tensors(&config, 8), tensors(&config, 9));
+        let pixels = pixels(&config, 5);
+        let plain = |tensors: &Tensors| {
+            let specs = layout::tensors(&config).into_iter().filter(|spec| spec.part == Part::Vision);
+            let handles: BTreeMap<String, Tensor> = specs
+                .map(|spec| {
+                    let tensor = Tensor::from_slice(&tensors[&spec.name], spec.shape, &Device::Cpu);
+                    (spec.name, tensor.expect("a tensor"))
+                })
+                .collect();
+            let tower = VisionTower::new(&handles, &config, &Device::Cpu).expect("a tower");
+            let pixels =
+                Tensor::from_slice(&pixels, (5, 3, image_px, image_px), &Device::Cpu).expect("pixels");
+            let features = tower.features(&pixels).expect("features");
+            features.flatten_all().and_then(|f| f.to_vec1::<f32>()).expect("values")
+        };
+        let (packed_pt, packed_ft) = (packed(&tower, &pt), packed(&tower, &ft));
+        assert_close(&tower.features(Weights::One(&packed_pt), &pixels), &plain(&pt));
+        let lambda = [0.0, 0.5, 0.5, 1.0, 0.25];
+        let ours = tower.features(Weights::Lerp { pt: &packed_pt, ft: &packed_ft, lambda: &lambda }, &pixels);
+        let at = |lambda: f32| -> Tensors {
+            let values =
+                |name: &String| pt[name].iter().zip(&ft[name]).map(|(a, b)| a + lambda * (b - a)).collect();
+            pt.keys().map(|name| (name.clone(), values(name))).collect()
+        };
+        let width = config.projection;
+        for (row, lambda) in lambda.into_iter().enumerate() {
+            let expected = plain(&at(lambda as f32));
+            assert_close(&ours[row * width..(row + 1) * width], &expected[row * width..(row + 1) * width]);
+        }
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) struct Workspace {
     pub(super) qkv: Aligned,
     /// `[images * tokens, mlp width]`, and before the first block the patches, `[images * tokens, patch values]`.
     pub(super) inner: Aligned,
-    /// `[images, projection width]`, padded to whole panels.
+    /// `[images, projection width]`, padded to whole panels; the attention pool's queries before that.
     pub(super) features: Aligned,
     /// Two rows, for merged vectors.
     pub(super) vectors: (Aligned, Aligned),
@@ -44,7 +44,7 @@ impl Workspace {
             hidden: Aligned::zeros(n_rows * plan.row),
             qkv: Aligned::zeros(n_rows * 3 * plan.row),
             inner: Aligned::zeros(n_rows * inner),
-            features: Aligned::zeros(n_images * plan.projection.outputs),
+            features: Aligned::zeros(n_images * plan.feature_row()),
             vectors: (Aligned::zeros(plan.row), Aligned::zeros(plan.row)),
             head: Attention::new(plan).scratch(),
             product: ProductScratch::new(plan.tokens, n_images),

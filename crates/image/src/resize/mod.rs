@@ -1,10 +1,13 @@
-//! Pillow's bicubic resize and CLIP's centre crop, bit for bit.
+//! Pillow's resizes, and what models make of them: a square of one size, bit for bit.
 //!
-//! Reference: Pillow 13 `src/libImaging/Resample.c`, 8-bit path: cubic with a = -0.5, support widened by the scale when
+//! Reference: Pillow 13 `src/libImaging/Resample.c`, 8-bit path: [`Filter`]s whose support is widened by the scale when
 //! shrinking, weights in 22-bit fixed point, and an 8-bit clipped image between the passes, which makes their order
 //! matter. Up to Pillow 12 the horizontal pass always came first; since 13 the vertical one does where the height
 //! shrinks by over twice as many pixels as the width. Of a uniform scale that means tall images, over 2:1, made smaller.
 
+mod filter;
+mod framing;
+mod nearest;
 mod passes;
 mod transpose;
 mod weights;
@@ -14,11 +17,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::pixels::Rgb8;
+pub use filter::Filter;
+pub use framing::{Framing, Scale};
 use passes::Scratch;
 use weights::Weights;
 
 /// How a centre crop places an odd leftover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum CropRule {
     /// `round(leftover / 2)` with halves to even: torchvision, OpenAI CLIP, open_clip.
     #[default]
@@ -44,7 +49,7 @@ impl CropRule {
 #[derive(Debug, Default)]
 pub struct Resizer {
     crop_rule: CropRule,
-    weights: HashMap<(u32, u32, u32, u32), Arc<Weights>>,
+    weights: HashMap<(Filter, u32, u32, u32, u32), Arc<Weights>>,
     weights_bytes: usize,
     scratch: Scratch,
 }
@@ -71,7 +76,7 @@ impl Resizer {
     /// Reference: `PIL.Image.Image.resize((width, height), BICUBIC)`, equal in every value.
     #[must_use]
     pub fn bicubic(&mut self, src: &Rgb8, width: u32, height: u32) -> Rgb8 {
-        self.window(src, (width, height), 0..width, 0..height)
+        self.window(Filter::Bicubic, src, (width, height), 0..width, 0..height)
     }
 
     /// Resizes the short side to `size` pixels and crops the centre square.
@@ -89,24 +94,34 @@ impl Resizer {
         let (width, height) = scale_short_side(src.width_px(), src.height_px(), size);
         let left = self.crop_rule.offset(width, size);
         let top = self.crop_rule.offset(height, size);
-        self.window(src, (width, height), left..left + size, top..top + size)
+        self.window(Filter::Bicubic, src, (width, height), left..left + size, top..top + size)
     }
 
     /// Columns `xs` and rows `ys` of `src` resized to `full`.
-    fn window(&mut self, src: &Rgb8, full: (u32, u32), xs: Range<u32>, ys: Range<u32>) -> Rgb8 {
+    fn window(
+        &mut self,
+        filter: Filter,
+        src: &Rgb8,
+        full: (u32, u32),
+        xs: Range<u32>,
+        ys: Range<u32>,
+    ) -> Rgb8 {
         assert!(!xs.is_empty() && !ys.is_empty(), "an image has at least one pixel");
-        let horizontal = self.weights(src.width_px(), full.0, xs);
-        let vertical = self.weights(src.height_px(), full.1, ys);
+        if filter == Filter::Nearest {
+            return nearest::resize(src, full, xs, ys);
+        }
+        let horizontal = self.weights(filter, src.width_px(), full.0, xs);
+        let vertical = self.weights(filter, src.height_px(), full.1, ys);
         let is_vertical_first = is_vertical_first((src.width_px(), src.height_px()), full);
         passes::resize(src, &horizontal, &vertical, is_vertical_first, &mut self.scratch)
     }
 
-    fn weights(&mut self, n_in: u32, n_out: u32, window: Range<u32>) -> Arc<Weights> {
-        let key = (n_in, n_out, window.start, window.end);
+    fn weights(&mut self, filter: Filter, n_in: u32, n_out: u32, window: Range<u32>) -> Arc<Weights> {
+        let key = (filter, n_in, n_out, window.start, window.end);
         if let Some(weights) = self.weights.get(&key) {
             return Arc::clone(weights);
         }
-        let weights = Arc::new(Weights::new(n_in, n_out, window));
+        let weights = Arc::new(Weights::new(filter, n_in, n_out, window));
         if self.weights_bytes > MAX_WEIGHTS_BYTES {
             self.weights.clear();
             self.weights_bytes = 0;

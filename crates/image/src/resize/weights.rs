@@ -1,14 +1,14 @@
-//! Fixed-point bicubic weights of one axis, as Pillow computes them.
+//! Fixed-point weights of one axis, as Pillow computes them.
 
 use std::ops::Range;
+
+use super::filter::Filter;
 
 /// Fraction bits of a weight; 8 for the pixel and 2 for sign and overshoot make 32.
 pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// Taps come in groups of this many, the last one filled up with zeros: exactly the support when enlarging.
 pub(super) const TAP_GROUP: usize = 4;
-
-const SUPPORT: f64 = 2.0;
 
 /// The taps of a range of output positions along one axis.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ impl Weights {
     ///
     /// Reference: Pillow `Resample.c`, `precompute_coeffs` and `normalize_coeffs_8bpc`; the order of the float
     /// operations is theirs, because a different one changes last bits.
-    pub(super) fn new(n_in: u32, n_out: u32, window: Range<u32>) -> Self {
+    pub(super) fn new(filter: Filter, n_in: u32, n_out: u32, window: Range<u32>) -> Self {
         let scale = f64::from(n_in) / f64::from(n_out);
         let filter_scale = scale.max(1.0);
-        let support = SUPPORT * filter_scale;
+        let support = filter.support() * filter_scale;
         let inverse_filter_scale = 1.0 / filter_scale;
         let mut weights =
             Self { starts: vec![], ends: vec![], offsets: vec![0], taps: vec![], is_identity: n_in == n_out };
@@ -44,7 +44,9 @@ impl Weights {
             let start = (center - support + 0.5).max(0.0) as u32;
             let end = ((center + support + 0.5) as u32).min(n_in);
             row.clear();
-            row.extend((start..end).map(|x| cubic((f64::from(x) - center + 0.5) * inverse_filter_scale)));
+            row.extend(
+                (start..end).map(|x| filter.weight((f64::from(x) - center + 0.5) * inverse_filter_scale)),
+            );
             let sum = row.iter().fold(0.0, |sum, weight| sum + weight);
             row.iter_mut().for_each(|weight| *weight /= if sum == 0.0 { 1.0 } else { sum });
             weights.push(start, &row);
@@ -86,19 +88,6 @@ impl Weights {
     }
 }
 
-/// The cubic convolution kernel with a = -0.5.
-fn cubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
-    } else {
-        0.0
-    }
-}
-
 /// Rounds half away from zero, by truncating after adding a half of the weight's sign.
 fn to_fixed(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
@@ -118,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_window_holds_the_weights_of_the_whole() {
-        let (whole, window) = (Weights::new(50, 17, 0..17), Weights::new(50, 17, 5..9));
+        let (whole, window) =
+            (Weights::new(Filter::Bicubic, 50, 17, 0..17), Weights::new(Filter::Bicubic, 50, 17, 5..9));
         for i in 0..window.len() {
             assert_eq!(window.at(i), whole.at(5 + i));
         }

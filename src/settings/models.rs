@@ -1,0 +1,102 @@
+//! `[models]`: the two checkpoints, and what is said of them against their own files.
+
+use std::path::Path;
+
+use toml::Value;
+
+use super::layers::Reader;
+use super::pipeline::{location, read_sha256};
+use crate::model::preprocess::{ByHand, ResizeMode};
+use crate::score::TowerKind;
+use t3b_image::resize::{CropRule, Filter};
+
+/// The two checkpoints.
+#[derive(Debug, Clone)]
+pub struct Models {
+    /// A known architecture or the path of a `config.json`; `None` reads the one beside `pretrained`.
+    pub arch: Option<String>,
+    /// The pretrained model: a folder or a `.safetensors` file, local or in an object store.
+    pub pretrained: String,
+    /// The expert: the same, or the image half alone, or a LoRA adapter of the pretrained model.
+    pub expert: String,
+    /// Which image tower computes.
+    pub tower: TowerKind,
+    /// Side of the image in force; `None` takes the architecture's. Position embeddings are resized to it.
+    pub image_px: Option<usize>,
+    /// How pictures are prepared, where that is said by hand.
+    pub preprocess: ByHand,
+    /// Class vectors encoded elsewhere; `None` encodes the prompts.
+    pub text_features: Option<String>,
+    /// Pinned content hash of the pretrained model, 64 hex digits.
+    pub pretrained_sha256: Option<String>,
+    /// Pinned content hash of the expert, 64 hex digits.
+    pub expert_sha256: Option<String>,
+}
+
+impl Models {
+    pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
+        let arch = reader.opt_text("models.arch");
+        Self {
+            arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
+            pretrained: location(&reader.text("models.pretrained"), dir),
+            expert: location(&reader.text("models.expert"), dir),
+            tower: reader.choice(
+                "models.tower",
+                ("fast", TowerKind::Fast),
+                &[("reference", TowerKind::Reference)],
+            ),
+            image_px: pixels(reader, "models.image_px").and_then(|px| usize::try_from(px).ok()),
+            preprocess: read_by_hand(reader),
+            text_features: reader.opt_text("models.text_features").map(|path| location(&path, dir)),
+            pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
+            expert_sha256: read_sha256(reader, "models.expert_sha256"),
+        }
+    }
+}
+
+fn read_by_hand(reader: &mut Reader) -> ByHand {
+    let key = |name: &str| format!("models.preprocess.{name}");
+    let modes = [
+        ("shortest", ResizeMode::Shortest),
+        ("longest", ResizeMode::Longest),
+        ("squash", ResizeMode::Squash),
+    ];
+    let crops = [("torchvision", CropRule::HalfToEven), ("huggingface", CropRule::Floor)];
+    let three = "three numbers";
+    ByHand {
+        resize_mode: reader
+            .typed(&key("resize_mode"), "shortest | longest | squash", |value| named(value, &modes)),
+        size_px: pixels(reader, &key("size")),
+        interpolation: reader.typed(
+            &key("interpolation"),
+            "nearest | box | bilinear | hamming | bicubic | lanczos",
+            |value| value.as_str().and_then(Filter::named),
+        ),
+        crop: reader.typed(&key("crop"), "torchvision | huggingface", |value| named(value, &crops)),
+        fill_color: reader.typed(&key("fill_color"), "three levels from 0 to 255", |value| {
+            let levels = value.as_array()?.iter();
+            let levels =
+                levels.map(|level| u8::try_from(level.as_integer()?).ok()).collect::<Option<Vec<u8>>>()?;
+            levels.try_into().ok()
+        }),
+        mean: reader.typed(&key("mean"), three, |value| channels(value, f64::NEG_INFINITY)),
+        std: reader.typed(&key("std"), "three positive numbers", |value| channels(value, 0.0)),
+    }
+}
+
+fn pixels(reader: &mut Reader, key: &str) -> Option<u32> {
+    reader.typed(key, "1..=4096", |value| {
+        u32::try_from(value.as_integer()?).ok().filter(|px| (1..=4096).contains(px))
+    })
+}
+
+fn named<T: Copy>(value: &Value, known: &[(&str, T)]) -> Option<T> {
+    known.iter().find(|(name, _)| value.as_str() == Some(name)).map(|(_, found)| *found)
+}
+
+fn channels(value: &Value, above: f64) -> Option<[f64; 3]> {
+    let number = |value: &Value| value.as_float().or(value.as_integer().map(|n| n as f64));
+    let numbers = value.as_array()?.iter().map(number).collect::<Option<Vec<f64>>>()?;
+    let numbers: [f64; 3] = numbers.try_into().ok()?;
+    numbers.iter().all(|number| number.is_finite() && *number > above).then_some(numbers)
+}
