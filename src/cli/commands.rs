@@ -37,11 +37,12 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Status(args) => super::runs::show_status(args),
         Command::Tidy(args) => super::runs::tidy_run(args),
         Command::Reproduce(args) => super::runs::reproduce_run(args),
+        Command::Decode(args) => super::decode::decode(args),
         Command::Evaluate(args) => super::evaluate::evaluate_runs(args),
         Command::Tune(args) => super::evaluate::tune_run(args),
         Command::Drift(args) => super::evaluate::drift_run(args),
         Command::Samples(args) => super::samples::print_samples(args),
-        Command::Decode => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
+        Command::DecodeWorker => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
     }
 }
 

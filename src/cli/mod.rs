@@ -5,6 +5,7 @@ mod output;
 
 mod commands;
 mod corrupt;
+mod decode;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod fetch;
@@ -25,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
+pub use decode::DecodeArgs;
 pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
@@ -111,6 +113,10 @@ pub enum Command {
     ///
     /// Example: t3b corrupt cell.png --suite bloodmnist --corruption motion_blur --severity 3 -o blurred.png
     Corrupt(CorruptArgs),
+    /// Decodes one image as a run would and says what was found: format, transfer syntax, bits, window, or the reason.
+    ///
+    /// Nothing that is printed identifies anybody. Example: t3b decode chest.dcm -o chest.png --window minmax
+    Decode(DecodeArgs),
     /// Builds a manifest of the images and tar shards below a root.
     ///
     /// Example: t3b manifest build s3://archive/2026 -o manifest.parquet --sha256
@@ -167,7 +173,7 @@ pub enum Command {
     ///
     /// Example: `t3b run` starts it where decoder.isolation asks for it.
     #[command(name = t3b_decode::worker::COMMAND, hide = true)]
-    Decode,
+    DecodeWorker,
 }
 
 /// Which settings.

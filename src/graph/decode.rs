@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -50,15 +51,24 @@ pub async fn run(
 ) -> Result<(), StageEnd> {
     let resizers = ScratchPool::<Resizer>::default();
     let decoder = Decoder::new(rule.isolation, Arc::clone(&rule.program));
+    let n_warned = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&n_warned);
     let weighing = rule.clone();
     let weigh = move |fetched: &Fetched| {
         decoded_bytes_with(&fetched.bytes, &weighing.rendering_of(fetched)).unwrap_or(0)
     };
     let job = move |fetched: Fetched, permit: Option<OwnedSemaphorePermit>| {
-        let flow = resizers.with(|resizer| decode_one(&rule, &decoder, resizer, &fetched, permit))?;
-        Ok(vec![flow])
+        let one = |resizer: &mut _| decode_one(&rule, &decoder, resizer, &fetched, permit, &count);
+        Ok(vec![resizers.with(one)?])
     };
-    map_ordered(n_jobs, inlet, outlet, Some((budget, weigh)), job).await
+    let ended = map_ordered(n_jobs, inlet, outlet, Some((budget, weigh)), job).await;
+    let n_warned = n_warned.load(Relaxed);
+    if n_warned > 0 {
+        let what = "16-bit pictures have most of their values below 5 % of the range and were scored nearly black; \
+                    see decode.window and t3b decode";
+        tracing::warn!(n = n_warned, "{what}");
+    }
+    ended
 }
 
 impl From<WorkerError> for Problem {
@@ -83,9 +93,12 @@ fn decode_one(
     resizer: &mut Resizer,
     fetched: &Fetched,
     permit: Option<OwnedSemaphorePermit>,
+    n_warned: &AtomicU64,
 ) -> Result<Flow<Decoded>, Problem> {
     let sample = fetched.sample.clone();
-    let image = match decoder.decode(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched))? {
+    let (facts, image) = decoder.decode(&fetched.bytes, &rule.limits, &rule.rendering_of(fetched))?;
+    n_warned.fetch_add(facts.warning().is_some().into(), Relaxed);
+    let image = match image {
         Ok(image) => image,
         Err(error) => {
             return Ok(Flow::Reject(Reject {

@@ -206,7 +206,8 @@ fn shown(root: &str) -> String {
 fn open_archive(spec: &Spec) -> Result<Root, Problem> {
     let input = &spec.pipeline.input;
     Root::open(&input.root, false, &spec.settings.store).map_err(|problem| {
-        if problem.code != "S003" {
+        let folder = input.root.strip_prefix("file://").unwrap_or(&input.root);
+        if folder.contains("://") || std::path::Path::new(folder).exists() {
             return problem;
         }
         let what = format!("input.root: no folder {}", shown(&input.root));

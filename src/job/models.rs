@@ -78,6 +78,22 @@ fn preprocess(
     Ok((used, overridden))
 }
 
+/// The side of the square that the pair's image tower sees, in pixels.
+///
+/// # Errors
+/// `W...` the pretrained checkpoint, store failures.
+pub(crate) async fn image_px(spec: &Spec) -> Result<u32, RunError> {
+    let names = &spec.pipeline.models;
+    let pretrained = CheckpointSpec {
+        files: files_at(&names.pretrained, &spec.settings.store).await?,
+        role: Role::Pretrained,
+        architecture: names.arch.clone(),
+        sha256: names.pretrained_sha256.clone(),
+    };
+    let pretrained = Checkpoint::load(&pretrained).map_err(Problem::from)?;
+    Ok(u32::try_from(pretrained.config().image_px).unwrap_or(u32::MAX))
+}
+
 fn tokens(pipeline: &Pipeline, pretrained: &Checkpoint) -> Result<Tokens, ModelError> {
     let prompts = Prompts::new(&pipeline.labels.templates, &pipeline.labels.names)?;
     let vocabulary = Vocabulary::of(pretrained)?.cleaned_as_openai(pipeline.labels.cleans_as_openai);

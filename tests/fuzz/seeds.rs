@@ -16,12 +16,15 @@ use crate::dicom::{Syntax, Value, compressed_file, data_set, file, grey_16, jpeg
 use crate::support::repo;
 use crate::{hostile, targets};
 
+/// Small files of every format and codec.
+const FIELD: &str = "crates/decode/tests/golden/field/files";
 const MAX_BYTES: usize = 64 << 10;
 
 /// The seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     let mut seeds = match target {
         "decode_any" => pictures(),
+        "decode_foreign" => folder(FIELD).into_iter().filter(|bytes| t3b_decode::is_risky(bytes)).collect(),
         "dicom_prescan" => data_sets(),
         "manifest" => manifests(),
         "npz" => archives(),
@@ -60,7 +63,7 @@ fn pictures() -> Vec<Vec<u8>> {
         let elements = with(grey_16(24, 20, 8, false), us((0x28, 0x100), &[8]));
         all.push(compressed_file(uid, &elements, &[frame]));
     }
-    for name in ["tests/golden/decode/files", "tests/golden/tiff/files", "tests/golden/nifti/files"] {
+    for name in ["tests/golden/decode/files", "tests/golden/tiff/files", "tests/golden/nifti/files", FIELD] {
         all.extend(folder(name));
     }
     all.extend([

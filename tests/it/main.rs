@@ -93,6 +93,8 @@ mod precedence;
 mod private;
 /// What a pseudonym is worth, as an attack; rights of what is written.
 mod pseudonyms;
+/// Tables as other programs find them, of this format and the one before; ids led back to their owner.
+mod reading;
 /// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.
@@ -118,6 +120,8 @@ mod worker;
 mod corruptions;
 /// Decoded and resized pixels against Pillow, damage, hostile files, laws.
 mod decode;
+/// `t3b decode`.
+mod decode_command;
 /// Corrupted data sets as files, against the reference's; the contact sheet.
 mod regenerate;
 /// Tar shards: indexed once, read by range, the same predictions.

@@ -9,7 +9,7 @@ use t3b::error::{Exit, RunError};
 use t3b::flow::stop::stop;
 use t3b::job::Outcome;
 use t3b_decode::worker::{COMMAND, Decoder, Isolation};
-use t3b_decode::{Limits, Reason, Rendering, decode, decode_with, is_risky};
+use t3b_decode::{Limits, Reason, Rendering, decode, decode_noted, is_risky};
 
 use crate::hostile;
 use crate::support::dicom::{compressed_file, grey_16, jpeg_2000_file, us, with};
@@ -80,7 +80,7 @@ fn each_way_to_die_costs_one_row_and_moves_no_other_batch() {
 #[test]
 fn a_picture_that_only_a_used_worker_dies_of_is_scored() {
     let decoder = decoder(Isolation::Risky);
-    let decode = |bytes: &[u8]| decoder.decode(bytes, &Limits::default(), &Rendering::default()).unwrap();
+    let decode = |bytes: &[u8]| decoder.decode(bytes, &Limits::default(), &Rendering::default()).unwrap().1;
     let good = decode(&jpeg_2000_file(None)).unwrap();
     assert!(decode(&dying("tired")).unwrap() == good);
     assert_eq!(decode(&dying("abort")).unwrap_err().reason, Reason::PoisonConfirmed);
@@ -181,7 +181,7 @@ fn a_worker_says_of_every_file_what_this_process_says() {
     for (name, bytes) in of_every_format() {
         for limits in [Limits::default(), tight] {
             let there = decoder.decode(&bytes, &limits, &rendering).unwrap();
-            assert!(there == decode_with(&bytes, &limits, &rendering), "{name}");
+            assert!(there == decode_noted(&bytes, &limits, &rendering), "{name}");
         }
     }
 }
@@ -205,7 +205,7 @@ fn a_worker_is_limited_sees_no_environment_and_ends_with_its_owner() {
     let decoder = Decoder::new(Isolation::All, Arc::from(program.as_path()));
     let png = hostile::black_png(64, 64, 8, hostile::RGB);
     for _ in 0..3 {
-        let image = decoder.decode(&png, &Limits::default(), &Rendering::default()).unwrap();
+        let (_, image) = decoder.decode(&png, &Limits::default(), &Rendering::default()).unwrap();
         assert!(image == decode(&png, &Limits::default()));
     }
     let ids = running(&program);
@@ -229,5 +229,18 @@ fn a_worker_is_limited_sees_no_environment_and_ends_with_its_owner() {
 #[test]
 fn a_worker_whose_input_closes_ends_well() {
     let said = Command::new(T3B).arg(COMMAND).stdin(Stdio::null()).output().unwrap();
-    assert_eq!((said.status.code(), said.stdout.as_slice()), (Some(0), &b"t3b-dec1"[..]));
+    assert_eq!((said.status.code(), said.stdout.as_slice()), (Some(0), &b"t3b-dec2"[..]));
+}
+
+#[test]
+fn a_decoding_process_can_open_no_file() {
+    let has_landlock =
+        fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|lsm| lsm.contains("landlock"));
+    if !has_landlock {
+        println!("skipped: this kernel has no Landlock");
+        return;
+    }
+    let (_, image) =
+        decoder(Isolation::Risky).decode(&dying("open"), &Limits::default(), &Rendering::default()).unwrap();
+    assert!(image.is_ok(), "{image:?}");
 }

@@ -58,9 +58,9 @@ fn pictures() -> Vec<Entry> {
     let mut crc = good.clone();
     crc[45] ^= 0xff;
     let jpeg = golden("decode/files/jpeg_64x48_420.jpg");
-    let float = grey_tiff(16, 16, 1, 256)
+    let cmyk = grey_tiff(16, 16, 1, 256)
         .iter()
-        .map(|&old| if old.0 == 258 { (258, 3, 1, 32) } else { old })
+        .map(|&old| if old.0 == 262 { (262, 3, 1, 5) } else { old })
         .collect::<Vec<_>>();
     let count = grey_tiff(16, 16, 1, 256)
         .iter()
@@ -86,11 +86,11 @@ fn pictures() -> Vec<Entry> {
         (38, "count.tif", tiff(&count, 0, &[7; 256]), "decode_corrupt"),
         (39, "loop.tif", tiff(&grey_tiff(16, 16, 1, 256), 8, &[7; 256]), "decode_corrupt"),
         (40, "pages.tif", golden("tiff/files/pages.tif"), "multi_frame"),
-        (40, "frames.gif", hostile::gif(12), "multi_frame"),
+        (45, "pixel.gif", hostile::gif(12), "image_too_small"),
         (40, "frames.png", hostile::animated_png(12), "multi_frame"),
         (40, "frames.webp", webp, "multi_frame"),
         (41, "cmyk.jpg", hostile::tiny_jpeg(64, 64, 0xc0, 4), "unsupported_color_type"),
-        (41, "float.tif", tiff(&float, 0, &[7; 256]), "unsupported_color_type"),
+        (41, "cmyk.tif", tiff(&cmyk, 0, &[7; 256]), "unsupported_color_type"),
         (42, "really_a_jpeg.png", jpeg, "ok"),
         (43, "page.png", b"<!DOCTYPE html><html></html>".to_vec(), "unsupported_format"),
         (43, "error.png", b"<?xml version=\"1.0\"?><Error/>".to_vec(), "unsupported_format"),
@@ -115,9 +115,11 @@ fn dicom() -> Vec<Entry> {
     meta[140..144].fill(0xf0);
     let dying = |how: &str| jpeg_2000_file(Some(&format!("T3B-TEST-DIE:{how}")));
     let window = with(grey(), text((0x28, 0x1050), b"DS", "40"));
-    let narrow = with(window, text((0x28, 0x1051), b"DS", "0"));
+    let narrow = with(window, text((0x28, 0x1051), b"DS", "narrow"));
     let frames = with(grey(), text((0x28, 8), b"IS", "2"));
-    let fragments = compressed_file("4.201", &grey(), &[vec![0; 4]]);
+    let bare = data_set(Syntax::Explicit, &[text((8, 5), b"CS", "ISO_IR 100")]);
+    let bare = [&bare[..], b"and then a text"].concat();
+    let fragments = compressed_file("4.102", &grey(), &[vec![0; 4]]);
     vec![
         (47, "abort.dcm", dying("abort"), "poison_confirmed"),
         (47, "overflow.dcm", dying("overflow"), "poison_confirmed"),
@@ -127,14 +129,14 @@ fn dicom() -> Vec<Entry> {
         (49, "nest_3200.dcm", part_10(Syntax::Explicit, &nest(3_200)), "dicom_nesting_exceeds_limit"),
         (49, "nest_20000.dcm", part_10(Syntax::Explicit, &nest(20_000)), "dicom_nesting_exceeds_limit"),
         (50, "meta.dcm", meta, "dicom_meta_invalid"),
-        (51, "bare.dcm", data_set(Syntax::Explicit, &[text((8, 5), b"CS", "ISO_IR 100")]), "not_dicom"),
+        (51, "bare.dcm", bare, "not_dicom"),
         (52, "rows.dcm", file(Syntax::Explicit, &without(0x10), &pixels), "dicom_missing_attribute"),
         (52, "columns.dcm", file(Syntax::Explicit, &without(0x11), &pixels), "dicom_missing_attribute"),
         (53, "short.dcm", cell(us((0x28, 0x10), &[17])), "dicom_pixel_length_mismatch"),
         (53, "long.dcm", cell(us((0x28, 0x10), &[15])), "dicom_pixel_length_mismatch"),
-        (54, "htj2k.dcm", fragments, "dicom_unsupported_transfer_syntax"),
+        (54, "h264.dcm", fragments, "dicom_unsupported_transfer_syntax"),
         (55, "bits.dcm", cell(us((0x28, 0x101), &[17])), "dicom_invalid_attribute"),
-        (55, "high.dcm", cell(us((0x28, 0x102), &[15])), "dicom_invalid_attribute"),
+        (55, "high.dcm", cell(us((0x28, 0x102), &[16])), "dicom_invalid_attribute"),
         (55, "samples.dcm", cell(us((0x28, 2), &[2])), "dicom_invalid_attribute"),
         (56, "frames.dcm", file(Syntax::Explicit, &frames, &pixels.repeat(2)), "multi_frame"),
         (57, "report.dcm", part_10(Syntax::Explicit, &start), "dicom_no_pixel_data"),

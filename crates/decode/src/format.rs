@@ -9,12 +9,26 @@ pub enum Format {
     Jpeg,
     /// TIFF, either byte order, classic or big.
     Tiff,
-    /// DICOM: part 10 with its preamble, or a bare data set, which is refused under its own reason.
+    /// DICOM: part 10 with its preamble, a meta group without one, or a bare data set.
     Dicom,
     /// One array as numpy stores it.
     Npy,
-    /// A NIfTI-1 volume in one file, plain or gzipped.
+    /// A NIfTI-1 or NIfTI-2 volume in one file, plain or gzipped.
     Nifti,
+    /// The header of a NIfTI or Analyze pair, whose voxels lie in another file.
+    NiftiPair,
+    /// A bitmap, greymap or pixmap of Netpbm, plain or raw.
+    Pnm,
+    /// JPEG XL, bare or in its container.
+    JpegXl,
+    /// JPEG 2000, bare or in its container.
+    Jpeg2000,
+    /// HEIF or AVIF.
+    Heif,
+    /// A zip archive.
+    Zip,
+    /// PDF.
+    Pdf,
     /// GIF.
     Gif,
     /// WebP.
@@ -53,11 +67,22 @@ impl Format {
         if super::nifti::is_nifti(bytes) {
             return Self::Nifti;
         }
+        if super::nifti::is_pair(bytes) {
+            return Self::NiftiPair;
+        }
         match bytes {
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
             // The first element of a file meta group, or of a data set, that lost its preamble.
             [2, 0, 0..=1, 0, b'U' | b'O', b'L' | b'B', ..] | [8, 0, _, 0, _, _, 0, 0, ..] => Self::Dicom,
-            [8, 0, _, 0, b'A'..=b'Z', b'A'..=b'Z', ..] => Self::Dicom,
+            [8, 0, _, 0, b'A'..=b'Z', b'A'..=b'Z', ..] | [0, 8, 0, _, b'A'..=b'Z', b'A'..=b'Z', ..] => {
+                Self::Dicom
+            }
+            [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n', ..] => Self::Pnm,
+            [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => Self::JpegXl,
+            [0xff, 0x4f, 0xff, 0x51, ..] | [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] => Self::Jpeg2000,
+            [0, 0, 0, _, b'f', b't', b'y', b'p', ..] => Self::Heif,
+            [b'P', b'K', 3 | 5, 4 | 6, ..] => Self::Zip,
+            _ if bytes.starts_with(b"%PDF-") => Self::Pdf,
             _ if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") => Self::Gif,
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::Webp,
             [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Self::Bmp,
@@ -78,6 +103,13 @@ impl Format {
             Self::Dicom => "dicom",
             Self::Npy => "npy",
             Self::Nifti => "nifti",
+            Self::NiftiPair => "nifti_pair",
+            Self::Pnm => "pnm",
+            Self::JpegXl => "jpeg_xl",
+            Self::Jpeg2000 => "jpeg_2000",
+            Self::Heif => "heif",
+            Self::Zip => "zip",
+            Self::Pdf => "pdf",
             Self::Gif => "gif",
             Self::Webp => "webp",
             Self::Bmp => "bmp",
@@ -110,7 +142,7 @@ mod tests {
         let mut dicom = vec![0; 128];
         dicom.extend_from_slice(b"DICM");
         let dual = [b"II*\0", &dicom[4..]].concat();
-        let cases: [(&[u8], Format); 17] = [
+        let cases: [(&[u8], Format); 25] = [
             (b"\x89PNG\r\n\x1a\n...", Format::Png),
             (b"\x89PN", Format::Png),
             (b"\xff\xd8\xff\xe0", Format::Jpeg),
@@ -127,6 +159,14 @@ mod tests {
             (b"<?xml version=\"1.0\"?><Error>", Format::Html),
             (b"\x1f\x8b\x08", Format::Gzip),
             (b"\x93NUMPY\x01\0", Format::Npy),
+            (b"\0\x08\0\x05CS\0\x0a", Format::Dicom),
+            (b"P5\n2 2\n255\n....", Format::Pnm),
+            (b"P9\n", Format::Unknown),
+            (b"\xff\x0a\x01", Format::JpegXl),
+            (b"\xff\x4f\xff\x51", Format::Jpeg2000),
+            (b"\0\0\0\x18ftypheic", Format::Heif),
+            (b"PK\x03\x04", Format::Zip),
+            (b"%PDF-1.7", Format::Pdf),
             (b"", Format::Unknown),
         ];
         for (bytes, format) in cases {

@@ -1,7 +1,8 @@
 //! PNG: every colour type and bit depth, interlaced or not.
 //!
 //! Depths 1, 2 and 4 of grey are spread over 0..=255; 16-bit samples keep their high byte (Pillow does so for colour
-//! and for grey with alpha, and clips plain 16-bit grey at 255 instead); alpha and `tRNS` are dropped.
+//! and for grey with alpha, and clips plain 16-bit grey at 255 instead), but grey follows `sBIT`, where all values fit it,
+//! and the window of the [`Rendering`](super::Rendering); alpha and `tRNS` are dropped.
 //! Text, profile and time chunks are checked for their checksum and never inflated, so a text bomb costs nothing.
 //! Bytes after `IEND` are ignored: the picture is complete, and the object's checksum is the manifest's business.
 
@@ -9,9 +10,10 @@ use std::io::{Cursor, ErrorKind};
 
 use ::png::{ColorType, DecodeOptions, Decoder, DecodingError, Transformations};
 
-use super::Header;
 use super::error::{Fault, Reason};
-use super::frames;
+use super::facts::Facts;
+use super::rendering::Window;
+use super::{Header, frames, levels};
 use t3b_image::Rgb8;
 
 const SIGNATURE_LEN: usize = 8;
@@ -24,6 +26,10 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
         .get(SIGNATURE_LEN..SIGNATURE_LEN + CHUNK_OVERHEAD + 13)
         .ok_or_else(|| Fault::truncated(format!("{} bytes, the header needs 33", bytes.len())))?;
     if &ihdr[..8] != b"\0\0\0\x0dIHDR" {
+        if &ihdr[4..8] == b"CgBI" {
+            let detail = "PNG: found Apple's CgBI variant, which is no PNG of the standard";
+            return Err(Fault::new(Reason::UnsupportedFormat, detail));
+        }
         return Err(Fault::corrupt("the first chunk is not a 13-byte IHDR"));
     }
     let (width_px, height_px) = (be_u32(ihdr, 8), be_u32(ihdr, 12));
@@ -40,6 +46,8 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
         _ => 4,
     };
     let n_bytes = if n_samples == 3 { 3 } else { n_samples + 3 };
+    // 16-bit grey is held as bytes, as words and as the numbers that are windowed.
+    let n_bytes = if bit_depth == 16 && matches!(color_type, 0 | 4) { n_bytes + 16 } else { n_bytes };
     let rows = 3 * 4 * u64::from(width_px) * u64::from(bit_depth.div_ceil(8));
     let peak_bytes =
         (u64::from(width_px) * u64::from(height_px)).saturating_mul(n_bytes).saturating_add(rows);
@@ -72,20 +80,34 @@ fn follow_chunks(bytes: &[u8]) -> Result<Chain, Fault> {
 }
 
 /// Decodes a PNG whose header passed the limits.
-pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
+pub(super) fn decode(bytes: &[u8], window: Window, facts: &mut Facts) -> Result<Rgb8, Fault> {
+    let (bit_depth, color_type) = (bytes[24], bytes[25]);
+    let is_grey_16 = bit_depth == 16 && matches!(color_type, 0 | 4);
+    facts.note("bits", bit_depth.to_string());
+    facts.note("color_type", color_type.to_string());
     let mut options = DecodeOptions::default();
     options.set_ignore_checksums(false);
     options.set_skip_ancillary_crc_failures(false);
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
     let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    let strip = if is_grey_16 { Transformations::IDENTITY } else { Transformations::STRIP_16 };
+    decoder.set_transformations(Transformations::EXPAND | strip);
     let mut reader = decoder.read_info().map_err(fault)?;
+    let significant_bits = reader.info().sbit.as_ref().and_then(|bits| bits.first()).map(|&bits| bits.into());
     let len = reader.output_buffer_size().ok_or_else(|| Fault::corrupt("size overflows"))?;
     let mut samples = vec![0; len];
     let frame = reader.next_frame(&mut samples).map_err(fault)?;
     reader.finish().map_err(fault)?;
     let n_pixels = frame.width as usize * frame.height as usize;
+    if is_grey_16 {
+        let step = samples.len() / n_pixels;
+        let words = samples.chunks_exact(step.max(2)).map(|pixel| u16::from_be_bytes([pixel[0], pixel[1]]));
+        let levels = levels::render_16(&words.collect::<Vec<_>>(), significant_bits, window, facts);
+        let rgb = levels.into_iter().flat_map(|level| [level; 3]).collect();
+        return Rgb8::new(frame.width, frame.height, rgb)
+            .ok_or_else(|| Fault::corrupt("sample count differs from the header"));
+    }
     let rgb = to_rgb(samples, frame.color_type, n_pixels)?;
     Rgb8::new(frame.width, frame.height, rgb)
         .ok_or_else(|| Fault::corrupt("sample count differs from the header"))

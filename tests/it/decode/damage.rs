@@ -177,8 +177,8 @@ fn hostile_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a png without data", hostile::header_only_png(64, 64), "decode_corrupt"),
         ("an animated png", hostile::animated_png(12), "multi_frame"),
         ("an animation of one", hostile::animated_png(1), "ok"),
-        ("an animated gif", hostile::gif(12), "multi_frame"),
-        ("a gif", hostile::gif(1), "unsupported_format"),
+        ("an animated gif of one pixel", hostile::gif(12), "image_too_small"),
+        ("a gif of one pixel", hostile::gif(1), "image_too_small"),
         (
             "a jpeg header of 65,500 squared",
             hostile::tiny_jpeg(65_500, 65_500, 0xc0, 3),

@@ -110,6 +110,8 @@ pub(super) struct PixelData<'a> {
     pub(super) is_encapsulated: bool,
     /// Written as 16-bit words, which matters to the order of bytes in big endian.
     pub(super) is_words: bool,
+    /// Bits of a floating-point value; 0 where the values are whole numbers.
+    pub(super) float_bits: u32,
 }
 
 /// What a scan has found.
@@ -144,8 +146,11 @@ impl<'a> Attributes<'a> {
         if !list.contains(&head.tag) {
             return;
         }
-        if self.entries.iter().any(|entry| entry.scope == scope && entry.tag == head.tag) {
-            self.has_duplicate = Some(head.tag);
+        if let Some(first) = self.entries.iter().find(|entry| entry.scope == scope && entry.tag == head.tag) {
+            // Of two values readers take the first or the last; where they are equal it does not matter.
+            if first.value != value {
+                self.has_duplicate = Some(head.tag);
+            }
             return;
         }
         self.entries.push(Entry { scope, tag: head.tag, vr: head.vr, value });
@@ -169,13 +174,19 @@ impl<'a> Attributes<'a> {
         let is_encapsulated = head.len == super::element::UNDEFINED;
         // In implicit VR pixel data are always words (PS3.5 annex A.1).
         let is_words = head.vr.is_none_or(|vr| vr == *b"OW");
-        self.pixel_data = Some(PixelData { bytes, is_encapsulated, is_words });
+        let float_bits = match head.tag {
+            Tag::FLOAT_PIXEL_DATA => 32,
+            Tag::DOUBLE_PIXEL_DATA => 64,
+            _ => 0,
+        };
+        self.pixel_data = Some(PixelData { bytes, is_encapsulated, is_words, float_bits });
     }
 
     /// The pixel data, or why there is no picture.
     pub(super) fn pixel_data(&self) -> Result<PixelData<'a>, Fault> {
         if let Some(tag) = self.has_duplicate {
-            return Err(Fault::new(Reason::DicomStructureInvalid, format!("{tag} stands twice")));
+            let detail = format!("{tag} stands twice, with two values");
+            return Err(Fault::new(Reason::DicomStructureInvalid, detail));
         }
         self.pixel_data.ok_or_else(|| Fault::new(Reason::DicomNoPixelData, "no (7fe0,0010) in the data set"))
     }
@@ -186,14 +197,9 @@ impl<'a> Attributes<'a> {
         (!entry.value.is_empty()).then_some(entry.value)
     }
 
-    /// Whether the attribute was written as signed; in implicit VR that follows the pixels.
-    pub(super) fn is_signed(&self, scope: Scope, tag: Tag, pixels_are_signed: bool) -> bool {
-        let entry = self.entries.iter().find(|entry| entry.scope == scope && entry.tag == tag);
-        match entry.and_then(|entry| entry.vr) {
-            Some(vr) if vr == *b"SS" => true,
-            Some(vr) if vr == *b"US" => false,
-            _ => pixels_are_signed,
-        }
+    /// The VR that the attribute was written with; none in implicit VR.
+    pub(super) fn vr(&self, scope: Scope, tag: Tag) -> Option<[u8; 2]> {
+        self.entries.iter().find(|entry| entry.scope == scope && entry.tag == tag)?.vr
     }
 
     /// 16-bit values, without a last odd byte.

@@ -12,6 +12,8 @@ impl Tag {
     pub(super) const ITEM_END: Self = Self(0xfffe, 0xe00d);
     pub(super) const SEQUENCE_END: Self = Self(0xfffe, 0xe0dd);
     pub(super) const PIXEL_DATA: Self = Self(0x7fe0, 0x0010);
+    pub(super) const FLOAT_PIXEL_DATA: Self = Self(0x7fe0, 0x0008);
+    pub(super) const DOUBLE_PIXEL_DATA: Self = Self(0x7fe0, 0x0009);
 }
 
 impl std::fmt::Display for Tag {
@@ -63,10 +65,46 @@ impl Head {
         }
         if !LONG.contains(&&vr) {
             // Its letters are not printed: behind a wrong length they may be anybody's.
-            return Err(Fault::new(Reason::DicomStructureInvalid, format!("unknown VR at byte {at}")));
+            let unknown = || Fault::new(Reason::DicomStructureInvalid, format!("unknown VR at byte {at}"));
+            return Self::of_unknown_vr(bytes, at, encoding).ok_or_else(unknown);
         }
         let len = bytes.get(at + 8..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(cut)?;
         Ok(Self { tag, vr: Some(vr), len: encoding.u32(*len), value_at: at + 12 })
+    }
+
+    /// An element whose VR is none: with a 16-bit length, with a 32-bit length behind two zeros, or written without a
+    /// VR in a data set that has them.
+    ///
+    /// Writers have done all three, so the one is taken behind which the data set goes on.
+    fn of_unknown_vr(bytes: &[u8], at: usize, encoding: Encoding) -> Option<Self> {
+        let head = bytes.get(at..)?.first_chunk::<8>()?;
+        let tag = Tag(encoding.u16([head[0], head[1]]), encoding.u16([head[2], head[3]]));
+        let short = encoding.u16([head[6], head[7]]);
+        let long = bytes.get(at + 8..)?.first_chunk::<4>().filter(|_| short == 0);
+        let bare = encoding.u32([head[4], head[5], head[6], head[7]]);
+        [(u32::from(short), 8), (long.map_or(UNDEFINED, |&long| encoding.u32(long)), 12), (bare, 8)]
+            .into_iter()
+            .map(|(len, n)| Self { tag, vr: None, len, value_at: at + n })
+            .find(|head| head.goes_on(bytes, encoding))
+    }
+
+    /// Whether behind the value another element of the same level begins, an item, a delimiter, or nothing.
+    fn goes_on(&self, bytes: &[u8], encoding: Encoding) -> bool {
+        let is_undefined = self.len == UNDEFINED;
+        let end =
+            if is_undefined { Some(self.value_at) } else { self.value_at.checked_add(self.len as usize) };
+        let Some(rest) = end.and_then(|end| bytes.get(end..)) else { return false };
+        let Some(next) = rest.first_chunk::<8>() else { return rest.is_empty() && !is_undefined };
+        let tag = Tag(encoding.u16([next[0], next[1]]), encoding.u16([next[2], next[3]]));
+        let len = encoding.u32([next[4], next[5], next[6], next[7]]);
+        let is_bare = len == UNDEFINED || len as usize <= rest.len() - 8;
+        match tag {
+            Tag::ITEM => is_undefined,
+            Tag::ITEM_END | Tag::SEQUENCE_END => true,
+            _ if is_undefined || tag <= self.tag => false,
+            _ if encoding.is_explicit => is_vr([next[4], next[5]]) || is_bare,
+            _ => is_bare && !is_vr([next[4], next[5]]),
+        }
     }
 
     /// Offset after a value of defined length.
@@ -84,7 +122,31 @@ impl Head {
     }
 }
 
+fn is_vr(letters: [u8; 2]) -> bool {
+    SHORT.contains(&&letters) || LONG.contains(&&letters)
+}
+
 impl Encoding {
+    /// How the elements from `at` on are really written, where the first of them contradicts what was declared.
+    ///
+    /// Gateways rewrite a meta group without its data set and the other way round, and paste items of one encoding into
+    /// data sets of another; pydicom and DCMTK look at the first element, and so does this.
+    pub(super) fn of_elements(bytes: &[u8], at: usize, declared: Self) -> Self {
+        let Some(head) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else { return declared };
+        let is_explicit = is_vr([head[4], head[5]]);
+        // Groups of a data set begin low; a low group read in the wrong order is a high one.
+        let (little, big) = (u16::from_le_bytes([head[0], head[1]]), u16::from_be_bytes([head[0], head[1]]));
+        if is_explicit && little != 0xfffe && big != 0xfffe && little.min(big) < 0x100 && little != big {
+            let read = if big < little { Self::BIG_ENDIAN } else { Self::EXPLICIT };
+            let goes_on =
+                |encoding| Head::read(bytes, at, encoding).is_ok_and(|head| head.goes_on(bytes, encoding));
+            return if read != declared && goes_on(read) { read } else { declared };
+        }
+        let bare = Head::read(bytes, at, Self::IMPLICIT);
+        let is_bare = bare.is_ok_and(|head| head.tag.0 != 0xfffe && head.goes_on(bytes, Self::IMPLICIT));
+        if declared.is_explicit && !is_explicit && is_bare { Self::IMPLICIT } else { declared }
+    }
+
     pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {
         if self.is_big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
     }

@@ -4,6 +4,7 @@
 //! 1. The Modality LUT, else `value * slope + intercept`.
 //! 2. To 0..=1 by the rule of [`Window`]: a VOI LUT divides its entries by their largest value; windows are LINEAR,
 //!    LINEAR_EXACT or SIGMOID; ranges are linear between their ends, and a range of one value gives 0.
+//!    A window of width 0 or less is none, one below 1 is taken as LINEAR_EXACT, as viewers do.
 //! 3. To 0..=255, rounded to the nearest level.
 //! 4. MONOCHROME1 is inverted, so black is always the low end of what a viewer would show.
 //!
@@ -11,11 +12,13 @@
 //! files without a window is this module's, because pydicom then leaves the values alone.
 
 use super::super::error::Fault;
+use super::super::facts::Facts;
+use super::super::levels;
 use super::super::rendering::{PERCENTILES, Window, to_level};
 use super::attributes::{self as tags, Attributes, Scope, invalid, missing};
 use super::lut::Lut;
 use super::module::{Photometric, PixelModule};
-use super::samples::Samples;
+use super::samples::{PADDED, Samples};
 use t3b_image::Rgb8;
 
 /// Stored value to the unit of the modality.
@@ -26,11 +29,24 @@ enum Modality {
 
 /// Unit of the modality to 0..=1.
 enum Voi {
-    Table(Lut),
-    Linear { center: f64, width: f64 },
-    LinearExact { center: f64, width: f64 },
-    Sigmoid { center: f64, width: f64 },
-    Range { low: f64, high: f64 },
+    /// A table and the entry that is white.
+    Table(Lut, f64),
+    Linear {
+        center: f64,
+        width: f64,
+    },
+    LinearExact {
+        center: f64,
+        width: f64,
+    },
+    Sigmoid {
+        center: f64,
+        width: f64,
+    },
+    Range {
+        low: f64,
+        high: f64,
+    },
 }
 
 /// Renders one frame.
@@ -39,9 +55,14 @@ pub(super) fn render(
     found: &Attributes<'_>,
     samples: &Samples,
     window: Window,
+    facts: &mut Facts,
 ) -> Result<Vec<u8>, Fault> {
     let modality = Modality::read(found, module)?;
-    let voi = choose(module, found, samples, &modality, window)?;
+    if let Samples::Float(values) = samples {
+        return floats(module, found, values, &modality, window, facts);
+    }
+    let voi = choose(module, found, samples, &modality, window, facts)?;
+    voi.describe(facts);
     let is_inverted = module.photometric == Photometric::Monochrome1;
     let level = |stored: u32| {
         let level = to_level(voi.apply(modality.apply(module.signed(stored))));
@@ -52,17 +73,51 @@ pub(super) fn render(
     match samples {
         Samples::Narrow(values) => {
             // At most 65,536 patterns exist, so each is computed once.
-            let levels: Vec<u8> = (0..1_u32 << module.bits_stored).map(level).collect();
+            let mut levels: Vec<u8> = (0..1_u32 << module.bits_stored).map(level).collect();
+            if module.padding_word.is_some() {
+                // Viewers show such pixels black.
+                levels.resize(1 << 16, 0);
+            }
             out.zip(values).for_each(|(rgb, &value)| *rgb = [levels[usize::from(value)]; 3]);
         }
         Samples::Wide(values) => out.zip(values).for_each(|(rgb, &value)| *rgb = [level(value); 3]),
+        Samples::Float(_) => return Err(Fault::corrupt("floating-point values")),
     }
     Ok(rgb)
 }
 
+/// Float and Double Float Pixel Data: the file's window, else the rule of every other format's values.
+fn floats(
+    module: &PixelModule,
+    found: &Attributes<'_>,
+    values: &[f64],
+    modality: &Modality,
+    window: Window,
+    facts: &mut Facts,
+) -> Result<Vec<u8>, Fault> {
+    let Modality::Linear { slope, intercept } = *modality else {
+        return Err(invalid(tags::LUT_DATA, "a table for floating-point pixels"));
+    };
+    let values: Vec<f64> = values.iter().map(|&value| value * slope + intercept).collect();
+    let file = if window == Window::File { read_window(found)? } else { None };
+    let mut levels: Vec<u8> = match file {
+        Some(voi) => {
+            voi.describe(facts);
+            values.iter().map(|&value| to_level(voi.apply(value))).collect()
+        }
+        None => levels::render(&values, None, window, facts),
+    };
+    if module.photometric == Photometric::Monochrome1 {
+        levels.iter_mut().for_each(|level| *level = 255 - *level);
+    }
+    Ok(levels.into_iter().flat_map(|level| [level; 3]).collect())
+}
+
 impl Modality {
     fn read(found: &Attributes<'_>, module: &PixelModule) -> Result<Self, Fault> {
-        if let Some(table) = Lut::read(found, Scope::ModalityLut, module.is_signed)? {
+        let sign = if module.is_signed { 1_i64 << (module.bits_stored - 1) } else { 0 };
+        let inputs = (-sign as f64, ((1_u64 << module.bits_stored.min(32)) - 1) as f64 - sign as f64);
+        if let Some(table) = Lut::read(found, Scope::ModalityLut, inputs)? {
             return Ok(Self::Table(table));
         }
         let slope = found.decimal(tags::RESCALE_SLOPE)?.unwrap_or(1.0);
@@ -71,6 +126,19 @@ impl Modality {
             return Err(invalid(tags::RESCALE_SLOPE, "0"));
         }
         Ok(Self::Linear { slope, intercept })
+    }
+
+    /// The smallest and the largest value that can come out.
+    fn outputs(&self, module: &PixelModule) -> (f64, f64) {
+        match self {
+            Self::Linear { .. } => {
+                let sign = 1_i64 << (module.bits_stored - 1);
+                let (low, high) = if module.is_signed { (-sign, sign - 1) } else { (0, 2 * sign - 1) };
+                let ends = [self.apply(low), self.apply(high)];
+                (ends[0].min(ends[1]), ends[0].max(ends[1]))
+            }
+            Self::Table(table) => table.range(),
+        }
     }
 
     fn apply(&self, value: i64) -> f64 {
@@ -82,11 +150,21 @@ impl Modality {
 }
 
 impl Voi {
+    fn describe(&self, facts: &mut Facts) {
+        let (rule, numbers) = match *self {
+            Self::Table(ref table, white) => ("VOI LUT", format!("{} bits, white {white}", table.bits)),
+            Self::Linear { center, width } => ("window LINEAR", format!("{center} {width}")),
+            Self::LinearExact { center, width } => ("window LINEAR_EXACT", format!("{center} {width}")),
+            Self::Sigmoid { center, width } => ("window SIGMOID", format!("{center} {width}")),
+            Self::Range { low, high } => ("range", format!("{low} {high}")),
+        };
+        facts.note("rule", rule);
+        facts.note("window", numbers);
+    }
+
     fn apply(&self, value: f64) -> f64 {
         match *self {
-            Self::Table(ref table) => {
-                f64::from(table.get(value as i64)) / f64::from((1_u32 << table.bits) - 1)
-            }
+            Self::Table(ref table, white) => f64::from(table.get_below(value)) / white,
             Self::Linear { center, width } => {
                 let (center, width) = (center - 0.5, width - 1.0);
                 if value <= center - width / 2.0 {
@@ -111,14 +189,22 @@ fn choose(
     samples: &Samples,
     modality: &Modality,
     window: Window,
+    facts: &mut Facts,
 ) -> Result<Voi, Fault> {
     match window {
-        Window::Fixed { center, width } => Ok(Voi::Linear { center, width: width.max(1.0) }),
+        Window::Fixed { center, width } if width < 1.0 => Ok(Voi::LinearExact { center, width }),
+        Window::Fixed { center, width } => Ok(Voi::Linear { center, width }),
         Window::MinMax => percentiles(module, found, samples, modality, (0.0, 1.0)),
         Window::Percentile => percentiles(module, found, samples, modality, PERCENTILES),
         Window::File => {
-            if let Some(table) = Lut::read(found, Scope::VoiLut, module.is_signed)? {
-                return Ok(Voi::Table(table));
+            // A table that cannot be read is none: the picture has a window or a range all the same.
+            match Lut::read(found, Scope::VoiLut, modality.outputs(module)) {
+                Ok(Some(table)) => {
+                    let white = table.white().into();
+                    return Ok(Voi::Table(table, white));
+                }
+                Ok(None) => {}
+                Err(_) => facts.note("voi_lut", "unreadable, left out"),
             }
             match (read_window(found)?, modality) {
                 (Some(window), _) => Ok(window),
@@ -139,16 +225,19 @@ fn read_window(found: &Attributes<'_>) -> Result<Option<Voi>, Fault> {
         (None, Some(_)) => return Err(missing(tags::WINDOW_CENTER)),
         (Some(center), Some(width)) => (center, width),
     };
-    let (window, least) = match found.grouped(tags::VOI_FUNCTION) {
-        None | Some(b"LINEAR") => (Voi::Linear { center, width }, 1.0),
-        Some(b"LINEAR_EXACT") => (Voi::LinearExact { center, width }, f64::MIN_POSITIVE),
-        Some(b"SIGMOID") => (Voi::Sigmoid { center, width }, f64::MIN_POSITIVE),
-        Some(_) => return Err(invalid(tags::VOI_FUNCTION, "none of LINEAR, LINEAR_EXACT, SIGMOID")),
-    };
-    if width < least {
-        return Err(invalid(tags::WINDOW_WIDTH, &format!("{width}, at least 1, or over 0 where not LINEAR")));
+    // Scanners write 0 and 0 for "none".
+    if width <= 0.0 {
+        return Ok(None);
     }
-    Ok(Some(window))
+    let function = found.grouped(tags::VOI_FUNCTION).unwrap_or(b"LINEAR").to_ascii_uppercase();
+    match function.as_slice() {
+        // The formula divides by the width less one: below one it is meant as it stands.
+        b"LINEAR" if width < 1.0 => Ok(Some(Voi::LinearExact { center, width })),
+        b"LINEAR" => Ok(Some(Voi::Linear { center, width })),
+        b"LINEAR_EXACT" => Ok(Some(Voi::LinearExact { center, width })),
+        b"SIGMOID" => Ok(Some(Voi::Sigmoid { center, width })),
+        _ => Err(invalid(tags::VOI_FUNCTION, "none of LINEAR, LINEAR_EXACT, SIGMOID")),
+    }
 }
 
 /// Up to 8 bits are display values already: secondary captures, ultrasound, masks.
@@ -202,7 +291,9 @@ fn histogram(module: &PixelModule, samples: &Samples) -> Vec<(u32, u64)> {
     match samples {
         Samples::Narrow(values) => {
             let mut counts = vec![0; 1 << module.bits_stored];
-            values.iter().for_each(|&value| counts[usize::from(value)] += 1);
+            let has_padding = module.padding_word.is_some();
+            let values = values.iter().filter(|value| !has_padding || **value != PADDED);
+            values.for_each(|&value| counts[usize::from(value)] += 1);
             (0..).zip(counts).filter(|&(_, count)| count > 0).collect()
         }
         Samples::Wide(values) => {
@@ -210,5 +301,7 @@ fn histogram(module: &PixelModule, samples: &Samples) -> Vec<(u32, u64)> {
             values.sort_unstable();
             values.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)).collect()
         }
+        // Rendered by `floats`.
+        Samples::Float(_) => Vec::new(),
     }
 }

@@ -1,47 +1,90 @@
 //! JPEG 2000 frames, through a translation of OpenJPEG, whose results the irreversible transform is judged by.
 //!
 //! The decoder's own code is not safe Rust: it is for [a process of its own](crate::worker). It forgives cut data, so
-//! the end-of-codestream marker is asked for here, and so are the sizes, before it allocates.
+//! the end of the codestream is asked for here, and so are the sizes, before it allocates. High-throughput block coding
+//! (HTJ2K, T.814) is the same decoder's.
+
+use std::borrow::Cow;
 
 use jpeg2k::{DecodeParameters, Image};
 
 use super::super::error::{Fault, Reason};
+use super::super::jpeg;
 use super::module::PixelModule;
+use super::samples::Decoded;
 
 const JP2: [u8; 8] = *b"\0\0\0\x0cjP  ";
 const START: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
 const END: [u8; 2] = [0xff, 0xd9];
 
-/// Size and sample format of a codestream.
+/// Size and sample format of a codestream, and what its coding style says of colours and losses.
 struct Siz {
     size_px: (u32, u32),
     /// By component: bits and sign.
     components: Vec<(u8, bool)>,
+    /// A multiple component transformation, which the decoder undoes: its results are RGB.
+    has_transform: bool,
+    is_reversible: bool,
 }
 
 /// Decodes a frame of the declared size. Shape: `[height, width, n_samples]`, in two's complement where signed.
-pub(super) fn decode(bytes: &[u8], size_px: (u32, u32), module: &PixelModule) -> Result<Vec<u16>, Fault> {
+pub(super) fn decode(bytes: &[u8], size_px: (u32, u32), module: &PixelModule) -> Result<Decoded, Fault> {
     let bytes = codestream(bytes)?;
-    // Fragments have an even length; the byte that makes it so is not always zero.
-    let unpadded = bytes.split_last().map(|(_, rest)| rest).unwrap_or_default();
-    if !bytes.ends_with(&END) && !unpadded.ends_with(&END) {
-        return Err(Fault::truncated("no end-of-codestream marker at the end of the frame"));
-    }
     let siz = Siz::read(bytes)?;
-    let n_samples = module.n_samples as usize;
-    if siz.size_px != size_px || siz.components.len() != n_samples {
-        return Err(Fault::corrupt("the JPEG 2000 frame's size differs from the attributes"));
+    let most = module.bits_allocated.min(16);
+    let values = components(bytes, &siz, size_px, module.n_samples as usize, most)?;
+    Ok(Decoded {
+        values,
+        precision: siz.components.iter().map(|&(bits, _)| bits.into()).max().unwrap_or(16),
+        is_signed: siz.components.iter().any(|&(_, is_signed)| is_signed),
+        is_lossy: !siz.is_reversible,
+        is_rgb: siz.has_transform,
+    })
+}
+
+/// Decodes a tile of a TIFF. Shape: `[height, width, n_samples]`, 8 bits, grey or RGB.
+///
+/// `is_ycbcr`: three components without a transform are YCbCr, as Aperio's scanners write them.
+pub(in super::super) fn decode_tile(
+    bytes: &[u8],
+    size_px: (u32, u32),
+    n_samples: u32,
+    is_ycbcr: bool,
+) -> Result<Vec<u8>, Fault> {
+    let bytes = codestream(bytes)?;
+    let siz = Siz::read(bytes)?;
+    let values = components(bytes, &siz, size_px, n_samples as usize, 8)?;
+    let mut values: Vec<u8> = values.into_iter().map(|value| value as u8).collect();
+    if is_ycbcr && !siz.has_transform && n_samples == 3 {
+        values
+            .as_chunks_mut::<3>()
+            .0
+            .iter_mut()
+            .for_each(|pixel| *pixel = jpeg::ycbcr(pixel[0], pixel[1], pixel[2]));
     }
-    if let Some((bits, _)) =
-        siz.components.iter().find(|(bits, _)| u32::from(*bits) > module.bits_allocated.min(16))
-    {
-        let detail = format!("JPEG 2000 of {bits} bits, allowed {}", module.bits_allocated.min(16));
+    Ok(values)
+}
+
+/// The values of a codestream, which must be of that size, of so many components and of no more bits.
+fn components(
+    bytes: &[u8],
+    siz: &Siz,
+    size_px: (u32, u32),
+    n_samples: usize,
+    most_bits: u32,
+) -> Result<Vec<u16>, Fault> {
+    let bytes = &ended(bytes)?;
+    if siz.size_px != size_px || siz.components.len() != n_samples {
+        return Err(Fault::corrupt("the JPEG 2000 frame's size differs from what its container says"));
+    }
+    if let Some((bits, _)) = siz.components.iter().find(|(bits, _)| u32::from(*bits) > most_bits) {
+        let detail = format!("JPEG 2000 of {bits} bits, allowed {most_bits}");
         return Err(Fault::new(Reason::UnsupportedFormat, detail));
     }
     let image = Image::from_bytes_with(bytes, DecodeParameters::new().strict(true))
         .map_err(|_| Fault::corrupt("the JPEG 2000 codestream is invalid"))?;
     let components = image.components();
-    let n_pixels = module.n_pixels();
+    let n_pixels = size_px.0 as usize * size_px.1 as usize;
     if components.len() != n_samples || components.iter().any(|component| component.data().len() != n_pixels)
     {
         return Err(Fault::corrupt("the JPEG 2000 components differ in size"));
@@ -54,6 +97,41 @@ pub(super) fn decode(bytes: &[u8], size_px: (u32, u32), module: &PixelModule) ->
         }
     }
     Ok(values)
+}
+
+/// The codestream with its end marker, which some writers leave out.
+///
+/// Without it a frame is whole only where every tile part has a length and the last ends with the frame.
+fn ended(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
+    // Fragments have an even length; the byte that makes it so is not always zero.
+    let unpadded = bytes.split_last().map(|(_, rest)| rest).unwrap_or_default();
+    if bytes.ends_with(&END) || unpadded.ends_with(&END) {
+        return Ok(bytes.into());
+    }
+    match end_of_tile_parts(bytes) {
+        Some(end) if bytes.len() <= end + 1 => Ok([bytes.get(..end).unwrap_or(bytes), &END].concat().into()),
+        _ => Err(Fault::truncated("no end-of-codestream marker at the end of the frame")),
+    }
+}
+
+/// Walks the main header and the tile parts by their lengths (T.800 A.4.2).
+fn end_of_tile_parts(bytes: &[u8]) -> Option<usize> {
+    const TILE_PART: u8 = 0x90;
+    let mut at = 2;
+    let mut n_parts = 0_u32;
+    while let Some(&[0xff, code, high, low]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        if code != TILE_PART {
+            at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            continue;
+        }
+        let len = bytes.get(at + 6..at + 10)?.first_chunk::<4>().map(|&four| u32::from_be_bytes(four))?;
+        if len < 14 {
+            return None;
+        }
+        at = at.checked_add(len as usize)?;
+        n_parts += 1;
+    }
+    (n_parts > 0 && at <= bytes.len() && bytes.len() - at < 4).then_some(at)
 }
 
 /// Steps into the boxes of a JP2 file, which some writers store in place of the bare codestream.
@@ -99,6 +177,21 @@ impl Siz {
         }
         let components =
             formats.iter().map(|format| ((format[0] & 0x7f) + 1, format[0] & 0x80 != 0)).collect();
-        Ok(Self { size_px, components })
+        let (has_transform, is_reversible) = coding_style(bytes).ok_or_else(bad)?;
+        Ok(Self { size_px, components, has_transform, is_reversible })
+    }
+}
+
+/// Whether components are transformed, and whether wavelets are reversible, from the main header's COD segment.
+fn coding_style(bytes: &[u8]) -> Option<(bool, bool)> {
+    const COD: u8 = 0x52;
+    let mut at = 2;
+    loop {
+        let &[0xff, code, high, low] = bytes.get(at..)?.first_chunk()? else { return None };
+        if code == COD {
+            let body = bytes.get(at + 4..at + 14)?;
+            return Some((body[4] == 1, body[9] == 1));
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
     }
 }

@@ -3,7 +3,7 @@
 use super::super::error::{Fault, Reason};
 use super::super::packbits;
 use super::module::PixelModule;
-use super::samples::{Samples, narrowed};
+use super::samples::{Samples, narrow, place};
 
 /// Number of segments and fifteen offsets.
 const HEADER_LEN: usize = 64;
@@ -28,11 +28,15 @@ pub(super) fn decode(module: &PixelModule, bytes: &[u8]) -> Result<Samples, Faul
         let segment = segment.ok_or_else(|| Fault::corrupt("an RLE segment lies outside its frame"))?;
         planes.push(packbits::unpack(segment, module.n_pixels())?);
     }
-    let mask = u32::MAX >> (32 - module.bits_stored);
     let value = |pixel: usize, sample: usize| {
         let bytes = &planes[sample * n_bytes..(sample + 1) * n_bytes];
-        bytes.iter().fold(0, |value, plane| value << 8 | u32::from(plane[pixel])) & mask
+        bytes.iter().fold(0, |value, plane| value << 8 | u32::from(plane[pixel]))
     };
     let places = (0..module.n_pixels()).flat_map(|pixel| (0..n_samples).map(move |sample| (pixel, sample)));
-    Ok(narrowed(module, places.map(|(pixel, sample)| value(pixel, sample))))
+    let words = places.map(|(pixel, sample)| value(pixel, sample));
+    if n_bytes > 2 {
+        place(module, words.collect())
+    } else {
+        narrow(module, words.map(|word| word as u16).collect())
+    }
 }

@@ -27,6 +27,8 @@ struct Level {
     end: Option<usize>,
     /// Values of VR UN and undefined length hold implicit VR, whatever the syntax (PS3.5 6.2.2).
     encoding: Encoding,
+    /// Its items are bytes and no data sets: compressed pixels of an icon, private values of undefined length.
+    is_of_fragments: bool,
 }
 
 /// Walks to the pixel data, or to the end of a data set without them.
@@ -60,6 +62,11 @@ impl<'a> Walk<'a> {
     /// Reads one element, item or delimiter; tells whether it was the pixel data.
     fn step(&mut self) -> Result<bool, Fault> {
         let encoding = self.levels.last().map_or(self.encoding, |level| level.encoding);
+        if self.levels.is_empty() && self.bytes[self.at..].iter().all(|&byte| byte == 0) {
+            // Zeros that fill a block of the medium.
+            self.at = self.bytes.len();
+            return Ok(false);
+        }
         let head = Head::read(self.bytes, self.at, encoding)?;
         match head.tag {
             Tag::ITEM => self.open_item(head)?,
@@ -67,7 +74,7 @@ impl<'a> Walk<'a> {
             _ if self.levels.last().is_some_and(|level| !level.is_item) => {
                 return Err(self.stray("an element between items"));
             }
-            Tag::PIXEL_DATA if self.levels.is_empty() => {
+            Tag::PIXEL_DATA | Tag::FLOAT_PIXEL_DATA | Tag::DOUBLE_PIXEL_DATA if self.levels.is_empty() => {
                 let value = if head.len == UNDEFINED { self.bytes.len() } else { head.end(self.bytes)? };
                 let data = &self.bytes[head.value_at..value];
                 self.found.set_pixel_data(head, data);
@@ -81,20 +88,34 @@ impl<'a> Walk<'a> {
     fn element(&mut self, head: Head, encoding: Encoding) -> Result<(), Fault> {
         let is_listed = Attributes::is_sequence(head.tag);
         if head.len == UNDEFINED {
-            let inner = match head.vr {
-                Some([b'U', b'N']) => Encoding::IMPLICIT,
-                Some([b'S', b'Q']) | None => encoding,
-                // The compressed pixels of an icon: items without elements in them.
-                Some(_) if head.tag == Tag::PIXEL_DATA => encoding,
+            let (inner, is_of_fragments) = match head.vr {
+                Some([b'U', b'N']) => (Encoding::IMPLICIT, false),
+                Some([b'S', b'Q']) => (encoding, false),
+                None => (encoding, head.tag == Tag::PIXEL_DATA),
+                Some([b'O', _]) => (encoding, true),
                 Some(_) => return Err(self.stray("an undefined length outside a sequence")),
             };
-            return self
-                .open(Level { tag: head.tag, is_item: false, n_items: 0, end: None, encoding: inner }, head);
+            let level = Level {
+                tag: head.tag,
+                is_item: false,
+                n_items: 0,
+                end: None,
+                encoding: inner,
+                is_of_fragments,
+            };
+            return self.open(level, head);
         }
         let end = head.end(self.bytes)?;
         self.check_inside(end)?;
         if is_listed && matches!(head.vr, Some([b'S', b'Q']) | None) {
-            let level = Level { tag: head.tag, is_item: false, n_items: 0, end: Some(end), encoding };
+            let level = Level {
+                tag: head.tag,
+                is_item: false,
+                n_items: 0,
+                end: Some(end),
+                encoding,
+                is_of_fragments: false,
+            };
             return self.open(level, head);
         }
         let items = self.levels.iter().filter(|level| level.is_item);
@@ -120,25 +141,39 @@ impl<'a> Walk<'a> {
         };
         let n_items = sequence.n_items;
         sequence.n_items += 1;
-        let Level { tag, encoding, .. } = *sequence;
+        let Level { tag, encoding, is_of_fragments, .. } = *sequence;
         let end = if head.len == UNDEFINED { None } else { Some(head.end(self.bytes)?) };
         if let Some(end) = end {
             self.check_inside(end)?;
         }
-        if tag == Tag::PIXEL_DATA {
+        if is_of_fragments {
             self.at = end.ok_or_else(|| self.stray("a fragment of undefined length"))?;
             return Ok(());
         }
-        self.open(Level { tag, is_item: true, n_items, end, encoding }, head)
+        let encoding = Encoding::of_elements(self.bytes, head.value_at, encoding);
+        let item = Level { tag, is_item: true, n_items, end, encoding, is_of_fragments: false };
+        self.open(item, head)
     }
 
-    /// Takes a delimiter; it must close the innermost level, which must want one.
+    /// Takes a delimiter, whatever its length field says; it must close the innermost level.
+    ///
+    /// Two habits of writers are read: a sequence's delimiter closes its last item too, and inside a level of defined
+    /// length, which needs none, a delimiter is stepped over.
     fn close(&mut self, head: Head) -> Result<(), Fault> {
-        let wanted = self.levels.last().filter(|level| level.end.is_none()).map(|level| level.is_item);
-        if wanted != Some(head.tag == Tag::ITEM_END) || head.len != 0 {
-            return Err(self.stray("a delimiter out of place"));
+        let is_item_end = head.tag == Tag::ITEM_END;
+        match self.levels.last() {
+            Some(level) if level.end.is_some() => {}
+            Some(level) if level.is_item == is_item_end => {
+                self.levels.pop();
+            }
+            Some(level) if level.is_item => {
+                self.levels.pop();
+                if self.levels.last().is_some_and(|sequence| sequence.end.is_none()) {
+                    self.levels.pop();
+                }
+            }
+            _ => return Err(self.stray("a delimiter out of place")),
         }
-        self.levels.pop();
         self.at = head.value_at;
         Ok(())
     }

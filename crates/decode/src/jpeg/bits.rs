@@ -75,9 +75,13 @@ impl<'a> BitReader<'a> {
         Ok(())
     }
 
-    /// Ends the scan: nothing may be left but the padding of the last byte.
+    /// Ends the scan: nothing may be left but the padding of the last byte, and zeros that fill the stream up.
     pub(super) fn finish(&self) -> Result<(), Fault> {
-        self.finish_interval()?;
+        let n_bytes = self.n_consumed().div_ceil(8);
+        let is_filled = self.bytes.get(n_bytes..).is_some_and(|rest| rest.iter().all(|&byte| byte == 0));
+        if !is_filled {
+            self.finish_interval()?;
+        }
         if self.rest.is_empty() { Ok(()) } else { Err(Fault::corrupt("restart marker after the last block")) }
     }
 

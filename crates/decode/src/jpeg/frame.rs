@@ -10,14 +10,17 @@ pub(super) enum ColorModel {
     Rgb,
 }
 
-/// A frame of one or three 8-bit components.
+/// A frame of one or three components.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) width_px: u32,
     pub(super) height_px: u32,
     pub(super) is_progressive: bool,
+    /// 8, or 12 inside a container.
+    pub(super) precision: u8,
     pub(super) components: Vec<Component>,
-    pub(super) color_model: ColorModel,
+    /// `None` where neither markers nor components tell it.
+    pub(super) color_model: Option<ColorModel>,
     /// Largest horizontal and vertical sampling factors.
     pub(super) max_sampling: (usize, usize),
 }
@@ -48,12 +51,14 @@ impl Component {
 
 impl Frame {
     /// Reads an SOF0, SOF1 or SOF2 segment.
-    pub(super) fn read(segment: &[u8], is_progressive: bool) -> Result<Self, Fault> {
+    pub(super) fn read(segment: &[u8], is_progressive: bool, is_contained: bool) -> Result<Self, Fault> {
         let bad = || Fault::corrupt("frame header");
         let [precision, h0, h1, w0, w1, n_components, ref triples @ ..] = *segment else { return Err(bad()) };
         let unsupported = |detail| Err(Fault::new(Reason::UnsupportedColorType, detail));
-        if precision != 8 {
-            return unsupported(format!("found {precision} bits a sample, allowed 8"));
+        let is_extended = is_contained && precision == 12 && n_components == 1 && !is_progressive;
+        if precision != 8 && !is_extended {
+            let allowed = "allowed 8, or 12 in a grey sequential frame inside DICOM";
+            return unsupported(format!("found {precision} bits a sample of {n_components}, {allowed}"));
         }
         if !matches!(n_components, 1 | 3) {
             return unsupported(format!("found {n_components} components, allowed 1 (grey) or 3"));
@@ -92,8 +97,9 @@ impl Frame {
             width_px: width_px.into(),
             height_px: height_px.into(),
             is_progressive,
+            precision,
             components,
-            color_model: ColorModel::YCbCr,
+            color_model: None,
             max_sampling: max,
         })
     }

@@ -32,6 +32,30 @@ pub(super) fn block_row(groups: &[Group], quant: &[u16; 64], rows: &mut [u8], st
     }
 }
 
+/// The same for samples of 12 bits, as libjpeg does it with one fraction bit fewer between the passes.
+pub(super) fn block_row_12(groups: &[Group], quant: &[u16; 64], rows: &mut [u16], stride: usize) {
+    const PASS1_BITS: u32 = 1;
+    let mut values = [[0; LANES]; 64];
+    for (x, group) in groups.iter().enumerate() {
+        dequantize(group, quant, &mut values);
+        for column in 0..8 {
+            transform::<8>(&mut values, column, CONST_BITS - PASS1_BITS);
+        }
+        for row in 0..8 {
+            transform::<1>(&mut values, 8 * row, CONST_BITS + PASS1_BITS + 3);
+        }
+        for (row, values) in rows.chunks_exact_mut(stride).zip(values.as_chunks::<8>().0) {
+            for (lane, samples) in
+                row[x * GROUP_WIDTH..][..GROUP_WIDTH].as_chunks_mut::<8>().0.iter_mut().enumerate()
+            {
+                for (sample, column) in samples.iter_mut().zip(values) {
+                    *sample = column[lane].wrapping_add(2048).clamp(0, 4095) as u16;
+                }
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn dequantize(group: &Group, quant: &[u16; 64], values: &mut Values) {
     for ((values, coefficients), &quant) in values.iter_mut().zip(group).zip(quant) {

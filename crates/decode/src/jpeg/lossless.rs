@@ -8,7 +8,7 @@
 use super::super::error::{Fault, Reason};
 use super::bits::{BadData, BitReader, Bits};
 use super::huffman::HuffmanTable;
-use super::structure::{be_u16, cut, entropy_data, marker, segment};
+use super::structure::{be_u16, cut, entropy_data, is_over, marker, segment};
 
 /// A frame of equal components.
 struct Frame {
@@ -30,12 +30,14 @@ struct Scan<'a> {
     data: &'a [u8],
 }
 
-/// Decodes a frame of the declared size and number of components. Shape: `[height, width, n_components]`.
+/// Decodes a frame of the declared size and number of components to values and their precision.
+///
+/// Shape: `[height, width, n_components]`. The end-of-image marker may be missing where every difference is there.
 pub(crate) fn decode(
     bytes: &[u8],
     (width_px, height_px): (u32, u32),
     n_components: usize,
-) -> Result<Vec<u16>, Fault> {
+) -> Result<(Vec<u16>, u32), Fault> {
     if !bytes.starts_with(&[0xff, 0xd8]) {
         return Err(Fault::corrupt("no start-of-image marker"));
     }
@@ -45,6 +47,9 @@ pub(crate) fn decode(
     let mut values = Vec::new();
     let mut is_done = vec![false; n_components];
     loop {
+        if !is_done.contains(&false) && is_over(bytes, at) {
+            break;
+        }
         let code = marker(bytes, &mut at)?;
         if code == 0xd9 {
             break;
@@ -66,7 +71,7 @@ pub(crate) fn decode(
             0xc4 => walk.huffman(body)?,
             0xdd => walk.restart_interval = be_u16(body, 0)?.into(),
             0xda => {
-                let data = entropy_data(bytes, at)?;
+                let data = entropy_data(bytes, at, true)?;
                 at += data.len();
                 let frame = frame.as_ref().ok_or_else(|| Fault::corrupt("scan before the frame header"))?;
                 let scan = walk.scan(frame, body, data)?;
@@ -80,7 +85,10 @@ pub(crate) fn decode(
             _ => {}
         }
     }
-    if frame.is_none() || is_done.contains(&false) { Err(cut(bytes)) } else { Ok(values) }
+    match frame {
+        Some(frame) if !is_done.contains(&false) => Ok((values, frame.precision.into())),
+        _ => Err(cut(bytes)),
+    }
 }
 
 impl Frame {

@@ -9,9 +9,10 @@
 //! restart markers must come in order, no entropy-coded byte may be left over, and a progressive image must have
 //! received every coefficient down to its last bit.
 //!
-//! Refused by reason: four components (CMYK, YCCK) and 12 bits as `unsupported_color_type`; lossless (which [`lossless`]
-//! decodes inside DICOM), hierarchical and arithmetic coding, and sampling ratios that are not whole, as
-//! `unsupported_format`.
+//! Refused by reason: four components (CMYK, YCCK) as `unsupported_color_type`, and 12 bits unless grey, sequential
+//! and inside DICOM ([`extended`]); lossless (which [`lossless`] decodes inside DICOM), hierarchical and arithmetic coding,
+//! and sampling ratios that are not whole, as `unsupported_format`. A file without Huffman tables has the [`standard`]
+//! ones.
 //!
 //! Order: [`structure`] walks the markers, [`sequential`] or [`progressive`] fills [`mod@planes`] through [`idct`], then
 //! row by row [`upsample`] and [`color`].
@@ -19,6 +20,7 @@
 mod bits;
 mod blocks;
 mod color;
+mod extended;
 mod frame;
 mod huffman;
 mod idct;
@@ -27,11 +29,13 @@ mod planes;
 mod progressive;
 mod scan;
 mod sequential;
+mod standard;
 mod structure;
 mod upsample;
 
 use super::Header;
-use super::error::Fault;
+use super::error::{Fault, Reason};
+use super::facts::Facts;
 use blocks::Blocks;
 pub(super) use color::ycbcr;
 use frame::{ColorModel, Component, Frame};
@@ -69,30 +73,85 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
 
 /// What a container says about the colours of a JPEG inside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ColorRule {
-    /// The components are RGB, not YCbCr.
-    pub(super) is_rgb: bool,
-    /// An Adobe marker knows better than the container.
-    pub(super) adobe_wins: bool,
+pub(super) enum ColorRule {
+    /// TIFF: the container knows.
+    Tiff {
+        /// The components are RGB, not YCbCr.
+        is_rgb: bool,
+    },
+    /// DICOM: what the stream says itself goes first, for its attributes are often those of the picture before or after
+    /// compression; libjpeg's order, as dcm4che, DCMTK and Weasis follow it.
+    Container {
+        /// The attributes say RGB.
+        is_rgb: bool,
+    },
 }
 
 /// Decodes a JPEG of three components inside a container, which must declare the same size.
-pub(super) fn decode_as(bytes: &[u8], size_px: (u32, u32), rule: ColorRule) -> Result<Rgb8, Fault> {
-    let mut structure = Structure::read(bytes)?;
+pub(super) fn decode_as(
+    bytes: &[u8],
+    size_px: (u32, u32),
+    rule: ColorRule,
+    facts: &mut Facts,
+) -> Result<Rgb8, Fault> {
+    let mut structure = Structure::read_contained(bytes)?;
     check_frame(&structure.frame, size_px, 3)?;
-    if !(rule.adobe_wins && structure.has_adobe) {
-        structure.frame.color_model = if rule.is_rgb { ColorModel::Rgb } else { ColorModel::YCbCr };
-    }
+    let model = |is_rgb| if is_rgb { ColorModel::Rgb } else { ColorModel::YCbCr };
+    let own = structure.frame.color_model;
+    let (chosen, why) = match (rule, own) {
+        (ColorRule::Tiff { is_rgb }, _) => (model(is_rgb), "as the TIFF says"),
+        (ColorRule::Container { .. }, Some(own)) => (own, "as the JPEG's own markers and components say"),
+        (ColorRule::Container { is_rgb }, None) => (model(is_rgb), "as the attributes say"),
+    };
+    let name = if chosen == ColorModel::Rgb { "RGB" } else { "YCbCr to RGB" };
+    facts.note("rule", format!("{name}, {why}"));
+    structure.frame.color_model = Some(chosen);
     rgb(&structure)
 }
 
 /// Decodes a JPEG of one component inside a container, which must declare the same size. Shape: `[height, width]`.
 pub(super) fn decode_grey(bytes: &[u8], size_px: (u32, u32)) -> Result<Vec<u8>, Fault> {
-    let structure = Structure::read(bytes)?;
+    let structure = Structure::read_contained(bytes)?;
     check_frame(&structure.frame, size_px, 1)?;
-    let planes = planes(&structure)?;
+    if structure.frame.precision != 8 {
+        return Err(Fault::new(Reason::UnsupportedColorType, "found 12 bits a sample, allowed 8"));
+    }
+    grey(&structure)
+}
+
+/// The same for 8 or 12 bits; gives the values and their precision.
+pub(super) fn decode_grey_values(bytes: &[u8], size_px: (u32, u32)) -> Result<(Vec<u16>, u32), Fault> {
+    let structure = Structure::read_contained(bytes)?;
+    check_frame(&structure.frame, size_px, 1)?;
+    match structure.frame.precision {
+        8 => Ok((grey(&structure)?.into_iter().map(u16::from).collect(), 8)),
+        _ => {
+            check_length(&structure)?;
+            Ok((extended::decode(&structure)?, 12))
+        }
+    }
+}
+
+/// The size that a stream's frame header declares, if there is one.
+pub(super) fn size_px(bytes: &[u8]) -> Option<(u32, u32)> {
+    Structure::read_contained(bytes).ok().map(|one| (one.frame.width_px, one.frame.height_px))
+}
+
+fn grey(structure: &Structure<'_>) -> Result<Vec<u8>, Fault> {
+    let planes = planes(structure)?;
     let rows = 0..structure.frame.height_px as usize;
     Ok(rows.flat_map(|y| &planes[0].row(y)[..structure.frame.width_px as usize]).copied().collect())
+}
+
+/// A block takes two bits at least: a header that promises more than there can be costs nothing.
+fn check_length(structure: &Structure<'_>) -> Result<(), Fault> {
+    let frame = &structure.frame;
+    let n_blocks: usize = frame.components.iter().map(|one| one.own_blocks.0 * one.own_blocks.1).sum();
+    let n_bytes: usize = structure.scans.iter().map(|scan| scan.data.len()).sum();
+    if !frame.is_progressive && n_bytes < n_blocks / 4 {
+        return Err(Fault::truncated(format!("{n_bytes} bytes of scan data for {n_blocks} blocks")));
+    }
+    Ok(())
 }
 
 fn check_frame(frame: &Frame, (width_px, height_px): (u32, u32), n_components: usize) -> Result<(), Fault> {
@@ -113,6 +172,7 @@ fn planes(structure: &Structure<'_>) -> Result<Vec<Plane>, Fault> {
     if frame.components.iter().any(|component| component.quant.is_none()) {
         return Err(Fault::corrupt("quantization table missing"));
     }
+    check_length(structure)?;
     let mut planes: Vec<Plane> = frame.components.iter().map(Plane::new).collect();
     if frame.is_progressive {
         progressive::decode(structure, &mut planes)?;
@@ -147,9 +207,9 @@ fn to_rgb(frame: &Frame, planes: &[Plane], rgb: &mut [u8]) {
             *row = upsampling.row(plane, y, &mut sums, buffer);
         }
         match frame.color_model {
-            ColorModel::Grey => color::grey_row(rows[0], rgb),
-            ColorModel::Rgb => color::rgb_row(rows, rgb),
-            ColorModel::YCbCr => color::ycbcr_row(rows, rgb),
+            Some(ColorModel::Grey) => color::grey_row(rows[0], rgb),
+            Some(ColorModel::Rgb) => color::rgb_row(rows, rgb),
+            Some(ColorModel::YCbCr) | None => color::ycbcr_row(rows, rgb),
         }
     }
 }

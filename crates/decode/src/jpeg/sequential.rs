@@ -8,9 +8,8 @@ use super::planes::Plane;
 use super::scan::{Grid, Restart};
 use super::structure::{Scan, Structure};
 
-/// Largest magnitude categories of 8-bit images.
-const MAX_DC_BITS: u8 = 11;
-const MAX_AC_BITS: u8 = 10;
+/// Largest magnitude category of a difference of DC coefficients: that of 8-bit images is 11, of 12-bit ones 15.
+pub(super) const MAX_DC_BITS: u8 = 11;
 
 struct Part {
     dc: Box<HuffmanTable>,
@@ -74,7 +73,9 @@ fn decode_row(
     grid.row(mcu_y, scan.restart_interval, reader, parts, |reader, parts, place| {
         let part = &mut parts.0[place.component];
         let mut block = part.blocks.block(place.column, place.row_in_mcu);
-        reader.read(|bits| decode_block(bits, &part.dc, &part.ac, &mut part.prediction, &mut block))
+        reader.read(|bits| {
+            decode_block::<MAX_DC_BITS>(bits, &part.dc, &part.ac, &mut part.prediction, &mut block)
+        })
     })?;
     for (i, (part, place)) in parts.0.iter().zip(&scan.components).enumerate() {
         for (row, groups) in part.blocks.rows().enumerate() {
@@ -84,8 +85,9 @@ fn decode_row(
     Ok(())
 }
 
+/// One block; `DC_BITS` is the largest category of a DC difference, one more than that of the other coefficients.
 #[inline(always)]
-fn decode_block(
+pub(super) fn decode_block<const DC_BITS: u8>(
     bits: &mut Bits<'_>,
     dc: &HuffmanTable,
     ac: &HuffmanTable,
@@ -93,7 +95,7 @@ fn decode_block(
     block: &mut Block<'_>,
 ) -> Result<(), BadData> {
     let n_bits = dc.symbol(bits)?;
-    if n_bits > MAX_DC_BITS {
+    if n_bits > DC_BITS {
         return Err(BadData);
     }
     *prediction = prediction.wrapping_add(bits.take_signed(n_bits.into()));
@@ -114,7 +116,7 @@ fn decode_block(
         match symbol & 15 {
             0 if symbol == 0 => return Ok(()),
             0 if symbol == 0xf0 => {}
-            n_bits @ 1..=MAX_AC_BITS => *block.at(k)? = bits.take_signed(n_bits.into()) as i16,
+            n_bits if n_bits < DC_BITS => *block.at(k)? = bits.take_signed(n_bits.into()) as i16,
             _ => return Err(BadData),
         }
         k += 1;

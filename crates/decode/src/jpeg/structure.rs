@@ -5,6 +5,7 @@
 
 use super::super::error::{Fault, Reason};
 use super::frame::{ColorModel, Frame};
+use super::standard;
 
 /// More scans than any encoder writes; each costs a pass over the whole image, however few bytes it has.
 const MAX_SCANS: usize = 100;
@@ -17,8 +18,6 @@ const SOS: u8 = 0xda;
 pub(super) struct Structure<'a> {
     pub(super) frame: Frame,
     pub(super) scans: Vec<Scan<'a>>,
-    /// An Adobe marker has named the colour model.
-    pub(super) has_adobe: bool,
 }
 
 /// One scan with the tables in force where it starts.
@@ -54,23 +53,44 @@ struct Walk<'a> {
     /// DC tables, then AC tables.
     huffman_tables: [[Option<&'a [u8]>; 4]; 2],
     restart_interval: usize,
+    has_huffman_tables: bool,
     has_jfif: bool,
     adobe_transform: Option<u8>,
+    /// Inside a container, which says where the stream ends.
+    is_contained: bool,
+}
+
+/// Whether a stream inside a container is over at `at`: nothing follows but the byte that makes its length even.
+pub(super) fn is_over(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes.get(at..), None | Some([] | [0] | [0xff]))
 }
 
 impl<'a> Structure<'a> {
     /// Walks from the first to the end-of-image marker; bytes after it are ignored.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let mut walk = Walk::default();
+        Self::walk(bytes, Walk::default())
+    }
+
+    /// Walks a stream inside a container, whose writer may have left the end-of-image marker out; every block must be
+    /// there all the same. Frames of 12 bits are read too.
+    pub(super) fn read_contained(bytes: &'a [u8]) -> Result<Self, Fault> {
+        Self::walk(bytes, Walk { is_contained: true, ..Walk::default() })
+    }
+
+    fn walk(bytes: &'a [u8], mut walk: Walk<'a>) -> Result<Self, Fault> {
+        let is_contained = walk.is_contained;
         let mut at = 2;
         loop {
+            if is_contained && !walk.scans.is_empty() && is_over(bytes, at) {
+                return walk.finish();
+            }
             let code = marker(bytes, &mut at)?;
             if code == EOI {
                 return walk.finish();
             }
             let segment = segment(bytes, &mut at)?;
             if code == SOS {
-                let data = entropy_data(bytes, at)?;
+                let data = entropy_data(bytes, at, is_contained)?;
                 at += data.len();
                 walk.start_of_scan(segment, data)?;
             } else {
@@ -87,13 +107,13 @@ impl<'a> Walk<'a> {
             return Err(Fault::truncated("no scan before the end-of-image marker"));
         }
         frame.color_model = frame.choose_color_model(self.has_jfif, self.adobe_transform);
-        Ok(Structure { frame, scans: self.scans, has_adobe: self.adobe_transform.is_some() })
+        Ok(Structure { frame, scans: self.scans })
     }
 
     fn segment(&mut self, code: u8, segment: &'a [u8]) -> Result<(), Fault> {
         match code {
             0xc0..=0xc2 if self.frame.is_some() => return Err(Fault::corrupt("second frame header")),
-            0xc0..=0xc2 => self.frame = Some(Frame::read(segment, code == 0xc2)?),
+            0xc0..=0xc2 => self.frame = Some(Frame::read(segment, code == 0xc2, self.is_contained)?),
             0xc4 => self.huffman(segment)?,
             0xdb => self.quantization(segment)?,
             0xdd => self.restart_interval = be_u16(segment, 0)?.into(),
@@ -112,6 +132,7 @@ impl<'a> Walk<'a> {
 
     fn huffman(&mut self, mut rest: &'a [u8]) -> Result<(), Fault> {
         let bad = || Fault::corrupt("huffman table segment");
+        self.has_huffman_tables = true;
         while let Some((&selector, table)) = rest.split_first() {
             let n_symbols: usize = table.get(..16).ok_or_else(bad)?.iter().map(|&n| usize::from(n)).sum();
             let (class, id) = (usize::from(selector >> 4), usize::from(selector & 15));
@@ -161,8 +182,13 @@ impl<'a> Walk<'a> {
             }
             let component = &mut frame.components[index];
             component.quant = component.quant.or(self.quant_tables[component.quant_idx]);
-            let table =
-                |class: usize, id: u8| self.huffman_tables[class].get(usize::from(id)).copied().flatten();
+            let table = |class: usize, id: u8| {
+                if self.has_huffman_tables {
+                    self.huffman_tables[class].get(usize::from(id)).copied().flatten()
+                } else {
+                    standard::TABLES[class].get(usize::from(id)).copied()
+                }
+            };
             components.push(ScanComponent {
                 index,
                 dc_table: table(0, pair[1] >> 4),
@@ -185,17 +211,22 @@ impl<'a> Walk<'a> {
 }
 
 impl Frame {
-    /// The colour model, guessed in libjpeg's order: JFIF says YCbCr, Adobe says which, else the component ids.
-    fn choose_color_model(&self, has_jfif: bool, adobe_transform: Option<u8>) -> ColorModel {
+    /// The colour model, guessed in libjpeg's order: JFIF says YCbCr, Adobe says which, else the component ids; subsampled
+    /// chroma is chroma. `None` where nothing speaks; libjpeg then takes YCbCr.
+    fn choose_color_model(&self, has_jfif: bool, adobe_transform: Option<u8>) -> Option<ColorModel> {
         if self.components.len() == 1 {
-            return ColorModel::Grey;
+            return Some(ColorModel::Grey);
         }
-        let is_rgb = !has_jfif
-            && match adobe_transform {
-                Some(transform) => transform == 0,
-                None => self.components.iter().map(|component| component.id).eq(*b"RGB"),
-            };
-        if is_rgb { ColorModel::Rgb } else { ColorModel::YCbCr }
+        let has_ids = |ids: [u8; 3]| self.components.iter().map(|component| component.id).eq(ids);
+        let is_subsampled = self.components.iter().any(|one| one.sampling != self.max_sampling);
+        match adobe_transform {
+            _ if has_jfif => Some(ColorModel::YCbCr),
+            Some(0) => Some(ColorModel::Rgb),
+            Some(_) => Some(ColorModel::YCbCr),
+            None if has_ids(*b"RGB") => Some(ColorModel::Rgb),
+            None if has_ids([1, 2, 3]) || is_subsampled => Some(ColorModel::YCbCr),
+            None => None,
+        }
     }
 }
 
@@ -227,14 +258,18 @@ pub(super) fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], F
     Ok(segment)
 }
 
-/// The bytes up to the next marker that is neither a stuffed 0xff nor a restart.
-pub(super) fn entropy_data(bytes: &[u8], start: usize) -> Result<&[u8], Fault> {
+/// The bytes up to the next marker that is neither a stuffed 0xff nor a restart; inside a container up to the end.
+pub(super) fn entropy_data(bytes: &[u8], start: usize, is_contained: bool) -> Result<&[u8], Fault> {
     let mut at = start;
     loop {
-        at += bytes[at..].iter().position(|&byte| byte == 0xff).ok_or_else(|| cut(bytes))?;
-        match bytes.get(at + 1).ok_or_else(|| cut(bytes))? {
-            0x00 | 0xd0..=0xd7 => at += 2,
-            _ => return Ok(&bytes[start..at]),
+        let next = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff));
+        let code = next.and_then(|next| bytes.get(at + next + 1));
+        match (next, code) {
+            (Some(next), Some(0x00 | 0xd0..=0xd7)) => at += next + 2,
+            (Some(next), Some(_)) => return Ok(&bytes[start..at + next]),
+            (Some(next), None) if is_contained => return Ok(&bytes[start..at + next]),
+            (None, _) if is_contained => return Ok(&bytes[start..]),
+            _ => return Err(cut(bytes)),
         }
     }
 }

@@ -10,13 +10,16 @@
 mod bits;
 mod context;
 mod scan;
+mod transform;
 
 use super::error::{Fault, Reason};
 use bits::BitReader;
 use scan::{Coding, Interleave, Lines};
+use transform::Transform;
 
 const SOF: u8 = 0xf7;
 const LSE: u8 = 0xf8;
+const APP8: u8 = 0xe8;
 const DRI: u8 = 0xdd;
 const SOS: u8 = 0xda;
 const EOI: u8 = 0xd9;
@@ -34,12 +37,23 @@ struct Frame {
     ids: Vec<u8>,
 }
 
-/// Decodes a frame of the declared size and number of components. Shape: `[height, width, n_components]`.
+/// What a codestream gives.
+#[derive(Debug)]
+pub(super) struct Picture {
+    /// Shape: `[height, width, n_components]`.
+    pub(super) values: Vec<u16>,
+    /// 2 to 16 bits.
+    pub(super) precision: u32,
+    /// A scan was near-lossless.
+    pub(super) is_lossy: bool,
+}
+
+/// Decodes a frame of the declared size and number of components; an HP colour transform is undone.
 pub(super) fn decode(
     bytes: &[u8],
     (width_px, height_px): (u32, u32),
     n_components: usize,
-) -> Result<Vec<u16>, Fault> {
+) -> Result<Picture, Fault> {
     let mut rest =
         bytes.strip_prefix(&[0xff, 0xd8]).ok_or_else(|| Fault::corrupt("no start-of-image marker"))?;
     let (width, height) = (width_px as usize, height_px as usize);
@@ -47,7 +61,12 @@ pub(super) fn decode(
     let mut frame = None::<Frame>;
     let mut values = Vec::new();
     let mut is_done = vec![false; n_components];
+    let (mut is_lossy, mut transform) = (false, Transform::None);
     loop {
+        // Some writers leave the end-of-image marker out.
+        if !is_done.contains(&false) && matches!(rest, [] | [0]) {
+            break;
+        }
         let (code, body, after) = segment(rest)?;
         rest = after;
         match code {
@@ -56,11 +75,13 @@ pub(super) fn decode(
                 frame = Some(Frame::read(body, (width, height), n_components)?);
                 values = vec![0; width * height * n_components];
             }
+            APP8 => transform = Transform::read(body, transform)?,
             LSE => presets = Presets::read(body)?,
             DRI => return Err(Fault::new(Reason::UnsupportedFormat, "JPEG-LS with restart intervals")),
             SOS => {
                 let frame = frame.as_ref().ok_or_else(|| Fault::corrupt("scan before the frame header"))?;
                 let (components, near, interleave) = read_scan(frame, body)?;
+                is_lossy |= near > 0;
                 for &component in &components {
                     if std::mem::replace(&mut is_done[component], true) {
                         return Err(Fault::corrupt("component sent twice"));
@@ -79,7 +100,9 @@ pub(super) fn decode(
     if is_done.contains(&false) {
         return Err(Fault::truncated("a component has no scan"));
     }
-    Ok(values)
+    let precision = frame.map_or(16, |frame| frame.precision);
+    transform.undo(&mut values, n_components, precision)?;
+    Ok(Picture { values, precision: precision.into(), is_lossy })
 }
 
 /// Splits a marker and its segment off; EOI has an empty one.

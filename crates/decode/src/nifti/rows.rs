@@ -2,9 +2,8 @@
 
 use std::io::{self, Read};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::super::error::Fault;
+use super::gzip::Members;
 use super::header::NiftiHeader;
 
 /// Where the voxels stand.
@@ -13,8 +12,11 @@ pub(super) enum Data<'a> {
     /// In the object, all of them and nothing else.
     Plain(&'a [u8]),
     /// In gzip members from their beginning, behind so many bytes of header.
-    Gzip(Box<MultiGzDecoder<&'a [u8]>>, usize),
+    Gzip(Box<Members<'a>>, usize),
 }
+
+/// Most bytes behind the voxels of a gzipped volume.
+const MAX_TRAILING_BYTES: u64 = 1 << 20;
 
 /// Reads rows in order; one is in memory.
 pub(super) struct Rows<'a> {
@@ -50,14 +52,13 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Nothing may follow; in gzip the checksum of the last member is compared here.
+    /// Reads what follows the voxels, up to [`MAX_TRAILING_BYTES`] and without keeping it: in gzip the checksum of the
+    /// last member is compared here.
     pub(super) fn finish(self) -> Result<(), Fault> {
-        match self.data {
-            Data::Plain(_) => Ok(()),
-            Data::Gzip(mut stream, _) => match stream.read(&mut [0]).map_err(damaged)? {
-                0 => Ok(()),
-                _ => Err(Fault::corrupt("the volume inflates beyond what its header declares")),
-            },
+        let Data::Gzip(stream, _) = self.data else { return Ok(()) };
+        match io::copy(&mut stream.take(MAX_TRAILING_BYTES + 1), &mut io::sink()).map_err(damaged)? {
+            0..=MAX_TRAILING_BYTES => Ok(()),
+            _ => Err(Fault::corrupt("the volume inflates far beyond what its header declares")),
         }
     }
 }

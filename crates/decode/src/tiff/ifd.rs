@@ -82,6 +82,16 @@ impl<'a> File<'a> {
         })
     }
 
+    /// Bytes of the file up to its end: writers round the length of the last strip up.
+    pub(super) fn slice_to_end(&self, at: u64, len: u64) -> Result<&'a [u8], Fault> {
+        let n_left = (self.bytes.len() as u64).saturating_sub(at);
+        if len > n_left && len <= self.bytes.len() as u64 {
+            self.slice(at, n_left)
+        } else {
+            self.slice(at, len)
+        }
+    }
+
     fn number(&self, at: u64, len: u64) -> Result<u64, Fault> {
         self.slice(at, len).map(|bytes| self.read(bytes))
     }

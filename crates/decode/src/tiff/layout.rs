@@ -10,7 +10,7 @@ pub(super) enum Photometric {
     BlackIsZero,
     Rgb,
     Palette,
-    /// Inside JPEG only.
+    /// Inside JPEG, JPEG 2000, or without subsampling.
     YCbCr,
 }
 
@@ -22,6 +22,29 @@ pub(super) enum Compression {
     Deflate,
     PackBits,
     Jpeg,
+    Zstd,
+    /// In a process of its own. `is_ycbcr`: Aperio's, whose components are not transformed back by the decoder.
+    Jpeg2000 {
+        is_ycbcr: bool,
+    },
+}
+
+/// What the bits of a sample mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SampleKind {
+    Unsigned,
+    Signed,
+    Float,
+}
+
+/// How rows were made smaller before they were compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Predictor {
+    None,
+    /// Differences to the pixel on the left.
+    Horizontal,
+    /// The same of bytes, with the bytes of equal weight together.
+    Float,
 }
 
 /// A page that can be decoded.
@@ -30,14 +53,18 @@ pub(super) struct Layout<'a> {
     pub(super) file: File<'a>,
     pub(super) width: usize,
     pub(super) height: usize,
-    /// 1, 2, 4, 8 or 16.
+    /// 1 to 16, 32 or 64.
     pub(super) bits: usize,
+    pub(super) kind: SampleKind,
     /// Samples of a pixel, extra ones included.
     pub(super) n_samples: usize,
     pub(super) photometric: Photometric,
     pub(super) compression: Compression,
-    /// Rows hold differences to the pixel on the left.
-    pub(super) is_differenced: bool,
+    pub(super) predictor: Predictor,
+    /// The first pixel of a byte is in its low bits.
+    pub(super) is_reversed: bool,
+    /// The largest value that is used, where the file says so.
+    pub(super) largest: Option<u64>,
     /// Plane after plane.
     pub(super) is_planar: bool,
     /// The first extra sample is alpha that the colours were multiplied with.
@@ -71,7 +98,7 @@ impl<'a> Layout<'a> {
     /// Reads a page whose size passed the limits.
     pub(super) fn read(page: &Directory<'a>) -> Result<Self, Fault> {
         let (width, height) = size_px(page)?;
-        let (bits, n_samples) = samples(page)?;
+        let (bits, n_samples, kind) = samples(page)?;
         let photometric = photometric(page)?;
         let compression = compression(page)?;
         let extra = page.numbers(338)?;
@@ -87,13 +114,27 @@ impl<'a> Layout<'a> {
                 "{n_samples} samples of {bits} bits for {n_colors} colours"
             )));
         }
-        if photometric == Photometric::YCbCr && !is_jpeg {
-            return Err(unsupported_color("YCbCr outside JPEG".to_owned()));
+        let is_coded = is_jpeg || matches!(compression, Compression::Jpeg2000 { .. });
+        if matches!(compression, Compression::Jpeg2000 { .. }) && (bits != 8 || is_planar || n_samples > 3) {
+            return Err(unsupported_color(format!("JPEG 2000 of {n_samples} samples of {bits} bits")));
+        }
+        if photometric == Photometric::YCbCr && !is_coded {
+            let subsampling = page.numbers(530)?;
+            if bits != 8 || subsampling != [1, 1] {
+                let detail = format!("YCbCr of {bits} bits with subsampled chroma, outside JPEG");
+                return Err(unsupported_color(detail));
+            }
+        }
+        let is_wide = bits > 16 || kind != SampleKind::Unsigned;
+        if is_wide && (n_samples > 1 || n_colors > 1 || photometric == Photometric::Palette) {
+            let detail =
+                format!("{n_samples} samples of {bits} bits that are no unsigned 8 or 16, allowed 1");
+            return Err(unsupported_color(detail));
         }
         if photometric == Photometric::Palette && (bits > 8 || is_jpeg) {
             return Err(unsupported_color(format!("a palette of {bits} bits, allowed 8")));
         }
-        let is_differenced = is_differenced(page, bits, compression)?;
+        let predictor = predictor(page, bits, kind, compression)?;
         let mut layout = Self {
             file: page.file(),
             width: width as usize,
@@ -102,7 +143,10 @@ impl<'a> Layout<'a> {
             n_samples,
             photometric,
             compression,
-            is_differenced,
+            kind,
+            predictor,
+            is_reversed: page.number(266)? == Some(2),
+            largest: page.number(281)?,
             is_planar,
             is_premultiplied: extra.first() == Some(&1),
             is_tiled: false,
@@ -145,6 +189,11 @@ impl<'a> Layout<'a> {
         }
         let n_planes = if self.is_planar { self.n_samples } else { 1 };
         let wanted = self.width.div_ceil(width) * self.height.div_ceil(height) * n_planes;
+        // Old writers leave the lengths of plain strips out, or zero: they follow from the size.
+        let lengths = match lengths.as_slice() {
+            [] if self.compression == Compression::None && !self.is_tiled => vec![0; offsets.len()],
+            _ => lengths,
+        };
         if offsets.len() != wanted || lengths.len() != wanted {
             return Err(bad(&format!(
                 "{} offsets and {} lengths, {wanted} wanted",
@@ -153,37 +202,94 @@ impl<'a> Layout<'a> {
             )));
         }
         self.chunks = offsets.into_iter().zip(lengths).collect();
+        if self.compression == Compression::None {
+            let row_len = self.row_len();
+            let plain = (row_len * height) as u64;
+            for (index, (at, len)) in self.chunks.iter_mut().enumerate() {
+                let rows = (index % self.height.div_ceil(height) + 1) * height;
+                let is_last = !self.is_tiled && rows > self.height;
+                let needed = if is_last { (row_len * (height + self.height - rows)) as u64 } else { plain };
+                if *len == 0 && *at != 0 {
+                    *len = needed;
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Samples of a pixel that stand together.
+    pub(super) fn step(&self) -> usize {
+        if self.is_planar { 1 } else { self.n_samples }
+    }
+
+    /// Bytes of a decompressed row of a chunk.
+    pub(super) fn row_len(&self) -> usize {
+        (self.chunk.0 * self.step() * self.bits).div_ceil(8)
+    }
+
+    /// Bytes of a sample once its bits are unpacked: 1 up to 8 bits, 2 up to 16, else its own.
+    pub(super) fn sample_bytes(&self) -> usize {
+        match self.bits {
+            0..=8 => 1,
+            9..=16 => 2,
+            bits => bits / 8,
+        }
     }
 }
 
-/// Bits of a sample and samples of a pixel.
-fn samples(page: &Directory<'_>) -> Result<(usize, usize), Fault> {
+/// Bits of a sample, samples of a pixel and what they mean.
+fn samples(page: &Directory<'_>) -> Result<(usize, usize, SampleKind), Fault> {
     let n_samples = page.number(277)?.unwrap_or(1);
     let bits = page.numbers(258)?;
     let first = bits.first().copied().unwrap_or(1);
-    if bits.iter().any(|&bits| bits != first) || !matches!(first, 1 | 2 | 4 | 8 | 16) {
-        return Err(unsupported_color(format!("{first} bits a sample, allowed 1, 2, 4, 8, 16, all equal")));
+    let formats = page.numbers(339)?;
+    let kind = match formats.first().copied().unwrap_or(1) {
+        // 4: undefined, which libtiff takes for unsigned.
+        1 | 4 => SampleKind::Unsigned,
+        2 => SampleKind::Signed,
+        3 => SampleKind::Float,
+        _ => return Err(unsupported_color("complex samples".to_owned())),
+    };
+    let allowed: &[u64] = match kind {
+        SampleKind::Unsigned => &[1, 2, 4, 8, 10, 12, 14, 16, 32],
+        SampleKind::Signed => &[8, 16, 32],
+        SampleKind::Float => &[32, 64],
+    };
+    let is_mixed =
+        bits.iter().any(|&bits| bits != first) || formats.windows(2).any(|pair| pair[0] != pair[1]);
+    if is_mixed || !allowed.contains(&first) {
+        let kind = match kind {
+            SampleKind::Unsigned => "unsigned",
+            SampleKind::Signed => "signed",
+            SampleKind::Float => "floating-point",
+        };
+        return Err(unsupported_color(format!(
+            "{kind} samples of {first} bits, allowed {allowed:?}, all equal"
+        )));
     }
-    if page.numbers(339)?.iter().any(|&format| format != 1) {
-        return Err(unsupported_color("samples that are not unsigned whole numbers".to_owned()));
-    }
-    if !(1..=MAX_SAMPLES).contains(&n_samples) || (first < 8 && n_samples > 1) {
+    if !(1..=MAX_SAMPLES).contains(&n_samples) || (!matches!(first, 8 | 16) && n_samples > 1) {
         return Err(unsupported_color(format!("{n_samples} samples a pixel of {first} bits")));
     }
-    Ok((first as usize, n_samples as usize))
+    Ok((first as usize, n_samples as usize, kind))
 }
 
-/// Whether a predictor was used; the same place refuses bits in reverse order.
-fn is_differenced(page: &Directory<'_>, bits: usize, compression: Compression) -> Result<bool, Fault> {
-    if !matches!(page.number(266)?, None | Some(1)) {
-        return Err(unsupported("bits in reverse order"));
+fn predictor(
+    page: &Directory<'_>,
+    bits: usize,
+    kind: SampleKind,
+    compression: Compression,
+) -> Result<Predictor, Fault> {
+    if !matches!(page.number(266)?, None | Some(1 | 2)) {
+        return Err(unsupported("an order of bits that is none"));
     }
+    // The tag has a meaning for these alone.
+    let has_predictor = matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd);
     match page.number(317)? {
-        None | Some(1) => Ok(false),
-        // The tag has a meaning for these two alone.
-        Some(2) if bits >= 8 => Ok(matches!(compression, Compression::Lzw | Compression::Deflate)),
-        Some(_) => Err(unsupported("a predictor for floats, or for under 8 bits")),
+        None | Some(1) => Ok(Predictor::None),
+        Some(2 | 3) if !has_predictor => Ok(Predictor::None),
+        Some(2) if matches!(bits, 8 | 16 | 32) => Ok(Predictor::Horizontal),
+        Some(3) if kind == SampleKind::Float => Ok(Predictor::Float),
+        Some(other) => Err(unsupported(&format!("predictor {other} of {bits} bits"))),
     }
 }
 
@@ -201,6 +307,11 @@ fn photometric(page: &Directory<'_>) -> Result<Photometric, Fault> {
     }
 }
 
+/// Whether a page's pixels are decoded by a library that could end the process.
+pub(super) fn is_risky(page: &Directory<'_>) -> bool {
+    matches!(compression(page), Ok(Compression::Jpeg2000 { .. }))
+}
+
 fn compression(page: &Directory<'_>) -> Result<Compression, Fault> {
     match page.number(259)? {
         None | Some(1) => Ok(Compression::None),
@@ -208,7 +319,24 @@ fn compression(page: &Directory<'_>) -> Result<Compression, Fault> {
         Some(7) => Ok(Compression::Jpeg),
         Some(8 | 32_946) => Ok(Compression::Deflate),
         Some(32_773) => Ok(Compression::PackBits),
-        Some(other) => Err(unsupported(&format!("compression {other}, allowed 1, 5, 7, 8, 32773, 32946"))),
+        Some(33_003) => Ok(Compression::Jpeg2000 { is_ycbcr: true }),
+        Some(33_005 | 34_712) => Ok(Compression::Jpeg2000 { is_ycbcr: false }),
+        Some(50_000) => Ok(Compression::Zstd),
+        Some(other) => {
+            let name = match other {
+                2..=4 | 32_771 => " (fax)",
+                6 => " (old-style JPEG)",
+                34_661 => " (JBIG)",
+                34_892 => " (lossy JPEG of DNG)",
+                34_925 => " (LZMA)",
+                50_001 => " (WebP)",
+                50_002 | 52_546 => " (JPEG XL)",
+                34_887 => " (LERC)",
+                _ => "",
+            };
+            let allowed = "allowed 1, 5, 7, 8, 32773, 32946, 33003, 33005, 34712, 50000";
+            Err(unsupported(&format!("compression {other}{name}, {allowed}")))
+        }
     }
 }
 

@@ -22,9 +22,9 @@ use t3b_image::Rgb8;
 use t3b_image::pool::ScratchPool;
 
 use super::error::Fault;
-use super::{DecodeError, Format, Limits, Reason, Rendering, decode_with, header_of, is_risky};
+use super::{DecodeError, Facts, Format, Limits, Reason, Rendering, decode_noted, header_of, is_risky};
 use process::{End, Process};
-use protocol::Request;
+use protocol::{Answer, Request};
 
 pub use serve::serve;
 
@@ -89,7 +89,7 @@ impl Decoder {
         std::env::current_exe().unwrap_or_default()
     }
 
-    /// [`decode_with`], in a worker where the isolation asks for one.
+    /// [`decode_noted`], in a worker where the isolation asks for one.
     ///
     /// Order: a worker of the pool, or a new one; after a death once more in a new one.
     ///
@@ -101,28 +101,29 @@ impl Decoder {
         bytes: &[u8],
         limits: &Limits,
         rendering: &Rendering,
-    ) -> Result<Result<Rgb8, DecodeError>, WorkerError> {
+    ) -> Result<(Facts, Result<Rgb8, DecodeError>), WorkerError> {
         let is_isolated = match self.isolation {
             Isolation::Risky => is_risky(bytes),
             Isolation::All => true,
             Isolation::None => false,
         };
         if !is_isolated {
-            return Ok(decode_with(bytes, limits, rendering));
+            return Ok(decode_noted(bytes, limits, rendering));
         }
         let header = header_of(bytes, rendering).ok();
         let peak_bytes = header.map_or(0, |header| header.peak_bytes);
         let request = Request { limits: *limits, rendering: *rendering, peak_bytes, bytes };
-        let answer = self.desks.with(|desk| desk.decode(&self.program, &request))?;
-        Ok(answer.map_err(|fault| {
+        let (facts, image) = self.desks.with(|desk| desk.decode(&self.program, &request))?;
+        let image = image.map_err(|fault| {
             let declared_px = header.map(|header| (header.width_px, header.height_px));
             DecodeError::new(fault, Format::sniff(bytes), declared_px)
-        }))
+        });
+        Ok((facts, image))
     }
 }
 
 impl Desk {
-    fn decode(&mut self, program: &Path, request: &Request<'_>) -> Result<Result<Rgb8, Fault>, WorkerError> {
+    fn decode(&mut self, program: &Path, request: &Request<'_>) -> Result<Answer, WorkerError> {
         let mut signal = "";
         for _first_then_fresh in 0..2 {
             let worker = match &mut self.worker {
@@ -140,6 +141,6 @@ impl Desk {
             self.worker = None;
         }
         let detail = format!("the process that decoded it was ended twice by {signal}");
-        Ok(Err(Fault::new(Reason::PoisonConfirmed, detail)))
+        Ok((Facts::default(), Err(Fault::new(Reason::PoisonConfirmed, detail))))
     }
 }

@@ -7,10 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::Signal;
 
-use super::super::error::Fault;
-use super::protocol::{GREETING, Request, read_answer};
+use super::protocol::{Answer, GREETING, Request, read_answer};
 use super::{COMMAND, MMAP_THRESHOLD, WorkerError};
-use t3b_image::Rgb8;
 
 /// Signals that bytes can cause: a wild decoder, or one of the worker's own limits.
 const OF_THE_BYTES: [(Signal, &str); 5] = [
@@ -60,7 +58,7 @@ impl Process {
     }
 
     /// One picture. After any [`End`] the worker is of no more use.
-    pub(super) fn decode(&mut self, request: &Request<'_>) -> Result<Result<Rgb8, Fault>, End> {
+    pub(super) fn decode(&mut self, request: &Request<'_>) -> Result<Answer, End> {
         let answer = request.write(&mut self.to).and_then(|()| read_answer(&mut self.from, &request.limits));
         match answer {
             Ok(answer) => Ok(answer),

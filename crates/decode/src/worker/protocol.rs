@@ -6,11 +6,11 @@
 use std::io::{self, Read, Write};
 
 use super::super::error::Fault;
-use super::super::{BurnedIn, DecodeError, Limits, Reason, Rendering, Slice, Window};
+use super::super::{BurnedIn, DecodeError, Facts, Limits, Reason, Rendering, Slice, Window};
 use t3b_image::Rgb8;
 
 /// A worker's first words.
-pub(super) const GREETING: [u8; 8] = *b"t3b-dec1";
+pub(super) const GREETING: [u8; 8] = *b"t3b-dec2";
 /// Longest object that is handed over; `input.max_object_bytes` is far below.
 const MAX_OBJECT_BYTES: u64 = 1 << 40;
 
@@ -102,9 +102,18 @@ impl Head {
     }
 }
 
-/// Writes a picture, or why there is none.
-pub(super) fn write_answer(to: &mut impl Write, answer: &Result<Rgb8, DecodeError>) -> io::Result<()> {
-    match answer {
+/// What a worker says of a picture: what it found, and the pixels or why there are none.
+pub(super) type Answer = (Facts, Result<Rgb8, Fault>);
+
+/// Writes what was found, and a picture or why there is none.
+pub(super) fn write_answer(
+    to: &mut impl Write,
+    (facts, image): &(Facts, Result<Rgb8, DecodeError>),
+) -> io::Result<()> {
+    let facts = facts.to_text();
+    to.write_all(&(facts.len() as u32).to_le_bytes())?;
+    to.write_all(facts.as_bytes())?;
+    match image {
         Ok(image) => {
             let head = [0, image.width_px(), image.height_px()];
             to.write_all(&head.map(u32::to_le_bytes).concat())?;
@@ -120,8 +129,20 @@ pub(super) fn write_answer(to: &mut impl Write, answer: &Result<Rgb8, DecodeErro
     to.flush()
 }
 
-/// Reads an answer; nothing is allocated beyond `limits` and [`DecodeError::MAX_DETAIL_LEN`].
-pub(super) fn read_answer(from: &mut impl Read, limits: &Limits) -> io::Result<Result<Rgb8, Fault>> {
+/// Reads an answer; nothing is allocated beyond `limits`, [`DecodeError::MAX_DETAIL_LEN`] and [`Facts::MAX_TEXT_LEN`].
+pub(super) fn read_answer(from: &mut impl Read, limits: &Limits) -> io::Result<Answer> {
+    let bad = || io::Error::from(io::ErrorKind::InvalidData);
+    let [n_facts] = u32s(from)?;
+    if n_facts as usize > Facts::MAX_TEXT_LEN {
+        return Err(bad());
+    }
+    let mut facts = vec![0; n_facts as usize];
+    from.read_exact(&mut facts)?;
+    let facts = String::from_utf8(facts).map_err(|_| bad())?;
+    read_image(from, limits).map(|image| (Facts::from_text(&facts), image))
+}
+
+fn read_image(from: &mut impl Read, limits: &Limits) -> io::Result<Result<Rgb8, Fault>> {
     let bad = || io::Error::from(io::ErrorKind::InvalidData);
     let [kind, a, b] = u32s(from)?;
     if kind == 0 {
@@ -206,10 +227,14 @@ mod tests {
                 format: super::super::Format::Dicom,
             };
             let mut sent = Vec::new();
-            write_answer(&mut sent, &Err(error)).unwrap();
-            assert_eq!(read(&sent).unwrap().unwrap_err().reason, reason);
+            let mut facts = Facts::default();
+            facts.note("format", "dicom");
+            write_answer(&mut sent, &(facts.clone(), Err(error))).unwrap();
+            let (found, image) = read(&sent).unwrap();
+            assert_eq!((found, image.unwrap_err().reason), (facts, reason));
         }
-        let words = |numbers: [u32; 3]| numbers.map(u32::to_le_bytes).concat();
+        let words = |numbers: [u32; 3]| [vec![0; 4], numbers.map(u32::to_le_bytes).concat()].concat();
+        assert_eq!(read(&[0xff; 64]).unwrap_err().kind(), io::ErrorKind::InvalidData);
         for nonsense in [[0, u32::MAX, u32::MAX], [0, 1 << 20, 1 << 20], [1, 99, 0], [1, 0, 201], [2, 0, 0]] {
             assert_eq!(
                 read(&words(nonsense)).unwrap_err().kind(),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::AsFd;
 
-use super::super::decode_with;
+use super::super::decode_noted;
 use super::limits;
 use super::protocol::{GREETING, Head, write_answer};
 
@@ -39,7 +39,7 @@ fn answer_all() -> io::Result<()> {
         }
         #[cfg(debug_assertions)]
         super::crash::die_if_asked(&bytes, std::mem::take(&mut is_fresh));
-        write_answer(&mut to, &decode_with(&bytes, &head.limits, &head.rendering))?;
+        write_answer(&mut to, &decode_noted(&bytes, &head.limits, &head.rendering))?;
     }
     Ok(())
 }
