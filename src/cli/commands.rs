@@ -209,7 +209,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         say!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
         say!(
             "rows        {} predictions",
-            n_samples * plan.cells.len() * (merge.methods.len() + merge.grid.len())
+            job.manifest.n_pairs() * (merge.methods.len() + merge.grid.len()) as u64
         );
         Ok(Exit::Done)
     })
@@ -222,6 +222,9 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         let output = Root::open(&spec.pipeline.output.root, true, &settings.store)?;
         let job = Job::prepare(spec).await?;
         output.probe(&nonce()?).await?;
+        if let Some(first) = job.partitions().first() {
+            job.look_at_first(first).await?;
+        }
         warn(&job);
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);

@@ -28,6 +28,8 @@ pub enum CorruptAt {
 pub struct CorruptRule {
     /// Every cell, in scoring order.
     pub cells: Arc<[Cell]>,
+    /// How many of them are made here, the first ones; into the others only images come that declare them.
+    pub n_made: usize,
     /// What is done for grey data sets.
     pub grey: Grey,
     /// Which streams to draw from.
@@ -38,7 +40,7 @@ pub struct CorruptRule {
     pub framing: Option<Framing>,
 }
 
-/// Sends every image once per cell, in cell order, at model resolution.
+/// Sends every image once per cell, in cell order, at model resolution; one that declares its cell into that cell alone, as it is.
 ///
 /// # Errors
 /// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
@@ -52,12 +54,17 @@ pub async fn run(
     let job = move |decoded: Decoded, _: Option<OwnedSemaphorePermit>| {
         pool.with(|(scratch, resizer)| {
             let Decoded { sample, pixels, permit } = decoded;
-            let corrupted =
-                rule.cells.iter().map(|cell| rule.corrupt(&sample, &pixels, cell, scratch, resizer));
-            let messages = corrupted
-                .enumerate()
-                .map(|(cell, pixels)| Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels }));
-            let messages: Vec<_> = messages.collect();
+            let item = |cell, pixels| Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels });
+            let messages: Vec<_> = match sample.declared {
+                // Corrupted already, by whoever made the archive.
+                Some(cell) => vec![item(cell, rule.sized(pixels.clone(), resizer))],
+                None => {
+                    let cells = rule.cells[..rule.n_made].iter().enumerate();
+                    let corrupted = cells
+                        .map(|(n, cell)| item(n, rule.corrupt(&sample, &pixels, cell, scratch, resizer)));
+                    corrupted.collect()
+                }
+            };
             // The source-sized image is gone only now.
             drop((pixels, permit));
             Ok(messages)
@@ -86,9 +93,14 @@ impl CorruptRule {
                 grey => apply(kind, grey == Grey::Luma, pixels, &mut streams, scratch, &mut out),
             }
         }
+        self.sized(out, resizer)
+    }
+
+    /// The image at the model's side.
+    fn sized(&self, image: Rgb8, resizer: &mut Resizer) -> Rgb8 {
         match &self.framing {
-            Some(framing) => resizer.frame(&out, framing),
-            None => out,
+            Some(framing) => resizer.frame(&image, framing),
+            None => image,
         }
     }
 }

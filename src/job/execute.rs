@@ -63,6 +63,9 @@ impl Job {
         let (run_id, mut all) = (ours.run_id.clone(), self.partitions());
         all.retain(mine);
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
+        if let Some(first) = todo.first() {
+            self.look_at_first(first).await?;
+        }
         let n_all = ours.n_partitions;
         self.score(ours, request, todo, output.clone(), stop.clone()).await?;
         let done = committed(&output, &layout, n_all).await?;
@@ -129,7 +132,7 @@ impl Job {
 
     fn rules(&self, plan: Plan, device: &str) -> Rules {
         let Spec { pipeline, settings, .. } = &self.spec;
-        let cells: Arc<[_]> = pipeline.corrupt.cells.clone().into();
+        let (cells, n_made) = (Arc::clone(&self.manifest.cells), self.manifest.n_made);
         let framing = self.models.preprocess.framing;
         let is_corrupted_first = pipeline.corrupt.at == CorruptAt::Source;
         Rules {
@@ -137,6 +140,7 @@ impl Job {
                 concurrency: settings.fetch_concurrency,
                 range_bytes: settings.fetch_range_bytes,
                 max_object_bytes: pipeline.input.max_object_bytes,
+                n_cells: (n_made, cells.len()),
             },
             decode: DecodeRule {
                 limits: pipeline.limits,
@@ -147,6 +151,7 @@ impl Job {
             },
             corrupt: CorruptRule {
                 cells: Arc::clone(&cells),
+                n_made,
                 grey: pipeline.corrupt.grey,
                 rng: pipeline.corrupt.rng,
                 seed: pipeline.seed,
@@ -163,6 +168,8 @@ impl Job {
                 },
                 primary: pipeline.merge.primary,
                 probs: pipeline.output.probs,
+                n_made,
+                n_pairs: self.manifest.n_pairs(),
                 device: device.to_owned(),
                 canary: String::new(),
             },

@@ -29,6 +29,8 @@ pub struct Pipeline {
     pub partition_size: u32,
     /// Share of quarantined (sample, cell) pairs above which the run ends with exit code 3.
     pub max_quarantine: f64,
+    /// Share of the first partition's objects that may be missing before the run ends without a row.
+    pub max_missing_first: f64,
     /// Where the samples are.
     pub input: Input,
     /// What a decoder may be asked to hold.
@@ -108,6 +110,7 @@ impl Pipeline {
             mixing: reader.choice("run.batches", ("pure", Mixing::Pure), &[("mixed", Mixing::Mixed)]),
             partition_size,
             max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
+            max_missing_first: reader.number("run.max_missing_first", 0.0..=1.0),
             input: Input::read(reader, dir),
             limits: read_limits(reader),
             rendering: read_rendering(reader),

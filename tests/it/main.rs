@@ -53,12 +53,16 @@ mod conservation;
 mod contest;
 /// Death and lies at every store operation, once and twice: resumed to the same bytes.
 mod crash;
+/// Images that are corrupted already go into the cells they declare.
+mod declared_cells;
 /// Real DICOM archives end to end.
 mod dicom_run;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
+/// Archives as public bug reports have them.
+mod field_archives;
 /// Inputs that fuzzing has found.
 mod found;
 #[path = "../support/hostile.rs"]
@@ -73,6 +77,8 @@ mod http_root;
 mod invariance;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.
 mod method;
+/// One odd name costs itself; whatever is listed adds up; a wrong root ends early.
+mod names;
 /// A network that delays, cuts, resets and lies, and a server the process is killed against.
 mod network;
 /// Objects that are archived, or change while they are read.
