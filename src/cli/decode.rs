@@ -154,7 +154,7 @@ async fn read(image: &str, settings: &Settings) -> Result<Bytes, RunError> {
         Object::Empty => Ok(Bytes::new()),
         Object::Missing => Err(unreadable("no object of that name").into()),
         Object::TooLarge(found) => Err(unreadable(&format!("{found} bytes, allowed {MAX_BYTES}")).into()),
-        Object::Short(_) | Object::Archived | Object::Changed | Object::Outside => {
+        Object::Short(_) | Object::Archived | Object::Changed | Object::Outside | Object::Special => {
             Err(unreadable("archived, outside of its root, or changed while it was read").into())
         }
     }

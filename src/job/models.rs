@@ -89,6 +89,7 @@ pub(crate) async fn image_px(spec: &Spec) -> Result<u32, RunError> {
         role: Role::Pretrained,
         architecture: names.arch.clone(),
         sha256: names.pretrained_sha256.clone(),
+        image_px: names.image_px,
     };
     let pretrained = Checkpoint::load(&pretrained).map_err(Problem::from)?;
     Ok(u32::try_from(pretrained.config().image_px).unwrap_or(u32::MAX))
