@@ -104,7 +104,8 @@ fn z08_labels_of_every_kind_are_read_or_said_not_to_be() {
     let one_hot = [[1_u8, 0, 0], [0, 0, 1]].repeat(3).concat();
     let several = [[1_u8, 0, 1], [0, 0, 1]].repeat(3).concat();
     let big: Vec<u8> = [2_i64, -1].repeat(3).iter().flat_map(|v| v.to_be_bytes()).collect();
-    let cases: [(&str, &str, Vec<u64>, Vec<u8>, &str, [&str; 2], bool); 7] = [
+    type Case = (&'static str, &'static str, Vec<u64>, Vec<u8>, &'static str, [&'static str; 2], bool);
+    let cases: [Case; 7] = [
         ("float", "<f8", vec![6, 1], floats(&[2.0, f64::NAN].repeat(3)), "label_idx", ["2", ""], false),
         ("fraction", "<f8", vec![6], floats(&[0.5, 1.0].repeat(3)), "label_idx", ["", "1"], true),
         ("text", "<U5", vec![6], text, "label", ["cat", "dog"], false),

@@ -34,7 +34,7 @@ fn manifest_row_names_the_row_of_the_file_and_samples_leads_back_to_the_uri() {
     let (header, rows) = manifest.split_once('\n').unwrap();
     let rows: Vec<&str> = rows.lines().collect();
     // Every third row is of another split, so positions and rows differ.
-    let is_kept = |n: usize| n % 3 != 0;
+    let is_kept = |n: usize| !n.is_multiple_of(3);
     let split = |n: usize| if is_kept(n) { "mine" } else { "other" };
     let with_split = rows.iter().enumerate().map(|(n, row)| format!("{row},{}\n", split(n)));
     let header = header.replace("split", "old_split");
