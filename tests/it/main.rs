@@ -58,6 +58,7 @@ mod declared_cells;
 /// Real DICOM archives end to end.
 mod dicom_run;
 /// Every method, the sweeps, and the laws between methods.
+mod evaluate;
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
