@@ -68,6 +68,7 @@ expected = {
     "task_arithmetic": constant(spec["merge.task_arithmetic.scale"]),
     "ties": constant(spec["merge.ties.scale"]),
     "dare": constant(spec["merge.dare.scale"]),
+    "expo": constant(spec["merge.expo.scale"]),
     "slerp": constant(spec["merge.slerp.position"]),
     "m3": constant(uniform(stream(spec["run.seed"], "m3"), spec["merge.m3.draw"])),
     "constant": constant(t3(before, False)[0].mean()),
