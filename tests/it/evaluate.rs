@@ -89,7 +89,7 @@ fn tables_that_are_not_those_published_are_refused() {
     fs::copy(part(0), part(1)).unwrap();
     let done = fixture.t3b(&["evaluate", "out/_t3b/runs/r", "--out", "report"]);
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert!(done.status.code() == Some(65) && said.contains("V002"), "{:?} {said}", done.status.code());
+    assert!(done.status.code() == Some(65) && said.contains("R006"), "{:?} {said}", done.status.code());
     assert!(!fixture.path("report").exists(), "nothing is written of a run that is refused");
 }
 
@@ -97,7 +97,7 @@ fn tables_that_are_not_those_published_are_refused() {
 fn a_night_like_another_does_not_alarm_and_another_model_does() {
     let fixture = scored("a", &[]);
     fixture.run("b", &SET).unwrap();
-    fixture.run("c", &[&SET[..], &[("merge.temperature.expert", "0.02")]].concat()).unwrap();
+    fixture.run("c", &[&SET[..], &[("merge.temperature.expert", "50.0")]].concat()).unwrap();
     let drift = |run: &str| {
         let run = format!("{run}/_t3b/runs/r");
         fixture.t3b(&["drift", &run, "--against", "a/_t3b/runs/r", "--out", &format!("drift-{}", &run[..1])])
