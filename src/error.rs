@@ -1,6 +1,6 @@
 //! What a run can end with: documented exit codes and one-line problems that suggest their fix.
 //!
-//! A bad sample is a quarantined row ([`crate::flow::Reject`]), a bad run is a [`RunError`], and a bug is a
+//! A bad sample is a quarantined row ([`crate::messages::Reject`]), a bad run is a [`RunError`], and a bug is a
 //! panic that the edge of its stage turns into exit code 70.
 
 use std::borrow::Cow;

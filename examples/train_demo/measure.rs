@@ -93,6 +93,7 @@ pub(crate) fn zero_shot(
         vision: VisionTower::new(tensors, config, &Device::Cpu)?,
         bank: TextBank::encode(&text, tokens)?,
         logit_scale: f64::from(tensors["logit_scale"].to_scalar::<f32>()?),
+        logit_bias: 0.0,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Every number of the training that was chosen.
 
 use t3b::demo;
-use t3b::model::config::{ClipConfig, TowerConfig};
+use t3b::model::config::{ClipConfig, TextKind, TowerConfig, VisionKind};
 
 use crate::augment::Damage;
 use crate::data::Drawn;
@@ -50,6 +50,9 @@ pub(crate) fn architecture() -> ClipConfig {
         context_tokens: 77,
         vocab_size: 1024,
         projection: 64,
+        vision_kind: VisionKind::Clip,
+        text_kind: TextKind::Clip,
+        logit_bias: false,
     }
 }
 

@@ -47,7 +47,8 @@ pub(crate) fn read_checked(
     tokens: &Tokens,
     crops: &[Crop],
 ) -> Result<Checkpoint, Box<dyn Error>> {
-    let spec = CheckpointSpec { files: Files::at(folder), role, architecture: None, sha256: None };
+    let spec =
+        CheckpointSpec { files: Files::at(folder), role, architecture: None, sha256: None, image_px: None };
     let checkpoint = Checkpoint::load(&spec)?;
     let few: Vec<u8> = crops.iter().take(32).flat_map(|crop| crop.pixels.as_bytes().to_vec()).collect();
     let pixels = Normalizer::new().batch(&few, clip.config.image_px, &Device::Cpu)?;

@@ -149,6 +149,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         let sizes: Option<Vec<u64>> = job.manifest.samples.iter().map(|sample| sample.size_bytes).collect();
         let n_bytes = sizes.map(|sizes| sizes.iter().sum::<u64>());
         let (n_samples, n_batches) = (job.manifest.samples.len(), job.n_batches(&partitions));
+        let n_pairs = job.manifest.n_pairs();
         let (partition_size, batch_size) = (job.spec.pipeline.partition_size, job.spec.pipeline.batch_size);
         let merge = &job.spec.pipeline.merge;
         let n_methods = merge.methods.len() + merge.grid.len();
@@ -178,7 +179,7 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         say!("partitions  {} of at most {}", partitions.len(), partition_size);
         say!("cells       {}", plan.cells.len());
         say!("batches     {n_batches} of at most {}", batch_size);
-        say!("rows        {} predictions", n_samples * plan.cells.len() * n_methods);
+        say!("rows        {} predictions", n_pairs * n_methods as u64);
         if let Some(pace) = pace {
             print_pace(pace, partitions.len());
         }
@@ -211,11 +212,16 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         let job = Job::prepare(spec).await?;
         output.probe(&nonce()?).await?;
         notes(&job);
-        let looked = job.look().await?;
+        let looked = match job.partitions().first() {
+            Some(first) => Some(job.look(first).await?),
+            None => None,
+        };
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);
         say!("samples      {}", job.manifest.samples.len());
-        say!("objects      {} of {} that were looked for are there", looked.n_found, looked.n_asked);
+        if let Some(looked) = looked {
+            say!("objects      {} of {} that were looked for are there", looked.n_found, looked.n_asked);
+        }
         say!("pretrained   {}", job.models.pretrained.sha256());
         say!("expert       {}", job.models.expert.sha256());
         say!("preprocess   {}", job.models.preprocess.line());

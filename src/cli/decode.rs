@@ -154,10 +154,10 @@ async fn read(image: &str, settings: &Settings) -> Result<Bytes, RunError> {
         Object::Empty => Ok(Bytes::new()),
         Object::Missing => Err(unreadable("no object of that name").into()),
         Object::TooLarge(found) => Err(unreadable(&format!("{found} bytes, allowed {MAX_BYTES}")).into()),
+        Object::Outside | Object::Special => Err(unreadable("no regular file below its folder").into()),
         Object::Short(_) | Object::Archived | Object::Changed => {
             Err(unreadable("archived, or changed while it was read").into())
         }
-        Object::Outside | Object::Special => Err(unreadable("no regular file below its folder").into()),
     }
 }
 

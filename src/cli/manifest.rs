@@ -8,7 +8,7 @@ use super::commands::start_logging;
 use super::deliver::deliver;
 use crate::error::{Exit, RunError};
 use crate::settings::Settings;
-use crate::source::catalog::{CatalogRule, catalog};
+use crate::source::catalog::{Catalog, CatalogRule, Pick, Slices, catalog};
 use crate::store::Root;
 
 /// `t3b manifest`.
@@ -23,7 +23,7 @@ pub enum ManifestCommand {
 /// `t3b manifest build`.
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// Object store URI or folder; what `input.root` will be.
+    /// Object store URI or folder, what `input.root` will be; or a DICOMDIR, whose images are listed below its folder.
     #[arg(value_name = "ROOT", env = "T3B_MANIFEST_ROOT")]
     pub root: String,
     /// The manifest to write, a file or a URI: Parquet, or CSV by its ending.
@@ -32,6 +32,15 @@ pub struct BuildArgs {
     /// Takes the folder that an image lies in as its label.
     #[arg(long)]
     pub labels_from_folders: bool,
+    /// Opens DICOM and TIFF objects and lists their pictures: all, first, middle or every:N.
+    #[arg(long, value_name = "WHICH")]
+    pub frames: Option<Pick>,
+    /// Opens NIfTI volumes and lists their slices along an axis, 0, 1 or 2: for example 2:every:10, 2:middle, 0:all.
+    #[arg(long, value_name = "AXIS:WHICH")]
+    pub slices: Option<Slices>,
+    /// Column of labels in Parquet archives, by default label, label_idx or labels.
+    #[arg(long, value_name = "NAME")]
+    pub label_column: Option<String>,
     /// Reads every image and pins its sha256, so that none that is damaged later is ever scored.
     #[arg(long)]
     pub sha256: bool,
@@ -44,8 +53,16 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     let ManifestCommand::Build(args) = command;
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
-    let root = Root::open(&super::from_here(&args.root), false, &settings.store)?;
-    let rule = CatalogRule { labels_from_folders: args.labels_from_folders, sha256: args.sha256 };
+    let (root, directory) = split_directory(&args.root);
+    let root = Root::open(&super::from_here(root), false, &settings.store)?;
+    let rule = CatalogRule {
+        labels_from_folders: args.labels_from_folders,
+        sha256: args.sha256,
+        frames: args.frames,
+        slices: args.slices,
+        label_column: args.label_column.clone(),
+        directory: directory.map(str::to_owned),
+    };
     let done = deliver(&args.out, &settings, |out| {
         let runtime = super::commands::runtime(&settings)?;
         runtime.block_on(catalog(&root, rule, out)).map_err(|problem| {
@@ -57,14 +74,45 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
         })
     })?;
     say!("{}  {} samples", args.out.display(), done.n_rows);
+    print_catalog(&done);
+    Ok(Exit::Done)
+}
+
+/// A DICOMDIR's folder and its name.
+fn split_directory(root: &str) -> (&str, Option<&str>) {
+    let (folder, name) = root.rsplit_once('/').unwrap_or((".", root));
+    if name.eq_ignore_ascii_case("DICOMDIR") { (folder, Some(name)) } else { (root, None) }
+}
+
+/// The closing lines: whatever was met is in one of them.
+fn print_catalog(done: &Catalog) {
     if done.n_chunks.1 > 0 {
         say!("{} of {} chunks were left by an earlier listing", done.n_chunks.1, done.n_chunks.0);
     }
     for (reason, n) in &done.refused {
         say!("refused: {reason} {n}");
     }
-    if done.n_others > 0 {
-        say!("left out: {} objects that are no images or archives by their names", done.n_others);
+    let kinds = |kinds: &[(String, u64)]| {
+        kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect::<Vec<_>>().join(", ")
+    };
+    if !done.left_out.is_empty() {
+        say!("left out: {}", kinds(&done.left_out));
     }
-    Ok(Exit::Done)
+    if !done.inside.is_empty() {
+        say!("left out inside archives: {}", kinds(&done.inside));
+    }
+    if done.n_labelled > 0 || !done.notes.is_empty() {
+        say!("labels: {} of {} samples have one", done.n_labelled, done.n_rows);
+    }
+    for (what, n) in &done.notes {
+        say!("not read: {what}, {n} times");
+    }
+    let n_left_out: u64 = done.left_out.iter().map(|(_, n)| n).sum();
+    say!(
+        "{} objects: {} images, {} archives, {} refused, {n_left_out} left out",
+        done.n_objects,
+        done.n_images,
+        done.n_archives,
+        done.n_refused
+    );
 }

@@ -1,6 +1,6 @@
 //! What commands print. A reader that has gone away or a full disk never ends the work, and is told by the exit code.
 //!
-//! `println!` panics where a write fails; [`say!`] and [`tell!`] count instead.
+//! `println!` panics where a write fails; `say!` and `tell!` count instead.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};

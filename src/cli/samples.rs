@@ -18,7 +18,7 @@ pub struct SamplesArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
     /// A file with one sample_id a line; by default every sample.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "T3B_IDS")]
     pub ids: Option<PathBuf>,
 }
 

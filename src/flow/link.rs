@@ -119,7 +119,7 @@ mod tests {
         let (mut outlet, mut inlet) =
             link::<u8, ()>(NonZeroUsize::new(4).unwrap(), &Arc::default(), &Arc::default());
         outlet.send_blocking(Flow::Item(1)).unwrap();
-        outlet.send_blocking(Flow::Seal(Seal { partition: 0, n_samples: 1 })).unwrap();
+        outlet.send_blocking(Flow::Seal(Seal { partition: 0, n_samples: 1, n_by_cell: [1].into() })).unwrap();
         assert!(matches!(inlet.next_blocking(), Ok(Some(Flow::Item(1)))));
         assert!(matches!(inlet.next_blocking(), Ok(Some(Flow::Seal(_)))));
         outlet.send_blocking(Flow::Item(2)).unwrap();

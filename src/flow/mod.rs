@@ -9,6 +9,8 @@ pub mod stop;
 pub mod verdict;
 pub mod watchdog;
 
+use std::sync::Arc;
+
 /// Stage names, as they appear in the quarantine table and in errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
@@ -42,12 +44,14 @@ impl Stage {
 }
 
 /// Travels behind the last item of a partition, on the same links and in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
     /// Which partition ends here.
     pub partition: u32,
-    /// Samples the source admitted to it; the sink counts again and compares.
+    /// Samples the source admitted to it.
     pub n_samples: u64,
+    /// How many of them each cell owes a result for; the sink counts again and compares.
+    pub n_by_cell: Arc<[u64]>,
 }
 
 /// What a link carries: items of one stage, what could not become one, and the ends of partitions.

@@ -15,31 +15,31 @@ use crate::messages::{Inlet, Outlet};
 pub struct Batcher {
     batch_size: u32,
     mixing: Mixing,
+    /// Cells that a sample without one of its own is brought into.
+    n_made: usize,
     open: Vec<Option<Batch>>,
 }
 
 impl Batcher {
-    /// A batcher with no open batch, for `n_cells` cells.
+    /// A batcher with no open batch, for `n_cells` cells of which the pipeline makes the first `n_made`.
     #[must_use]
-    pub fn new(batch_size: u32, mixing: Mixing, n_cells: usize) -> Self {
-        Self { batch_size, mixing, open: std::iter::repeat_with(|| None).take(n_cells).collect() }
+    pub fn new(batch_size: u32, mixing: Mixing, n_made: usize, n_cells: usize) -> Self {
+        let open = std::iter::repeat_with(|| None).take(n_cells).collect();
+        Self { batch_size, mixing, n_made, open }
     }
 
     /// Fills one place of the sample's slot in `cell`, with pixels or with a hole; returns the batch when its
-    /// slot is full. Samples must come in manifest order.
+    /// slot is full, or the one before it when that ended in a gap. Samples must come in manifest order.
     pub fn place(&mut self, sample: &Arc<Sample>, cell: CellIdx, pixels: Option<&[u8]>) -> Option<Batch> {
         let place = self.slot_of(sample, cell);
+        let number = sample.row / u64::from(self.batch_size);
+        // Both cannot be full: the one before would have left when it was.
+        let before = self.open[place].take_if(|open| open.slot.batch != number);
         let batch = self.open[place].get_or_insert_with(|| Batch {
-            slot: Slot {
-                batch: sample.row / u64::from(self.batch_size),
-                cell: place,
-                first_row: sample.row,
-                n_planned: 0,
-            },
+            slot: Slot { batch: number, cell: place, first_row: sample.row, n_planned: 0 },
             members: Vec::new(),
             pixels: Vec::new(),
         });
-        debug_assert_eq!(batch.slot.batch, sample.row / u64::from(self.batch_size), "samples come in order");
         batch.slot.n_planned += 1;
         if let Some(pixels) = pixels {
             if batch.members.is_empty() {
@@ -48,7 +48,9 @@ impl Batcher {
             batch.members.push(Member { sample: Arc::clone(sample), cell });
             batch.pixels.extend_from_slice(pixels);
         }
-        if batch.slot.n_planned == self.batch_size { self.open[place].take() } else { None }
+        let is_full = batch.slot.n_planned == self.batch_size;
+        debug_assert!(!(is_full && before.is_some()), "a batch of one leaves at once");
+        if is_full { self.open[place].take() } else { before }
     }
 
     fn slot_of(&self, sample: &Sample, cell: CellIdx) -> usize {
@@ -75,7 +77,7 @@ pub async fn batch(
     mut inlet: Inlet<Corrupted>,
     mut outlet: Outlet<Batch>,
 ) -> Result<(), StageEnd> {
-    let n_cells = batcher.open.len();
+    let n_made = batcher.n_made;
     while let Some(message) = inlet.next().await? {
         match message {
             Flow::Item(Corrupted { sample, cell, pixels }) => {
@@ -84,7 +86,7 @@ pub async fn batch(
                 }
             }
             Flow::Reject(reject) => {
-                for cell in reject.cell.map_or(0..n_cells, |cell| cell..cell + 1) {
+                for cell in reject.cell.map_or(0..n_made, |cell| cell..cell + 1) {
                     if let Some(full) = batcher.place(&reject.sample, cell, None) {
                         outlet.send(Flow::Item(full)).await?;
                     }
@@ -105,27 +107,14 @@ pub async fn batch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use object_store::path::Path;
 
     fn sample(row: u64) -> Arc<Sample> {
-        let key = Path::from("k");
-        Arc::new(Sample {
-            row,
-            manifest_row: row,
-            id: "s".into(),
-            key,
-            label_idx: None,
-            sha256: None,
-            size_bytes: None,
-            location: crate::messages::Location::Whole,
-            frame: None,
-            slice: None,
-        })
+        Arc::new(Sample { row, ..crate::source::testing::sample() })
     }
 
     #[test]
     fn a_hole_shrinks_its_batch_and_pulls_nothing_forward() {
-        let mut batcher = Batcher::new(3, Mixing::Pure, 1);
+        let mut batcher = Batcher::new(3, Mixing::Pure, 1, 1);
         assert!(batcher.place(&sample(0), 0, Some(&[0])).is_none());
         assert!(batcher.place(&sample(1), 0, None).is_none());
         let full = batcher.place(&sample(2), 0, Some(&[2])).unwrap();
@@ -137,7 +126,7 @@ mod tests {
 
     #[test]
     fn mixed_batches_hold_every_cell_and_every_pair_once() {
-        let mut batcher = Batcher::new(3, Mixing::Mixed, 3);
+        let mut batcher = Batcher::new(3, Mixing::Mixed, 3, 3);
         let mut batches = Vec::new();
         for row in 0..3 {
             batches.extend((0..3).filter_map(|cell| batcher.place(&sample(row), cell, Some(&[0]))));
@@ -148,8 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_ends_in_a_gap_leaves_when_the_next_begins() {
+        let mut batcher = Batcher::new(4, Mixing::Pure, 1, 1);
+        assert!(batcher.place(&sample(0), 0, Some(&[0])).is_none());
+        assert!(batcher.place(&sample(1), 0, None).is_none());
+        let cut = batcher.place(&sample(4), 0, Some(&[4])).unwrap();
+        assert_eq!((cut.slot.batch, cut.slot.n_planned, cut.members.len()), (0, 2, 1));
+        assert_eq!(batcher.flush()[0].slot.batch, 1);
+    }
+
+    #[test]
     fn a_slot_of_holes_is_still_a_batch() {
-        let mut batcher = Batcher::new(2, Mixing::Pure, 2);
+        let mut batcher = Batcher::new(2, Mixing::Pure, 2, 2);
         assert!(batcher.place(&sample(0), 1, None).is_none());
         let full = batcher.place(&sample(1), 1, None).unwrap();
         assert_eq!((full.slot.cell, full.members.len(), full.slot.n_planned), (1, 0, 2));

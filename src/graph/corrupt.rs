@@ -29,6 +29,8 @@ pub enum CorruptAt {
 pub struct CorruptRule {
     /// Every cell, in scoring order.
     pub cells: Arc<[Cell]>,
+    /// How many of them are made here, the first ones; into the others only images come that declare them.
+    pub n_made: usize,
     /// What is done for grey data sets.
     pub grey: Grey,
     /// Which streams to draw from.
@@ -39,7 +41,7 @@ pub struct CorruptRule {
     pub framing: Option<Framing>,
 }
 
-/// Sends every image once per cell, in cell order, at model resolution.
+/// Sends every image once per cell, in cell order, at model resolution; one that declares its cell into that cell alone, as it is.
 ///
 /// # Errors
 /// `Torn` and `Hangup` from the links, `Panicked` when a job panics.
@@ -53,13 +55,18 @@ pub async fn run(
     let job = move |decoded: Decoded, _: Option<OwnedSemaphorePermit>| {
         pool.with(|(scratch, resizer)| {
             let Decoded { sample, pixels, permit } = decoded;
-            let image_id = content_id(&pixels);
-            let corrupted =
-                rule.cells.iter().map(|cell| rule.corrupt(&image_id, &pixels, cell, scratch, resizer));
-            let messages = corrupted
-                .enumerate()
-                .map(|(cell, pixels)| Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels }));
-            let messages: Vec<_> = messages.collect();
+            let item = |cell, pixels| Flow::Item(Corrupted { sample: Arc::clone(&sample), cell, pixels });
+            let messages: Vec<_> = match sample.declared {
+                // Corrupted already, by whoever made the archive.
+                Some(cell) => vec![item(cell, rule.sized(pixels.clone(), resizer))],
+                None => {
+                    let image_id = content_id(&pixels);
+                    let cells = rule.cells[..rule.n_made].iter().enumerate();
+                    let corrupted = cells
+                        .map(|(n, cell)| item(n, rule.corrupt(&image_id, &pixels, cell, scratch, resizer)));
+                    corrupted.collect()
+                }
+            };
             // The source-sized image is gone only now.
             drop((pixels, permit));
             Ok(messages)
@@ -99,9 +106,14 @@ impl CorruptRule {
                 grey => apply(kind, grey == Grey::Luma, pixels, &mut streams, scratch, &mut out),
             }
         }
+        self.sized(out, resizer)
+    }
+
+    /// The image at the model's side.
+    fn sized(&self, image: Rgb8, resizer: &mut Resizer) -> Rgb8 {
         match &self.framing {
-            Some(framing) => resizer.frame(&out, framing),
-            None => out,
+            Some(framing) => resizer.frame(&image, framing),
+            None => image,
         }
     }
 }

@@ -102,8 +102,8 @@ fn decode_one(
         Ok(image) => image,
         Err(error) => {
             return Ok(Flow::Reject(Reject {
+                cell: sample.declared,
                 sample,
-                cell: None,
                 stage: Stage::Decode,
                 reason: Reason::Decode(error.reason),
                 detail: error.detail,

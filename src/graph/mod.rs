@@ -113,7 +113,7 @@ pub async fn score_partitions(
     let (to_score, from_batch) = link(queues.batches, &meter.batch, &meter.score);
     let (to_sink, from_score) = link(queues.scored, &meter.score, &meter.sink);
     let Graph { input, output, manifest, todo, rules, lane } = graph;
-    let batcher = Batcher::new(rules.batch.0, rules.batch.1, rules.corrupt.cells.len());
+    let batcher = Batcher::new(rules.batch.0, rules.batch.1, rules.corrupt.n_made, rules.corrupt.cells.len());
 
     let mut stages = JoinSet::new();
     let read = source(rules.source, input, manifest, todo, compressed, stop, to_decode);

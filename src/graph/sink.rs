@@ -27,6 +27,10 @@ pub struct SinkRule {
     pub primary: Method,
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
+    /// Cells that the pipeline makes; what is rejected before them counts for each.
+    pub n_made: usize,
+    /// (sample, cell) pairs of the run.
+    pub n_pairs: u64,
     /// Numerics class of the lane.
     pub device: String,
     /// Its canary.
@@ -44,13 +48,12 @@ pub async fn sink(
     meter: Meter,
 ) -> Result<(), StageEnd> {
     let mut open: Option<OpenPartition> = None;
-    let n_pairs = rule.plan.n_samples * rule.names.cells.len() as u64;
     let mut n_nonfinite = 0;
     while let Some(message) = inlet.next().await? {
         if let Flow::Seal(seal) = message {
             let finished = open.take().map_or_else(|| OpenPartition::new(&rule), Ok)?;
             n_nonfinite += finished.n_nonfinite();
-            check_nonfinite(n_nonfinite, n_pairs)?;
+            check_nonfinite(n_nonfinite, rule.n_pairs)?;
             finished.commit(&rule, &root, seal).await.map_err(first)?;
             meter.committed.fetch_add(1, Relaxed);
             meter.open_pairs.store(0, Relaxed);
@@ -131,16 +134,19 @@ impl OpenPartition {
     }
 
     /// Counts every (sample, cell) pair once: scored, or rejected in the cell, or rejected before it.
-    fn check_conservation(&self, seal: Seal) -> Result<u64, Problem> {
+    fn check_conservation(&self, n_made: usize, seal: &Seal) -> Result<u64, Problem> {
         let before_cells = self.rejects.iter().filter(|reject| reject.cell.is_none()).count() as u64;
         let mut n_quarantined = 0;
         for (cell, n_scored) in self.n_scored.iter().enumerate() {
             let in_cell = self.rejects.iter().filter(|reject| reject.cell == Some(cell)).count() as u64;
+            // Before the cells there were those that the pipeline makes alone.
+            let before_cells = if cell < n_made { before_cells } else { 0 };
             let accounted = n_scored + in_cell + before_cells;
-            if accounted != seal.n_samples {
+            let admitted = seal.n_by_cell.get(cell).copied().unwrap_or_default();
+            if accounted != admitted {
                 let what = format!(
-                    "partition {}, cell {cell}: {accounted} samples accounted for, {} admitted",
-                    seal.partition, seal.n_samples
+                    "partition {}, cell {cell}: {accounted} samples accounted for, {admitted} admitted",
+                    seal.partition
                 );
                 return Err(Problem::new("B003", Exit::Bug, what));
             }
@@ -150,7 +156,7 @@ impl OpenPartition {
     }
 
     async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<(), RunError> {
-        let (n_quarantined, n_nonfinite) = (self.check_conservation(seal)?, self.n_nonfinite());
+        let (n_quarantined, n_nonfinite) = (self.check_conservation(rule.n_made, &seal)?, self.n_nonfinite());
         self.rejects.sort_by_key(|reject| (reject.sample.row, reject.cell));
         for reject in &self.rejects {
             self.quarantine.push(&QuarantineRow { reject, names: &rule.names })?;

@@ -63,10 +63,10 @@ impl Job {
         let (run_id, mut all) = (ours.run_id.clone(), self.partitions());
         all.retain(mine);
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
-        let n_all = ours.n_partitions;
-        if !todo.is_empty() {
-            self.look().await?;
+        if let Some(first) = todo.first() {
+            self.look(first).await?;
         }
+        let n_all = ours.n_partitions;
         self.score(ours, request, todo, output.clone(), stop.clone()).await?;
         let done = committed(&output, &layout, n_all).await?;
         let n_done = done.receipts.len();
@@ -136,7 +136,7 @@ impl Job {
 
     fn rules(&self, plan: Plan, device: &str) -> Rules {
         let Spec { pipeline, settings, .. } = &self.spec;
-        let cells: Arc<[_]> = pipeline.corrupt.cells.clone().into();
+        let (cells, n_made) = (Arc::clone(&self.manifest.cells), self.manifest.n_made);
         let framing = self.models.preprocess.framing;
         let is_corrupted_first = pipeline.corrupt.at == CorruptAt::Source;
         Rules {
@@ -144,6 +144,7 @@ impl Job {
                 concurrency: settings.fetch_concurrency,
                 range_bytes: settings.fetch_range_bytes,
                 max_object_bytes: pipeline.input.max_object_bytes,
+                n_cells: (n_made, cells.len()),
             },
             decode: DecodeRule {
                 limits: pipeline.limits,
@@ -154,6 +155,7 @@ impl Job {
             },
             corrupt: CorruptRule {
                 cells: Arc::clone(&cells),
+                n_made,
                 grey: pipeline.corrupt.grey,
                 rng: pipeline.corrupt.rng,
                 seed: pipeline.seed,
@@ -170,6 +172,8 @@ impl Job {
                 },
                 primary: pipeline.merge.primary,
                 probs: pipeline.output.probs,
+                n_made,
+                n_pairs: self.manifest.n_pairs(),
                 device: device.to_owned(),
                 canary: String::new(),
             },

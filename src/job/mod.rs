@@ -98,6 +98,7 @@ impl Job {
         let input = open_archive(&spec)?;
         let manifest = read_manifest(&spec, &input).await?;
         let (models, mut warnings) = models::load(&spec).await?;
+        warnings.extend(manifest.notes.iter().cloned());
         if std::env::var_os(PSEUDONYM_KEY).is_none() && manifest.n_pseudonyms > 0 {
             warnings.push(KEYLESS.to_owned());
         }
@@ -124,7 +125,7 @@ impl Job {
     /// The partitions of the manifest.
     #[must_use]
     pub fn partitions(&self) -> Vec<Partition> {
-        partitions(self.manifest.samples.len(), self.spec.pipeline.partition_size)
+        partitions(&self.manifest.samples, self.spec.pipeline.partition_size)
     }
 
     /// Whether any sample's id was derived here, and not given by the manifest.
@@ -162,7 +163,7 @@ impl Job {
         if !is_written || chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() {
             return Err(Problem::new("C005", Exit::Config, "run date: allowed YYYY-MM-DD"));
         }
-        let cells = &self.spec.pipeline.corrupt.cells;
+        let cells = &self.manifest.cells;
         Ok(Plan {
             format_version: FORMAT_VERSION,
             plan_sha256: String::new(),
@@ -207,9 +208,9 @@ impl Job {
     /// Batches of `partitions` over all cells.
     #[must_use]
     pub fn n_batches(&self, partitions: &[Partition]) -> u64 {
-        let size = self.spec.pipeline.batch_size as usize;
-        let per_cell: usize = partitions.iter().map(|p| p.rows.len().div_ceil(size)).sum();
-        (per_cell * self.spec.pipeline.corrupt.cells.len()) as u64
+        let size = self.spec.pipeline.batch_size;
+        let samples = |p: &Partition| &self.manifest.samples[p.rows.clone()];
+        partitions.iter().map(|p| self.manifest.n_batches(samples(p), size)).sum()
     }
 }
 
@@ -222,7 +223,8 @@ fn shown(root: &str) -> String {
 fn open_archive(spec: &Spec) -> Result<Root, Problem> {
     let input = &spec.pipeline.input;
     Root::open(&input.root, false, &spec.settings.store).map_err(|problem| {
-        if problem.code != "S003" {
+        let folder = input.root.strip_prefix("file://").unwrap_or(&input.root);
+        if folder.contains("://") || std::path::Path::new(folder).exists() {
             return problem;
         }
         let what = format!("input.root: no folder {}", shown(&input.root));
@@ -259,8 +261,19 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         labels: &spec.pipeline.labels.names,
         split: place.split.as_deref(),
         pseudonym_key: secret.as_deref(),
+        cells: &spec.pipeline.corrupt.cells,
+        batch_size: spec.pipeline.batch_size,
+        ignores_declared: spec.pipeline.corrupt.ignores_declared,
     };
-    Ok(Manifest::parse(name, &bytes, rule)?)
+    let manifest = Manifest::parse(name, &bytes, rule)?;
+    // Receipts are held against a plan that counts every sample in every cell; until it counts declared cells, none is begun.
+    if manifest.samples.iter().any(|sample| sample.declared.is_some()) {
+        let what = "the manifest declares cells (corruption, severity), which runs do not take yet";
+        return Err(Problem::new("C001", Exit::Config, what)
+            .hint("remove the two columns, or set corrupt.declared = \"corrupt\" to corrupt these images once more")
+            .into());
+    }
+    Ok(manifest)
 }
 
 /// Keys that say where things are; what they hold is fingerprinted by content instead.
@@ -279,7 +292,11 @@ const LOCATIONS: [&str; 11] = [
 ];
 
 fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap {
-    let by_value = keys.iter().filter(|key| !LOCATIONS.contains(&key.key.as_str()));
+    let changes_rows = |key: &&Effective| {
+        let key = key.key.as_str();
+        !LOCATIONS.contains(&key) && key != "run.max_missing_first"
+    };
+    let by_value = keys.iter().filter(changes_rows);
     let json = |key: &Effective| serde_json::to_value(&key.value).unwrap_or(Value::Null);
     let mut map: SpecMap = by_value.map(|key| (key.key.clone(), json(key))).collect();
     let ids = crate::source::ids_fingerprint(manifest);

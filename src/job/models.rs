@@ -104,8 +104,8 @@ pub(crate) async fn image_px(spec: &Spec) -> Result<u32, RunError> {
         files: files_at(&names.pretrained, &spec.settings.store).await?,
         role: Role::Pretrained,
         architecture: names.arch.clone(),
-        image_px: names.image_px,
         sha256: names.pretrained_sha256.clone(),
+        image_px: names.image_px,
     };
     let pretrained = Checkpoint::load(&pretrained).map_err(Problem::from)?;
     Ok(u32::try_from(pretrained.config().image_px).unwrap_or(u32::MAX))

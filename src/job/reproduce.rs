@@ -1,6 +1,8 @@
 //! Scoring random slots of a published run again, and comparing bits.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Job, Request};
 use crate::error::{Exit, Problem, RunError};
@@ -8,7 +10,7 @@ use crate::flow::meter::Meter;
 use crate::flow::stop::stop;
 use crate::ledger::{Layout, Receipt, nonce, read_plan};
 use crate::report::differing_tables;
-use crate::source::Partition;
+use crate::source::{Partition, runs};
 use crate::store::Root;
 use crate::tables::Table;
 
@@ -44,12 +46,16 @@ impl Job {
             Problem::new("R009", Exit::Usage, what).hint("pass the --run-id that t3b run printed")
         })?;
         stored.check_same(&ours)?;
-        let (n_samples, batch_size) = (self.manifest.samples.len(), self.spec.pipeline.batch_size as usize);
+        let (manifest, batch_size) = (Arc::clone(&self.manifest), self.spec.pipeline.batch_size);
         let partition_size = u64::from(self.spec.pipeline.partition_size);
-        let slots = draw(n_samples.div_ceil(batch_size) as u64, n_slots)?;
-        let first = |slot: u64| usize::try_from(slot).unwrap_or(usize::MAX) * batch_size;
-        let rows = |slot: u64| first(slot)..n_samples.min(first(slot) + batch_size);
-        let todo = (0..).zip(&slots).map(|(index, &slot)| Partition { index, rows: rows(slot) }).collect();
+        let runs = runs(&manifest.samples, batch_size);
+        let drawn: Vec<Range<usize>> = draw(runs.len() as u64, n_slots)?
+            .into_iter()
+            .filter_map(|n| runs.get(usize::try_from(n).ok()?).cloned())
+            .collect();
+        let first_row = |run: &Range<usize>| manifest.samples[run.start].row;
+        let slots: Vec<u64> = drawn.iter().map(|run| first_row(run) / u64::from(batch_size)).collect();
+        let todo = (0..).zip(&drawn).map(|(index, run)| Partition { index, rows: run.clone() }).collect();
 
         let scratch = Root::open(&format!("memory://{}", nonce()?), true, &self.spec.settings.store)?;
         let ready = self.ready(ours).await?;
@@ -58,17 +64,17 @@ impl Job {
         ready.go(todo, scratch.clone(), never, Meter::default()).await?;
 
         let mut differing = Vec::new();
-        for (index, &slot) in (0..).zip(&slots) {
+        for ((index, &slot), run) in (0..).zip(&slots).zip(&drawn) {
             let receipt = Receipt::read(&scratch, &layout, index).await?;
             let receipt =
                 receipt.ok_or_else(|| Problem::new("R008", Exit::Bug, "a scored slot has no receipt"))?;
-            let rows = rows(slot);
-            let partition = u32::try_from(rows.start as u64 / partition_size).unwrap_or(u32::MAX);
+            let rows = first_row(run)..first_row(run) + run.len() as u64;
+            let partition = u32::try_from(rows.start / partition_size).unwrap_or(u32::MAX);
             for table in Table::ALL {
                 let key = layout.part(table, &stored.run_date, partition);
                 let published = part(output, &key).await?;
                 let again = part(&scratch, &receipt.file(table)?.path).await?;
-                if differing_tables(table, &published, &again, rows.start as u64..rows.end as u64, slot)? {
+                if differing_tables(table, &published, &again, rows.clone(), slot)? {
                     differing.push((slot, table.name()));
                 }
             }

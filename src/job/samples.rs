@@ -46,7 +46,7 @@ fn named(sample: &Sample) -> Named {
     let within = match sample.location {
         Location::Offset(at) => Some(at),
         Location::Row { row, .. } => Some(row),
-        Location::Whole | Location::Refused(_) => None,
+        Location::Whole | Location::Refused(..) => None,
     };
     Named {
         sample_id: sample.id.to_string(),

@@ -45,7 +45,7 @@ pub async fn runs(root: &Root) -> Result<Vec<ListedRun>, RunError> {
     let nodes = root.children("_t3b/runs", "runs").await.map_err(Problem::from)?;
     let folders = nodes.into_iter().filter_map(|node| match node {
         Node::Folder(name) => name.rsplit('/').next().map(str::to_owned),
-        Node::Object(_) => None,
+        Node::Object(_) | Node::Refused(_) => None,
     });
     let ids: Vec<String> = folders.filter(|name| is_run_id(name)).collect();
     let reads = stream::iter(ids.iter().map(|run_id| one(root, run_id))).buffered(READS);

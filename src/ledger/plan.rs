@@ -22,7 +22,7 @@ pub type SpecMap = BTreeMap<String, Value>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// [`FORMAT_VERSION`] of the writer.
+    /// [`FORMAT_VERSION`](crate::tables::FORMAT_VERSION) of the writer.
     pub format_version: u32,
     /// Hash of the plan's own text, with zeros in this place; empty until the plan is frozen, and in format 1.
     #[serde(default)]

@@ -33,8 +33,10 @@ pub enum Reason {
     ArchiveExceedsLimit,
     /// An entry whose name or kind is refused.
     ArchiveEntryRefused,
-    /// Several arrays or columns could be meant.
+    /// An entry of a shard has two sizes, or bytes stand behind its end.
     ArchiveAmbiguous,
+    /// A name that no key can be, a link that leaves the root, or something that is no file; found by a listing.
+    ObjectRefused,
     /// A model gave a logit that is not a finite number.
     ModelNonfinite,
     /// What decoding found.
@@ -48,7 +50,7 @@ impl Reason {
     pub const DECODER_PANIC: Self = Self::Decode(t3b_decode::Reason::DecoderPanic);
 
     /// The reasons that are not found by decoding, with their codes.
-    const CODES: [(Self, &'static str); 17] = [
+    const CODES: [(Self, &'static str); 18] = [
         (Self::MissingObject, "missing_object"),
         (Self::OutsideRoot, "outside_root"),
         (Self::NotAFile, "not_a_file"),
@@ -65,6 +67,7 @@ impl Reason {
         (Self::ArchiveExceedsLimit, "archive_exceeds_limit"),
         (Self::ArchiveEntryRefused, "archive_entry_refused"),
         (Self::ArchiveAmbiguous, "archive_ambiguous"),
+        (Self::ObjectRefused, "object_refused"),
         (Self::ModelNonfinite, "model_nonfinite"),
     ];
 

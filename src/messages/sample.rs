@@ -6,7 +6,7 @@ use std::sync::Arc;
 use object_store::path::Path;
 use t3b_decode::Slice;
 
-use super::Reason;
+use super::{CellIdx, Reason};
 
 /// One image of the frozen manifest.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Sample {
     pub frame: Option<u32>,
     /// Which slice of a volume; `None` where there is one.
     pub slice: Option<Slice>,
+    /// The one cell an already corrupted image is of; `None` for an image that is brought into every cell of the pipeline.
+    pub declared: Option<CellIdx>,
 }
 
 /// Where in its object an image lies.
@@ -47,8 +49,8 @@ pub enum Location {
         /// From 0.
         row: u64,
     },
-    /// The one who listed the archive found that there is nothing to be scored; the reason.
-    Refused(Reason),
+    /// The one who listed it found that there is nothing to be scored: why, and what was found.
+    Refused(Reason, Arc<str>),
 }
 
 impl fmt::Debug for Sample {

@@ -103,7 +103,7 @@ impl Naming {
             return whole(spec, spec.name.clone());
         }
         let Some(rest) = spec.name.strip_prefix("vision_model.") else {
-            return match (&spec.name == VISUAL_PROJECTION, config.vision_kind, &config.text_kind) {
+            return match (spec.name == VISUAL_PROJECTION, config.vision_kind, &config.text_kind) {
                 (true, VisionKind::Clip, _) => transposed(spec, "visual.proj".to_owned()),
                 (true, _, _) => whole(spec, "visual.head.proj.weight".to_owned()),
                 (false, _, TextKind::Bert(_)) => bert(spec, text),

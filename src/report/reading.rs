@@ -122,7 +122,7 @@ pub async fn read(root: &Root, plan: &Plan, calibrator: Option<&Calibrator>) -> 
 }
 
 /// The name of the column that holds a sample's position in the frozen list: format 1 calls it `manifest_row`.
-fn position<'a>(batch: &'a RecordBatch) -> Option<&'a [i64]> {
+fn position(batch: &RecordBatch) -> Option<&[i64]> {
     let column = batch.column_by_name("sample_row").or_else(|| batch.column_by_name("manifest_row"))?;
     Some(column.as_primitive_opt::<Int64Type>()?.values())
 }

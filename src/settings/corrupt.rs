@@ -20,6 +20,8 @@ pub struct Corrupt {
     pub at: CorruptAt,
     /// Which random streams the corruptions draw from.
     pub rng: RngMode,
+    /// Corrupts images once more that the manifest says are corrupted already.
+    pub ignores_declared: bool,
     /// Names of the corruptions whose pictures are our own and not the reference's.
     pub inexact: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Corrupt {
                 ("counter", RngMode::Counter),
                 &[("numpy-compat", RngMode::NumpyCompat)],
             ),
+            ignores_declared: reader.choice("corrupt.declared", ("keep", false), &[("corrupt", true)]),
             inexact: names,
         }
     }

@@ -4,12 +4,12 @@
 //! run is carried out and can change no row. Precedence, lowest first: the embedded default file, the file,
 //! environment variables `T3B_SECTION_KEY`, `--set` flags. Every problem is reported at once.
 
+mod config;
 mod corrupt;
 mod layers;
 mod merge;
 mod models;
 mod pipeline;
-mod settings;
 mod sweep;
 
 use std::fs;
@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
+pub use config::{Settings, Threads};
 pub use corrupt::Corrupt;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use models::Models;
 pub use pipeline::{Input, Labels, Output, Pipeline};
-pub use settings::{Settings, Threads};
 pub use sweep::{Sweep, Variation};
 
 use crate::error::{Exit, Problem, RunError};

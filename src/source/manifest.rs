@@ -5,23 +5,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use object_store::path::Path;
 use sha2::{Digest, Sha256};
 
+use super::cells::Declared;
 use super::fields::{
-    AXIS, BYTES, ENTRY, FRAME, INDEX, OFFSET, REFUSED, ROW, SAMPLE_ID, SHA256, SPLIT, URI, check_key,
-    check_label, check_location, check_number, check_sha256, check_size, check_slice,
+    AXIS, BYTES, ENTRY, FRAME, INDEX, Labelled, OFFSET, REFUSED, ROW, SAMPLE_ID, SHA256, SPLIT, URI,
+    check_key, check_label, check_location, check_number, check_sha256, check_size, check_slice,
 };
-use super::rows::{self, COLUMNS, Row, bad};
+use super::labels::BadLabels;
+use super::rows::{self, Row, bad};
 use crate::error::Problem;
 use crate::messages::Sample;
+use t3b_corrupt::Cell;
 
-/// The manifest after filtering, in file order.
+/// The manifest after filtering: in file order, rows that declare their cell behind the others, cell by cell.
 #[derive(Debug)]
 pub struct Manifest {
-    /// Every sample; its `row` is its position.
+    /// Every sample; `row` rises, with gaps where a declared cell begins.
     pub samples: Vec<Arc<Sample>>,
     /// Content hash of the manifest file, lower-case hex.
     pub sha256: String,
+    /// Every cell that is scored: those the pipeline makes, then those that rows declare and it does not make.
+    pub cells: Arc<[Cell]>,
+    /// How many of `cells` the pipeline makes of each row without a cell of its own; 0 when there is no such row.
+    pub n_made: usize,
+    /// What deserves a word and stops nothing.
+    pub notes: Vec<String>,
     /// Keyed hash of the manifest file, lower-case hex: names the manifest to whoever has the key, and to nobody else.
     pub hmac_sha256: String,
     /// Samples whose id was made of their place, not given by the manifest.
@@ -37,54 +47,58 @@ pub struct ManifestRule<'a> {
     pub split: Option<&'a str>,
     /// Secret that keys pseudonyms; `None` keys them by the manifest's own content.
     pub pseudonym_key: Option<&'a str>,
+    /// The cells that the pipeline makes, in scoring order.
+    pub cells: &'a [Cell],
+    /// Samples of a batch; declared cells begin at its multiples.
+    pub batch_size: u32,
+    /// Does not look at the columns `corruption` and `severity`: what is corrupted already is corrupted again.
+    pub ignores_declared: bool,
 }
 
 impl Manifest {
     /// Parses and checks a manifest file; `name` decides the format by its ending.
     ///
     /// Order: the format, the columns, the split filter, then row by row the key, the id, the label, the
-    /// declared hash and size, then duplicates. Row numbers in messages count data rows of the file from 1.
+    /// declared hash and size, then duplicates. Row numbers in messages count data rows of the file from 0. Labels that are no
+    /// class are told together.
     ///
     /// # Errors
-    /// `M001` to `M024`, see `docs/errors.md`. Messages never repeat a key.
+    /// `M001` to `M028`, see `docs/errors.md`. Messages never repeat a key.
     pub fn parse(name: &str, bytes: &Bytes, rule: ManifestRule<'_>) -> Result<Self, Problem> {
         let rows = rows::parse(name, bytes)?;
-        let needs = |column: usize| {
-            // Of a file without a header line, the names of columns are values of its first row.
-            let known: Vec<&str> = COLUMNS
-                .into_iter()
-                .zip(rows.present)
-                .filter_map(|(name, there)| there.then_some(name))
-                .collect();
-            let known = if known.is_empty() { "none that is known".to_owned() } else { known.join(", ") };
-            let what =
-                format!("column '{}' not found; has {} columns: {known}", COLUMNS[column], rows.header.len());
-            if rows.present[column] { Ok(()) } else { Err(bad("M002", what)) }
-        };
         if rows.rows.is_empty() {
             return Err(bad("M001", "manifest is empty").hint("it needs a header and at least one row"));
         }
-        needs(URI)?;
+        rows.header.needs(URI)?;
         if rule.split.is_some() {
-            needs(SPLIT)?;
+            rows.header.needs(SPLIT)?;
         }
         let ids = Pseudonyms::new(rule.pseudonym_key, bytes);
-        let mut entries = HashSet::new();
+        let (mut entries, mut declared, mut labels) =
+            (HashSet::new(), Declared::default(), BadLabels::default());
         let mut samples = Vec::with_capacity(rows.rows.len());
-        let mut seen: HashMap<Box<str>, usize> = HashMap::with_capacity(rows.rows.len());
+        let mut seen: HashMap<(Box<str>, Option<usize>), usize> = HashMap::with_capacity(rows.rows.len());
         let mut n_pseudonyms = 0;
         for (n, row) in rows.rows.iter().enumerate() {
             if rule.split.is_some() && row[SPLIT].as_deref() != rule.split {
                 continue;
             }
             n_pseudonyms += usize::from(row[SAMPLE_ID].is_none());
-            let sample = check_row(n + 1, row, samples.len() as u64, rule.labels, &ids, &mut entries)?;
-            if let Some(first) = seen.insert(sample.id.clone(), n + 1) {
-                let what = format!("sample_id at rows {first} and {} is the same", n + 1);
+            let group = if rule.ignores_declared { None } else { declared.group(n, row)? };
+            let mut sample = check_row(n, row, &ids, &mut entries)?;
+            match check_label(n, row, rule.labels)? {
+                Labelled::Class(index) => sample.label_idx = Some(index),
+                Labelled::No => {}
+                bad => labels.push(n, bad),
+            }
+            // One image may stand in several cells under one id.
+            if let Some(first) = seen.insert((sample.id.clone(), group), n) {
+                let what = format!("sample_id at rows {first} and {n} is the same");
                 return Err(bad("M003", what).hint("ids must be unique; without the column, uris must be"));
             }
-            samples.push(Arc::new(sample));
+            samples.push((group, sample));
         }
+        labels.check(rule.labels.len())?;
         if samples.is_empty() {
             let what = format!(
                 "manifest has no row of split {:?} among {}",
@@ -93,21 +107,47 @@ impl Manifest {
             );
             return Err(bad("M001", what));
         }
+        let (samples, cells, n_made) = declared.place(samples, rule.cells, rule.batch_size);
         let sha256 = hex::encode(Sha256::digest(bytes));
-        Ok(Self { samples, hmac_sha256: ids.manifest_hash(&sha256), sha256, n_pseudonyms })
+        Ok(Self {
+            samples,
+            hmac_sha256: ids.manifest_hash(&sha256),
+            sha256,
+            n_pseudonyms,
+            cells: cells.into(),
+            n_made,
+            notes: rows.header.notes,
+        })
+    }
+
+    /// (sample, cell) pairs.
+    #[must_use]
+    pub fn n_pairs(&self) -> u64 {
+        self.samples.iter().map(|sample| self.n_cells_of(sample)).sum()
+    }
+
+    fn n_cells_of(&self, sample: &Sample) -> u64 {
+        if sample.declared.is_some() { 1 } else { self.n_made as u64 }
+    }
+
+    /// Batches of some consecutive samples, over their cells.
+    #[must_use]
+    pub fn n_batches(&self, samples: &[Arc<Sample>], batch_size: u32) -> u64 {
+        let slot = |sample: &Sample| sample.row / u64::from(batch_size.max(1));
+        let mut before = None;
+        let begins = samples.iter().filter(|sample| before.replace(slot(sample)) != Some(slot(sample)));
+        begins.map(|sample| self.n_cells_of(sample)).sum()
     }
 }
 
+/// A row without its label and its place.
 fn check_row(
     n: usize,
     row: &Row,
-    index: u64,
-    labels: &[String],
     ids: &Pseudonyms,
     entries: &mut HashSet<Arc<str>>,
 ) -> Result<Sample, Problem> {
     let uri = row[URI].as_deref().ok_or_else(|| bad("M002", format!("row {n}: uri is empty")))?;
-    let key = check_key(n, uri)?;
     let id: Box<str> = match row[SAMPLE_ID].as_deref() {
         Some(id) if is_sample_id(id) => id.into(),
         Some(_) => {
@@ -118,16 +158,18 @@ fn check_row(
         None => ids.pseudonym(&place_of(uri, row)).into(),
     };
     Ok(Sample {
-        row: index,
-        manifest_row: n as u64 - 1,
+        row: 0,
+        manifest_row: n as u64,
         id,
-        key,
-        label_idx: check_label(n, row, labels)?,
+        // What is refused is never read, and may have a name that no key can be.
+        key: if row[REFUSED].is_some() { Path::from(uri) } else { check_key(n, uri)? },
+        label_idx: None,
         sha256: row[SHA256].as_deref().map(|text| check_sha256(n, text)).transpose()?,
         size_bytes: row[BYTES].as_deref().map(|text| check_size(n, text)).transpose()?,
         location: check_location(n, row, entries)?,
         frame: check_number(n, row, FRAME)?,
         slice: check_slice(n, row)?,
+        declared: None,
     })
 }
 
@@ -135,7 +177,7 @@ fn check_row(
 fn place_of(uri: &str, row: &Row) -> String {
     let entry = row[ENTRY].as_deref();
     // Of two entries of one name, the listing refuses the second.
-    let refused = row[OFFSET].as_deref().filter(|_| row[REFUSED].is_some());
+    let refused = row[OFFSET].as_deref().or(row[REFUSED].as_deref()).filter(|_| row[REFUSED].is_some());
     let [offset, row_of, frame, axis, index] = [OFFSET, ROW, FRAME, AXIS, INDEX].map(|n| row[n].as_deref());
     let within = [entry.or(offset), row_of, frame, axis, index, refused];
     within.into_iter().flatten().fold(uri.to_owned(), |place, within| format!("{place}\0{within}"))
@@ -180,8 +222,11 @@ mod tests {
 
     fn parse(text: &str) -> Result<Manifest, Problem> {
         let labels = ["red".to_owned(), "white".to_owned()];
-        let rule = ManifestRule { labels: &labels, split: None, pseudonym_key: Some("k") };
-        Manifest::parse("m.csv", &Bytes::from(text.to_owned()), rule)
+        Manifest::parse("m.csv", &Bytes::from(text.to_owned()), rule(&labels, None, Some("k")))
+    }
+
+    fn rule<'a>(labels: &'a [String], split: Option<&'a str>, key: Option<&'a str>) -> ManifestRule<'a> {
+        ManifestRule { labels, split, pseudonym_key: key, cells: &[], batch_size: 4, ignores_declared: false }
     }
 
     #[test]
@@ -194,6 +239,14 @@ mod tests {
             ("uri\n../../etc/DOE", "M005"),
             ("uri\na/%2e%2e/DOE", "M005"),
             ("uri\na\\..\\DOE", "M005"),
+            ("uri\n./DOE", "M005"),
+            ("uri\na//DOE", "M005"),
+            ("uri\nDOE%252f..%252fx", "M005"),
+            ("uri\n..%2fDOE", "M005"),
+            ("uri,label,Label\nDOE,red,red", "M027"),
+            ("uri,corruption,severity\nDOE,fog,6", "M028"),
+            ("uri,corruption,severity\nDOE,,3", "M028"),
+            ("uri,corruption,severity\nDOE,DOE^JOHN,3", "M028"),
             ("uri\n/abs/DOE", "M006"),
             ("uri\nfile:///DOE", "M006"),
             ("uri\ns3://other-bucket/DOE", "M007"),
@@ -224,20 +277,86 @@ mod tests {
     fn rows_count_the_filtered_manifest_from_zero() {
         let labels = ["red".to_owned(), "white".to_owned()];
         let text = "uri,split,label\na,train,red\nb,test,white\nc,test,red";
-        let rule = ManifestRule { labels: &labels, split: Some("test"), pseudonym_key: None };
+        let rule = rule(&labels, Some("test"), None);
         let manifest = Manifest::parse("m.csv", &Bytes::from(text), rule).unwrap();
-        let rows: Vec<_> = manifest.samples.iter().map(|s| (s.row, s.key.as_ref(), s.label_idx)).collect();
-        assert_eq!(rows, [(0, "b", Some(1)), (1, "c", Some(0))]);
+        let rows: Vec<_> =
+            manifest.samples.iter().map(|s| (s.row, s.manifest_row, s.key.as_ref(), s.label_idx)).collect();
+        assert_eq!(rows, [(0, 1, "b", Some(1)), (1, 2, "c", Some(0))]);
+    }
+
+    #[test]
+    fn odd_names_that_a_store_can_address_are_keys() {
+        for name in
+            ["~a.png", "Dr. X./a.png", "a..png", "a%2fb.png", "back\\slash.png", ".../x.png", "a #1.png"]
+        {
+            let manifest = parse(&format!("uri\n\"{name}\"")).unwrap();
+            assert_eq!(manifest.samples[0].key.as_ref(), name);
+        }
+    }
+
+    #[test]
+    fn labels_are_read_however_a_table_writes_them() {
+        let text = "uri, Label_IDX\na,1.0\nb,\nc,-1\nd,0\ne,NaN\nf,true\n";
+        let labels: Vec<_> = parse(text).unwrap().samples.iter().map(|sample| sample.label_idx).collect();
+        assert_eq!(labels, [Some(1), None, None, Some(0), None, Some(1)]);
+        let labels: Vec<_> =
+            parse("uri, label\na, white\nb, red\n").unwrap().samples.iter().map(|s| s.label_idx).collect();
+        assert_eq!(labels, [Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn all_bad_labels_are_told_at_once_by_rows_from_zero() {
+        let problem = parse("uri,label\na,red\nb,DOE\nc,white\nd,DOE\n").unwrap_err();
+        assert_eq!(problem.code, "M010");
+        assert!(problem.what.contains("rows 1, 3"), "{problem}");
+        let problem = parse("uri,label_idx\na,7\nb,1\nc,19700101123\n").unwrap_err();
+        assert!(problem.what.contains("0 (7), 2") && !problem.what.contains("1970"), "{problem}");
+    }
+
+    #[test]
+    fn a_declared_cell_begins_a_batch_and_ids_may_return_in_another_cell() {
+        let labels = ["red".to_owned(), "white".to_owned()];
+        let made = [Cell::clean(), Cell::declared("fog", 1)];
+        let rule = ManifestRule { cells: &made, ..rule(&labels, None, None) };
+        let text =
+            "uri,sample_id,corruption,severity\na,x,fog,1\nb,x,,\nc,x,snow,5\nd,y,fog,1\ne,y,,\nf,z,clean,0";
+        let manifest = Manifest::parse("m.csv", &Bytes::from(text), rule).unwrap();
+        let placed: Vec<_> =
+            manifest.samples.iter().map(|s| (s.key.as_ref(), s.row, s.manifest_row, s.declared)).collect();
+        let wanted = [
+            ("b", 0, 1, None),
+            ("e", 1, 4, None),
+            ("a", 4, 0, Some(1)),
+            ("d", 5, 3, Some(1)),
+            ("c", 8, 2, Some(2)),
+            ("f", 12, 5, Some(0)),
+        ];
+        assert_eq!(placed, wanted);
+        assert_eq!((manifest.cells.len(), manifest.n_made, manifest.n_pairs()), (3, 2, 2 * 2 + 4));
+        assert_eq!(manifest.n_batches(&manifest.samples, 4), 2 + 3);
+        let twice = "uri,sample_id,corruption,severity\na,x,fog,1\nb,x,fog,1";
+        assert_eq!(Manifest::parse("m.csv", &Bytes::from(twice), rule).unwrap_err().code, "M003");
+        // Where every row declares its cell the pipeline makes none.
+        let only = "uri,corruption,severity\na,fog,1\nb,fog,2";
+        let manifest = Manifest::parse("m.csv", &Bytes::from(only), rule).unwrap();
+        assert_eq!((manifest.cells.len(), manifest.n_made), (2, 0));
     }
 
     #[test]
     fn json_lines_and_csv_agree() {
         let labels = ["red".to_owned(), "white".to_owned()];
-        let rule = ManifestRule { labels: &labels, split: None, pseudonym_key: Some("k") };
+        let rule = rule(&labels, None, Some("k"));
         let json = "{\"uri\":\"a\",\"label_idx\":1}\n\n{\"uri\":\"b\",\"label_idx\":0,\"bytes\":7}\n";
         let json = Manifest::parse("m.jsonl", &Bytes::from(json), rule).unwrap();
         let csv = parse("uri,label_idx,bytes\na,1,\nb,0,7\n").unwrap();
         assert_eq!(json.samples, csv.samples);
+        let array = "\u{feff} [{\"uri\":\"a\",\"label_idx\":1.0}, {\"URI\":\"b\",\"label_idx\":0}]";
+        assert_eq!(Manifest::parse("m.json", &Bytes::from(array), rule).unwrap_err().code, "M027");
+        let array = array.replace("URI", "uri");
+        let array = Manifest::parse("m.json", &Bytes::from(array), rule).unwrap();
+        assert_eq!(array.samples.len(), 2);
+        let nested = Manifest::parse("m.jsonl", &Bytes::from("{\"uri\":\"a\",\"label\":[1]}"), rule);
+        assert_eq!(nested.unwrap_err().code, "M018");
     }
 
     #[test]

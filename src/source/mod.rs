@@ -2,11 +2,15 @@
 
 mod archive;
 pub mod catalog;
+mod cells;
 mod fields;
+mod header;
+mod labels;
 mod manifest;
 mod ranged;
 mod rows;
 mod shard;
+mod words;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,15 +44,23 @@ pub struct Partition {
     pub rows: Range<usize>,
 }
 
-/// Cuts `n_samples` rows into partitions of `size`; the last may be shorter.
+/// Cuts samples into partitions of `size` rows; the last may be shorter, and so may one with a gap in its rows.
 #[must_use]
-pub fn partitions(n_samples: usize, size: u32) -> Vec<Partition> {
-    let size = size as usize;
-    let starts = (0..n_samples).step_by(size);
-    (0..)
-        .zip(starts)
-        .map(|(index, start)| Partition { index, rows: start..n_samples.min(start + size) })
-        .collect()
+pub fn partitions(samples: &[Arc<Sample>], size: u32) -> Vec<Partition> {
+    (0..).zip(runs(samples, size)).map(|(index, rows)| Partition { index, rows }).collect()
+}
+
+/// Where the samples stand whose rows share a multiple of `size`.
+pub(crate) fn runs(samples: &[Arc<Sample>], size: u32) -> Vec<Range<usize>> {
+    let of = |sample: &Sample| sample.row / u64::from(size.max(1));
+    let mut start = 0;
+    let chunks = samples.chunk_by(|a, b| of(a) == of(b));
+    let run = |chunk: &[Arc<Sample>]| {
+        let rows = start..start + chunk.len();
+        start = rows.end;
+        rows
+    };
+    chunks.map(run).collect()
 }
 
 /// Hash over all sample ids in order: two runs with other pseudonym keys write other rows.
@@ -71,6 +83,23 @@ pub struct SourceRule {
     pub range_bytes: u64,
     /// Larger objects are quarantined unread.
     pub max_object_bytes: u64,
+    /// Cells that the pipeline makes of every sample without one of its own, and cells in all.
+    pub n_cells: (usize, usize),
+}
+
+impl SourceRule {
+    /// How many samples each cell owes a result for.
+    fn owed(&self, samples: &[Arc<Sample>]) -> Arc<[u64]> {
+        let (n_made, n_cells) = self.n_cells;
+        let mut owed = vec![0; n_cells];
+        for sample in samples {
+            match sample.declared {
+                Some(cell) => owed[cell] += 1,
+                None => owed[..n_made].iter_mut().for_each(|n| *n += 1),
+            }
+        }
+        owed.into()
+    }
 }
 
 /// Reads the samples of every partition in order and seals each; between partitions it listens to `stop`.
@@ -92,12 +121,12 @@ pub async fn source(
             break;
         }
         let slice = manifest.samples[partition.rows.clone()].to_vec();
-        let n_samples = slice.len() as u64;
+        let (n_samples, n_by_cell) = (slice.len() as u64, reader.rule.owed(&slice));
         let mut read = std::pin::pin!(read_all(&reader, slice, &budget));
         while let Some(flow) = read.next().await {
             outlet.send(flow?).await?;
         }
-        outlet.send(Flow::Seal(Seal { partition: partition.index, n_samples })).await?;
+        outlet.send(Flow::Seal(Seal { partition: partition.index, n_samples, n_by_cell })).await?;
     }
     Ok(())
 }
@@ -160,12 +189,12 @@ fn read_all(
 
 /// Why a sample of this size is not read.
 fn unread(sample: Arc<Sample>, size: Option<u64>, max_bytes: u64) -> Reject {
-    if let Location::Refused(reason) = sample.location {
-        let size = sample.size_bytes;
-        return reject(sample, (reason, "found when the archive was listed".to_owned(), size));
+    if let Location::Refused(reason, found) = &sample.location {
+        let refusal = (*reason, found.to_string(), sample.size_bytes);
+        return reject(sample, refusal);
     }
     let refusal = match size {
-        None => missing(),
+        None => missing(&sample),
         Some(0) => empty(),
         Some(size) => too_large(size, max_bytes),
     };
@@ -175,8 +204,18 @@ fn unread(sample: Arc<Sample>, size: Option<u64>, max_bytes: u64) -> Reject {
 /// Reason, detail and size of a sample that cannot be read for good.
 type Refusal = (Reason, String, Option<u64>);
 
-fn missing() -> Refusal {
-    (Reason::MissingObject, "no object of that name".to_owned(), None)
+/// Names that look alike and are others are told apart: a user sees no difference.
+fn missing(sample: &Sample) -> Refusal {
+    let detail = match sample.key.as_ref() {
+        key if key.contains('\\') => {
+            "no object of that name, which has a backslash; folders are told apart by /"
+        }
+        key if !key.is_ascii() => {
+            "no object of that name; an accented letter may be stored as one character or as two (NFC, NFD)"
+        }
+        _ => "no object of that name",
+    };
+    (Reason::MissingObject, detail.to_owned(), None)
 }
 
 fn outside() -> Refusal {
@@ -206,7 +245,7 @@ impl Reader {
     /// The manifest's size, or the store's where the manifest has none, so that the budget is taken in order.
     async fn measure(&self, sample: &Sample) -> Result<Option<u64>, StoreError> {
         match (&sample.location, sample.size_bytes) {
-            (Location::Refused(_), _) => Ok(None),
+            (Location::Refused(..), _) => Ok(None),
             (_, Some(size)) => Ok(Some(size)),
             (_, None) => self.root.size(&sample.key, &object(sample)).await,
         }
@@ -218,7 +257,7 @@ impl Reader {
         let max_bytes = self.rule.max_object_bytes;
         let found = match (&sample.location, sample.size_bytes) {
             (Location::Row { entry, row }, size) => {
-                let of = RowOf { key: key.clone(), entry: entry.clone(), row: *row };
+                let of = RowOf { key: key.clone(), entry: entry.clone(), row: *row, label_column: None };
                 let found = self.row(of).await?;
                 return Ok(found.map_err(|(reason, detail)| (reason, detail, size)));
             }
@@ -229,7 +268,7 @@ impl Reader {
         };
         Ok(match found {
             Object::Bytes(bytes) => Ok(bytes),
-            Object::Missing => Err(missing()),
+            Object::Missing => Err(missing(sample)),
             Object::Empty => Err(empty()),
             Object::TooLarge(size) => Err(too_large(size, max_bytes)),
             Object::Archived => {
@@ -298,8 +337,8 @@ async fn sha256(bytes: Bytes) -> [u8; 32] {
 
 fn reject(sample: Arc<Sample>, (reason, detail, size_bytes): Refusal) -> Reject {
     Reject {
+        cell: sample.declared,
         sample,
-        cell: None,
         stage: Stage::Source,
         reason,
         detail,
@@ -315,14 +354,45 @@ fn object(sample: &Sample) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A loose image without anything declared.
+    pub(crate) fn sample() -> Sample {
+        Sample {
+            row: 0,
+            manifest_row: 0,
+            id: "s".into(),
+            key: object_store::path::Path::from("k"),
+            label_idx: None,
+            sha256: None,
+            size_bytes: None,
+            location: Location::Whole,
+            frame: None,
+            slice: None,
+            declared: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn partitions_tile_the_manifest() {
-        let cut = partitions(10, 4);
+        let sample = |row| {
+            let mut sample = testing::sample();
+            sample.row = row;
+            Arc::new(sample)
+        };
+        let cut = partitions(&(0..10).map(sample).collect::<Vec<_>>(), 4);
         assert_eq!(cut.iter().map(|p| p.rows.clone()).collect::<Vec<_>>(), [0..4, 4..8, 8..10]);
         assert_eq!(cut[2].index, 2);
-        assert!(partitions(0, 4).is_empty());
+        assert!(partitions(&[], 4).is_empty());
+        // A declared cell that begins at 6 leaves a gap, and no partition is cut inside a batch of 2.
+        let gap: Vec<_> = [0, 1, 2, 6, 7, 8, 9].map(sample).to_vec();
+        let cut: Vec<_> = partitions(&gap, 4).into_iter().map(|p| p.rows).collect();
+        assert_eq!(cut, [0..3, 3..5, 5..7]);
     }
 }

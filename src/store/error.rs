@@ -52,6 +52,8 @@ pub enum Cause {
     Changed,
     /// The store serves objects by name and nothing else.
     ReadOnly,
+    /// The store has a name that no key can be: an empty segment, a control character.
+    Unnameable,
     /// Our deadline passed.
     Deadline(Duration),
     /// Anything else, by the store's own name.
@@ -78,6 +80,7 @@ impl Cause {
             Self::Archived => "in an archived storage class".into(),
             Self::Changed => "changed while it was read, or already exists".into(),
             Self::ReadOnly => "this root can only be read".into(),
+            Self::Unnameable => "a name that no key can be".into(),
             Self::Deadline(after) => format!("no answer within {} s", after.as_secs()),
             Self::Other(kind) => kind.clone(),
         }
@@ -165,6 +168,7 @@ pub(super) fn classify(error: &object_store::Error) -> Cause {
         E::Unauthenticated { .. } => Cause::Refused,
         E::AlreadyExists { .. } => Cause::Other("already exists".into()),
         E::Precondition { .. } => Cause::Changed,
+        E::InvalidPath { .. } => Cause::Unnameable,
         _ => of_status(&text)
             .or_else(|| of_network(error))
             .unwrap_or_else(|| Cause::Other("the store failed".into())),

@@ -9,6 +9,7 @@ mod confined;
 mod crash;
 mod direct;
 mod error;
+mod folder;
 mod leftovers;
 mod open;
 mod probe;
@@ -45,6 +46,8 @@ pub struct Root {
     is_read_only: bool,
     /// Whether an answer has shown that the bucket is there and may be read.
     is_there: Arc<AtomicBool>,
+    /// Where a local folder lies that is only read, for listings of our own.
+    folder: Option<Arc<std::path::Path>>,
 }
 
 /// What a create found.
@@ -79,6 +82,30 @@ pub enum Node {
     Folder(String),
     /// An object.
     Object(Listed),
+    /// Something that cannot be read by a key.
+    Refused(Unnamed),
+}
+
+/// What a listing found and no key can name or nobody may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Its name below the root, with escapes where it is no printable text.
+    pub name: String,
+    /// Which kind of fault.
+    pub why: NoKey,
+    /// What was found, in our own words.
+    pub what: &'static str,
+}
+
+/// Why something that a listing found cannot be read by a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoKey {
+    /// Its name, or what it is called through.
+    Name,
+    /// It lies outside the root.
+    Outside,
+    /// It is no file.
+    Special,
 }
 
 impl Node {
@@ -86,6 +113,7 @@ impl Node {
         match self {
             Self::Folder(name) => name,
             Self::Object(object) => &object.name,
+            Self::Refused(unnamed) => &unnamed.name,
         }
     }
 }
@@ -94,7 +122,7 @@ impl Root {
     /// A root over a store the caller made, for tests and wrappers.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
-        Self { store, prefix, deadline, is_read_only: false, is_there: Arc::default() }
+        Self { store, prefix, deadline, is_read_only: false, is_there: Arc::default(), folder: None }
     }
 
     /// The same store, deeper.
@@ -215,6 +243,11 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
+        if let Some(root) = &self.folder {
+            let mut nodes = self.local_children(Arc::clone(root), folder, object).await?;
+            nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+            return Ok(nodes);
+        }
         let path = self.at(&listed_key(folder));
         let found = self.timed("list", object, self.store.list_with_delimiter(Some(&path))).await?;
         let folders = found.common_prefixes.iter().filter_map(|path| self.relative(path)).map(Node::Folder);
@@ -222,6 +255,20 @@ impl Root {
         let mut nodes: Vec<Node> = folders.chain(objects).collect();
         nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         Ok(nodes)
+    }
+
+    async fn local_children(
+        &self,
+        root: Arc<std::path::Path>,
+        folder: &str,
+        object: &str,
+    ) -> Result<Vec<Node>, StoreError> {
+        let (root, folder) = (root.join(self.prefix.as_ref()), folder.to_owned());
+        let list = async {
+            let listed = folder::listed(root, folder).await;
+            listed.map_err(|error| object_store::Error::Generic { store: "local", source: Box::new(error) })
+        };
+        self.timed("list", object, list).await
     }
 
     fn listed(&self, meta: &object_store::ObjectMeta) -> Option<Listed> {

@@ -56,7 +56,11 @@ impl Root {
         #[cfg(debug_assertions)]
         let store = super::crash::with_crash_points(store);
         let is_read_only = scheme.starts_with("http");
-        Ok(Self { is_read_only, ..Self::over(store, prefix, settings.operation_deadline) })
+        let is_folder = scheme == "file" && !create;
+        let folder =
+            is_folder.then(|| local(uri).ok().and_then(|path| std::fs::canonicalize(path).ok())).flatten();
+        let folder = folder.map(Arc::from);
+        Ok(Self { is_read_only, folder, ..Self::over(store, prefix, settings.operation_deadline) })
     }
 }
 

@@ -24,9 +24,12 @@ pub use schema::{CHUNK_ROWS, FORMAT_VERSION, Origin, Table};
 pub(crate) use signals::{SignalRow, Signals};
 pub(crate) use writer::TableWriter;
 
+/// Name, type and nullability of a column.
+pub type Described = (String, String, bool);
+
 /// Name, type and nullability of every column of the tables that a partition writes, as docs/tables.md has them.
 #[must_use]
-pub fn described() -> Vec<(&'static str, Vec<(String, String, bool)>)> {
+pub fn described() -> Vec<(&'static str, Vec<Described>)> {
     let mut predictions = described_columns(&Predictions::columns());
     predictions.extend(described_columns(&[probs(true)]));
     vec![
@@ -38,7 +41,7 @@ pub fn described() -> Vec<(&'static str, Vec<(String, String, bool)>)> {
     ]
 }
 
-fn described_columns<T: Rows>(columns: &[column::Column<T>]) -> Vec<(String, String, bool)> {
+fn described_columns<T: Rows>(columns: &[column::Column<T>]) -> Vec<Described> {
     let of = |column: &column::Column<T>| {
         (column.name.to_owned(), column.kind.described().to_owned(), column.is_nullable)
     };

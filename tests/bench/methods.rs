@@ -80,6 +80,7 @@ fn batch() -> Batch {
         location: t3b::messages::Location::Whole,
         frame: None,
         slice: None,
+        declared: None,
     };
     let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
     let mut state = 12345_u32;

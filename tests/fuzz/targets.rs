@@ -150,7 +150,14 @@ pub fn manifest(data: &[u8]) {
     let (&format, bytes) = data.split_last().unwrap_or((&0, &[]));
     let name = ["m.csv", "m.jsonl", "m.parquet"][usize::from(format) % 3];
     let labels = ["red".to_owned(), "white".to_owned()];
-    let rule = ManifestRule { labels: &labels, split: None, pseudonym_key: Some("key") };
+    let rule = ManifestRule {
+        labels: &labels,
+        split: None,
+        pseudonym_key: Some("key"),
+        cells: &[],
+        batch_size: 8,
+        ignores_declared: false,
+    };
     if let Err(problem) = Manifest::parse(name, &Bytes::copy_from_slice(bytes), rule) {
         assert!(problem.code.starts_with('M'), "{problem}");
     }
@@ -216,10 +223,19 @@ pub fn safetensors_check(data: &[u8]) {
 pub fn path_parse(data: &[u8]) {
     let Ok(key) = std::str::from_utf8(data) else { return };
     let line = serde_json::json!({ "uri": key }).to_string();
-    let rule = ManifestRule { labels: &[], split: None, pseudonym_key: None };
+    let rule = ManifestRule {
+        labels: &[],
+        split: None,
+        pseudonym_key: None,
+        cells: &[],
+        batch_size: 8,
+        ignores_declared: false,
+    };
     let Ok(manifest) = Manifest::parse("m.jsonl", &Bytes::from(line), rule) else { return };
     let accepted = manifest.samples[0].key.to_string();
-    let is_inside = |segment: &str| !segment.trim_matches('.').is_empty();
-    assert!(accepted.split('/').all(is_inside), "{accepted:?}");
-    assert!(!accepted.contains("://") && !accepted.contains('\\') && !accepted.chars().any(char::is_control));
+    // A backslash is a letter of a name, but must not become a way up for those who take it for a slash.
+    let is_inside = |segment: &str| segment != "." && segment != "..";
+    assert!(accepted.split(['/', '\\']).all(is_inside), "{accepted:?}");
+    assert!(accepted.split('/').all(|segment| !segment.is_empty()), "{accepted:?}");
+    assert!(!accepted.contains("://") && !accepted.chars().any(char::is_control));
 }

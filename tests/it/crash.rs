@@ -159,6 +159,7 @@ fn a_run_made_visible_before_every_receipt_would_be_noticed() {
     live(&fixture, &store, &Faults::at(&[]), PATIENT);
     let (root, runtime) = (root(&store), runtime());
     let mut gone: Vec<String> = objects(&store, "tables").into_keys().collect();
+    gone.extend(objects(&store, "_t3b/runs/r/published").into_keys());
     gone.push("_t3b/runs/r/completed.json".to_owned());
     gone.push("_t3b/runs/r/receipts/00002.json".to_owned());
     for key in gone {

@@ -53,14 +53,20 @@ mod conservation;
 mod contest;
 /// Death and lies at every store operation, once and twice: resumed to the same bytes.
 mod crash;
+/// Images that are corrupted already go into the cells they declare.
+mod declared_cells;
 /// Real DICOM archives end to end.
 mod dicom_run;
 /// README and docs, run and compared with the program.
 mod docs;
+/// Metrics with their intervals, tuning and drift, through the binary.
+mod evaluate;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
+/// Archives as public bug reports have them.
+mod field_archives;
 /// The faults of a new user's first walk, each by its letter.
 mod first_day;
 /// Inputs that fuzzing has found.
@@ -77,6 +83,8 @@ mod http_root;
 mod invariance;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.
 mod method;
+/// One odd name costs itself; whatever is listed adds up; a wrong root ends early.
+mod names;
 /// A network that delays, cuts, resets and lies, and a server the process is killed against.
 mod network;
 /// Objects that are archived, or change while they are read.
@@ -91,6 +99,8 @@ mod precedence;
 mod private;
 /// What a pseudonym is worth, as an attack; rights of what is written.
 mod pseudonyms;
+/// Tables as other programs find them, of this format and the one before; ids led back to their owner.
+mod reading;
 /// A store or a folder that points elsewhere.
 mod redirects;
 /// A full disk; memory over a long run.

@@ -19,7 +19,7 @@ fn every_crate_comes_from_the_registry_with_a_checksum() {
     for package in packages {
         let name = package["name"].as_str().unwrap();
         match package.get("source").and_then(toml::Value::as_str) {
-            None => assert_eq!(name, "t3b", "a crate of a local path"),
+            None => assert!(name == "t3b" || name.starts_with("t3b-"), "{name}: a crate of a local path"),
             Some(source) => {
                 assert!(
                     source.starts_with("registry+https://github.com/rust-lang/crates.io-index"),

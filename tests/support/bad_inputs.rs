@@ -133,7 +133,7 @@ fn dicom() -> Vec<Entry> {
         (52, "rows.dcm", file(Syntax::Explicit, &without(0x10), &pixels), "dicom_missing_attribute"),
         (52, "columns.dcm", file(Syntax::Explicit, &without(0x11), &pixels), "dicom_missing_attribute"),
         (53, "short.dcm", cell(us((0x28, 0x10), &[17])), "dicom_pixel_length_mismatch"),
-        (53, "long.dcm", cell(us((0x28, 0x10), &[15])), "dicom_pixel_length_mismatch"),
+        (53, "long.dcm", cell(us((0x28, 0x10), &[8])), "dicom_pixel_length_mismatch"),
         (54, "h264.dcm", fragments, "dicom_unsupported_transfer_syntax"),
         (55, "bits.dcm", cell(us((0x28, 0x101), &[17])), "dicom_invalid_attribute"),
         (55, "high.dcm", cell(us((0x28, 0x102), &[16])), "dicom_invalid_attribute"),

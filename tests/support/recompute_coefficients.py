@@ -28,7 +28,9 @@ def columns(query):
 spec = json.loads(db.execute(f"select spec_json from {table(root, 'runs')}").fetchone()[0])
 n_classes = len(spec["labels.names"])
 here = columns(f"select * from {table(root, 'signals')} order by corruption, severity, batch, pos_in_batch")
-before = columns(f"select * from {table(first_root, 'signals')} order by run_id, sample_row")
+# In the order of the table, on which the mixture's first centres depend.
+in_order = f"read_parquet('{first_root}/tables/signals/**/*.parquet', filename = true, file_row_number = true)"
+before = columns(f"select * from {in_order} order by filename, file_row_number")
 
 
 def t3(rows, guarded):
@@ -66,6 +68,7 @@ expected = {
     "task_arithmetic": constant(spec["merge.task_arithmetic.scale"]),
     "ties": constant(spec["merge.ties.scale"]),
     "dare": constant(spec["merge.dare.scale"]),
+    "expo": constant(spec["merge.expo.scale"]),
     "slerp": constant(spec["merge.slerp.position"]),
     "m3": constant(uniform(stream(spec["run.seed"], "m3"), spec["merge.m3.draw"])),
     "constant": constant(t3(before, False)[0].mean()),

@@ -27,7 +27,13 @@ impl Cell {
         Self { corruption: name.into(), severity: severity.get(), kind: Some((severity, kind)) }
     }
 
-    /// What to apply; `None` for `clean`.
+    /// Images that somebody else corrupted already: nothing is applied.
+    #[must_use]
+    pub fn declared(name: &str, severity: u8) -> Self {
+        Self { corruption: name.into(), severity, kind: None }
+    }
+
+    /// What to apply; `None` for `clean` and for a declared cell.
     #[must_use]
     pub fn kind(&self) -> Option<&(Severity, Corruption)> {
         self.kind.as_ref()

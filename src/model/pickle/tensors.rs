@@ -176,8 +176,8 @@ impl View {
         } else {
             let mut place = vec![0; self.shape.len()];
             for _ in 0..n {
-                let steps = place.iter().zip(&self.strides);
-                let index = steps.fold(Some(self.offset), |sum, (at, stride)| sum?.checked_add(at * stride));
+                let mut steps = place.iter().zip(&self.strides);
+                let index = steps.try_fold(self.offset, |sum, (at, stride)| sum.checked_add(at * stride));
                 bytes.extend_from_slice(value(index?)?);
                 for (at, size) in place.iter_mut().zip(&self.shape).rev() {
                     *at += 1;

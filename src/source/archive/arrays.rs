@@ -1,16 +1,13 @@
 //! Rows of an npz array as the `.npy` files they would be, and what an npz holds.
 
-use super::{Cell, cut};
+use super::cut;
+use super::{Cell, class::describe};
 use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 use t3b_image::npz::{NpyHeader, Npz, NpzError, Rows};
 
 /// Ending of the names of image arrays in MedMNIST's files: `train_images`, `val_images`, `test_images`.
 const IMAGES: &str = "images";
-/// More arrays of images than any data set has.
-const MAX_ARRAYS: usize = 64;
-/// Ending of the names of their labels.
-const LABELS: &str = "labels";
 
 /// One array, standing before one of its rows.
 #[derive(Debug)]
@@ -58,87 +55,95 @@ fn row_header(array: &NpyHeader) -> Vec<u8> {
 }
 
 /// An array of images, for a listing.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(in crate::source) struct Array {
-    pub(in crate::source) name: String,
-    /// Name of the array of its labels.
-    pub(in crate::source) labels: String,
-    /// `train`, `val` or `test`; nothing where the array has no such prefix.
-    pub(in crate::source) split: Option<String>,
     pub(in crate::source) n_rows: u64,
     /// Of one row as an `.npy` file.
     pub(in crate::source) row_bytes: u64,
 }
 
-/// The arrays of 8-bit images in an npz: `*images` of shape `(n, h, w)` or `(n, h, w, 3 or 4)`.
+/// The names of all arrays of an npz.
 ///
 /// # Errors
 /// `archive_*` reasons, and store failures.
-pub(in crate::source) fn arrays(file: &Ranged) -> Result<Vec<Array>, Fault> {
-    let mut found = Vec::new();
-    super::guarded(file, || {
-        let npz = Npz::over(file.clone()).map_err(fault)?;
-        for name in npz.arrays() {
-            let Some(prefix) = name.strip_suffix(IMAGES) else { continue };
-            let header = npz.clone().into_rows(&name).map_err(fault)?.header().clone();
-            let sides = header.shape.get(1..).unwrap_or_default();
-            let is_images = matches!(sides, [_, _] | [_, _, 1 | 3 | 4]) && !sides.contains(&0);
-            if header.descr != "|u1" || !is_images {
-                continue;
-            }
-            let values = header.row_bytes().unwrap_or_default() as u64;
-            if found.len() == MAX_ARRAYS {
-                let detail = format!("more than {MAX_ARRAYS} arrays of images");
-                return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
-            }
-            let split = prefix.trim_end_matches('_');
-            found.push(Array {
-                labels: format!("{prefix}{LABELS}"),
-                split: (!split.is_empty()).then(|| split.to_owned()),
-                n_rows: header.n_rows(),
-                row_bytes: row_header(&header).len() as u64 + values,
-                name,
-            });
-        }
-        Ok(())
-    })?;
-    Ok(found)
+pub(in crate::source) fn array_names(file: &Ranged) -> Result<Vec<String>, Fault> {
+    super::guarded(file, || Ok(Npz::over(file.clone()).map_err(fault)?.arrays()))
 }
 
-/// The class index of every row of an array of labels of shape `(n)` or `(n, 1)`; `None` where there are no such labels, or not
-/// `n_rows`.
+/// What stands before `images` in the name of an array of images; nothing where the name means something else.
+pub(in crate::source) fn images_prefix(name: &str) -> Option<&str> {
+    let at = name.len().checked_sub(IMAGES.len())?;
+    let (prefix, ending) = name.split_at_checked(at)?;
+    ending.eq_ignore_ascii_case(IMAGES).then_some(prefix)
+}
+
+/// An array of 8-bit images of shape `(n, h, w)` or `(n, h, w, 1, 3 or 4)`.
 ///
 /// # Errors
-/// `archive_*` reasons, and store failures.
-pub(in crate::source) fn labels(file: &Ranged, name: &str, n_rows: u64) -> Result<Option<Vec<i64>>, Fault> {
+/// `archive_unsupported` with what was found and what is read, other `archive_*` reasons, and store failures.
+pub(in crate::source) fn array(file: &Ranged, name: &str) -> Result<Array, Fault> {
     super::guarded(file, || {
         let npz = Npz::over(file.clone()).map_err(fault)?;
-        if !npz.arrays().iter().any(|array| array == name) {
-            return Ok(None);
+        let header = npz.clone().into_header(name).map_err(fault)?;
+        let sides = header.shape.get(1..).unwrap_or_default();
+        let is_images = matches!(sides, [_, _] | [_, _, 1 | 3 | 4]) && !sides.contains(&0);
+        if header.descr != "|u1" || !is_images {
+            let detail = format!(
+                "images: found {}, read are uint8 of shape (n, h, w) or (n, h, w, 1, 3 or 4)",
+                described(&header)
+            );
+            return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
         }
-        let mut rows = npz.into_rows(name).map_err(fault)?;
-        let (kind, one) =
-            (rows.header().descr.clone(), matches!(rows.header().shape.as_slice(), [_] | [_, 1]));
-        let is_whole = kind.len() == 3 && matches!(kind.as_bytes()[1], b'u' | b'i');
-        if !one || !is_whole {
-            return Ok(None);
-        }
-        let (mut classes, mut row) = (Vec::new(), Vec::new());
-        if rows.header().n_rows() != n_rows {
-            return Ok(None);
-        }
-        // To the end, where the checksum is compared.
-        while rows.next_into(&mut row).map_err(fault)? {
-            let is_negative = kind.as_bytes()[1] == b'i' && row.last().is_some_and(|&byte| byte >= 0x80);
-            let mut wide = [if is_negative { 0xff } else { 0 }; 8];
-            wide[..row.len()].copy_from_slice(&row);
-            classes.push(i64::from_le_bytes(wide));
-        }
-        Ok(Some(classes))
+        let rows = npz.into_rows(name).map_err(fault)?;
+        let values = rows.header().row_bytes().unwrap_or_default() as u64;
+        Ok(Array { n_rows: header.n_rows(), row_bytes: row_header(&header).len() as u64 + values })
     })
 }
 
-fn fault(error: NpzError) -> Fault {
+/// Element type and shape in words.
+fn described(header: &NpyHeader) -> String {
+    let shape: Vec<String> = header.shape.iter().take(8).map(u64::to_string).collect();
+    format!("{} of shape ({})", describe(&header.descr), shape.join(", "))
+}
+
+/// What [`array_names`] found, in words and without names: types and shapes of the first arrays.
+///
+/// # Errors
+/// Store failures alone; an array that cannot be read is left out.
+pub(in crate::source) fn described_arrays(file: &Ranged, names: &[String]) -> Result<String, Fault> {
+    let mut found = Vec::new();
+    for name in names.iter().take(2) {
+        let header = super::guarded(file, || {
+            Npz::over(file.clone()).and_then(|npz| npz.into_header(name)).map_err(fault)
+        });
+        match header {
+            Ok(header) => found.push(described(&header)),
+            Err(Fault::Store(error)) => return Err(Fault::Store(error)),
+            Err(Fault::Bytes(..)) => {}
+        }
+    }
+    let more = if names.len() > found.len() { " and others" } else { "" };
+    Ok(format!("{} arrays, none named images: {}{more}", names.len(), found.join(", ")))
+}
+
+/// Opens an array of labels; `None` where there is none of that name.
+///
+/// # Errors
+/// `archive_*` reasons, and store failures.
+pub(super) fn open_labels(file: &Ranged, name: &str) -> Result<Option<Rows<Ranged>>, Fault> {
+    let npz = Npz::over(file.clone()).map_err(fault)?;
+    if !npz.arrays().iter().any(|array| array == name) {
+        return Ok(None);
+    }
+    let header = npz.clone().into_header(name).map_err(fault)?;
+    if header.row_bytes().is_err() {
+        let detail = format!("labels: found {}, read are numbers and strings", described(&header));
+        return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
+    }
+    npz.into_rows(name).map(Some).map_err(fault)
+}
+
+pub(super) fn fault(error: NpzError) -> Fault {
     match error {
         NpzError::Io(error) => cut(&error),
         // A zip is read from its end, so nothing of one that was cut can be found.
@@ -149,7 +154,7 @@ fn fault(error: NpzError) -> Fault {
             Fault::bytes(Reason::ArchiveExceedsLimit, format!("found {found}, allowed {allowed}"))
         }
         NpzError::Compression { .. } => {
-            Fault::bytes(Reason::ArchiveUnsupported, "neither stored nor deflated")
+            Fault::bytes(Reason::ArchiveUnsupported, "neither stored nor deflated; numpy writes no other")
         }
         NpzError::BadHeader { problem, .. } => Fault::bytes(Reason::ArchiveUnsupported, problem),
         NpzError::Size { found, .. } => {

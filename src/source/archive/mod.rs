@@ -4,6 +4,7 @@
 //! So it does not matter which worker asks, and where it began.
 
 mod arrays;
+mod class;
 mod footer;
 mod reader;
 mod table;
@@ -19,10 +20,11 @@ use super::ranged::{Fault, Ranged};
 use crate::messages::Reason;
 use crate::store::{Cause, StoreError};
 use arrays::ArrayRows;
-pub(super) use arrays::{arrays, labels};
+pub(super) use arrays::{array, array_names, described_arrays, images_prefix};
+pub(super) use class::{Labels, labels};
 pub(super) use reader::{ArchiveReader, RowOf};
 use table::TableRows;
-pub(super) use table::n_rows;
+pub(super) use table::{Look, look};
 
 /// What a row holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +35,13 @@ pub(super) struct Cell {
     pub(super) label: Option<Label>,
 }
 
-/// A label as the archive has it.
+/// A label as the archive has it; a negative number means none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Label {
     Index(i64),
     Name(String),
+    /// Something that names no class: a fraction, a list of several.
+    Unread,
 }
 
 /// An archive that stands before one of its rows.
@@ -77,14 +81,15 @@ impl Kind {
 }
 
 impl Archive {
-    /// Opens the array or column `entry`, or the only one, before its first row.
+    /// Opens the array or column that `of` names, or the only one, before its first row.
     ///
     /// # Errors
     /// `archive_*` reasons, and store failures.
-    fn open(mut file: Ranged, entry: Option<&str>) -> Result<Self, Fault> {
+    fn open(mut file: Ranged, of: &RowOf) -> Result<Self, Fault> {
+        let (entry, label) = (of.entry.as_deref(), of.label_column.as_deref());
         let rows = match Kind::sniff(&mut file)? {
             Kind::Npz => Rows::Npz(guarded(&file, || ArrayRows::open(file.clone(), entry))?),
-            Kind::Parquet => Rows::Parquet(guarded(&file, || TableRows::open(file.clone(), entry))?),
+            Kind::Parquet => Rows::Parquet(guarded(&file, || TableRows::open(file.clone(), entry, label))?),
         };
         Ok(Self { rows, file })
     }

@@ -17,6 +17,8 @@ pub(in crate::source) struct RowOf {
     /// Array or column.
     pub(in crate::source) entry: Option<Arc<str>>,
     pub(in crate::source) row: u64,
+    /// Column of labels beside it, where it is not one of the usual names.
+    pub(in crate::source) label_column: Option<Arc<str>>,
 }
 
 impl RowOf {
@@ -62,7 +64,7 @@ impl ArchiveReader {
                 self.open.take().filter(|(open, archive)| open.is_beside(of) && archive.is_ahead(of.row));
             let mut archive = match kept {
                 Some((_, archive)) => archive,
-                None => Archive::open(file()?, of.entry.as_deref())?,
+                None => Archive::open(file()?, of)?,
             };
             lost = archive.lost_with(of.row);
             let cell = archive.row(of.row)?;

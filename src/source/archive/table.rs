@@ -4,23 +4,27 @@ use std::io::{Seek, SeekFrom};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::basic::{ConvertedType, Type};
+use parquet::basic::{Compression, ConvertedType, Type};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::SchemaDescriptor;
 
+use super::class::whole;
 use super::{Cell, Label, footer};
 use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 
-/// Names of a column of labels.
+/// Names of a column of labels, compared without blanks and capitals.
 const LABELS: [&str; 3] = ["label", "label_idx", "labels"];
+/// Names of a column of images where there are several columns of bytes, the first that is there.
+const IMAGES: [&str; 10] =
+    ["image", "images", "img", "picture", "png", "jpg", "jpeg", "dicom", "image_bytes", "bytes"];
 
 /// One column, standing before one of its rows.
 #[derive(Debug)]
@@ -48,20 +52,15 @@ impl std::fmt::Debug for Group {
 }
 
 impl TableRows {
-    pub(super) fn open(file: Ranged, entry: Option<&str>) -> Result<Self, Fault> {
-        footer::check_schema(&file)?;
-        let mut file = TableFile { file, is_open: false };
-        let no_footer = |_| Fault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(&file, options).map_err(no_footer)?;
-        file.is_open = true;
+    pub(super) fn open(file: Ranged, entry: Option<&str>, label_column: Option<&str>) -> Result<Self, Fault> {
+        let (file, metadata) = load(&file)?;
         let schema = metadata.metadata().file_metadata().schema_descr();
-        let image = image_leaf(schema, entry)
+        let image = image_leaves(schema, entry)
+            .first()
+            .copied()
             .ok_or_else(|| Fault::bytes(Reason::ArchiveEntryMissing, "no column of bytes of that name"))?;
-        let label = (0..schema.num_columns()).find(|&n| {
-            let path = schema.column(n).path().parts().to_vec();
-            path.len() == 1 && LABELS.contains(&path[0].as_str()) && n != image
-        });
+        let label = label_leaf(schema, label_column).filter(|&leaf| leaf != image);
+        check_codecs(&metadata, image, label)?;
         let mut bounds = vec![0_u64];
         for group in metadata.metadata().row_groups() {
             let n_rows = u64::try_from(group.num_rows()).ok();
@@ -127,31 +126,180 @@ impl TableRows {
     }
 }
 
-/// Rows of the only column of images; `None` where the file has no such column.
+/// Reads the footer.
+fn load(file: &Ranged) -> Result<(TableFile, ArrowReaderMetadata), Fault> {
+    footer::check_schema(file)?;
+    let mut file = TableFile { file: file.clone(), is_open: false };
+    let no_footer = |_| Fault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = ArrowReaderMetadata::load(&file, options).map_err(no_footer)?;
+    file.is_open = true;
+    Ok((file, metadata))
+}
+
+/// What a Parquet file is, for a listing.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::source) enum Look {
+    /// A column of images.
+    Images {
+        n_rows: u64,
+        /// Its name, where there are several columns that could be meant.
+        entry: Option<String>,
+        /// What is said of columns that seem to be labels and are not read.
+        unread_labels: Option<&'static str>,
+    },
+    /// Images that are not read: what was found.
+    Unread(String),
+    /// A manifest.
+    Manifest,
+    /// Numbers and texts.
+    Other,
+}
+
+/// Looks at the columns of a Parquet file.
+///
+/// Of several columns of bytes the one with Hugging Face's structure comes first, then one that is named as images are, then the first
+/// whose first value begins as an image does.
 ///
 /// # Errors
 /// `archive_*` reasons, and store failures.
-pub(in crate::source) fn n_rows(file: &Ranged) -> Result<Option<u64>, Fault> {
-    super::guarded(file, || match TableRows::open(file.clone(), None) {
-        Ok(rows) => Ok(Some(rows.n_rows())),
-        Err(Fault::Bytes(Reason::ArchiveEntryMissing, _)) => Ok(None),
-        Err(fault) => Err(fault),
+pub(in crate::source) fn look(file: &Ranged, label_column: Option<&str>) -> Result<Look, Fault> {
+    super::guarded(file, || {
+        let metadata = load(file)?.1;
+        let schema = metadata.metadata().file_metadata().schema_descr();
+        let leaves = image_leaves(schema, None);
+        let Some(&first) = leaves.first() else { return Ok(other(schema)) };
+        let name = |leaf: usize| schema.column(leaf).path().parts()[0].clone();
+        let is_struct = |leaf: usize| schema.column(leaf).path().parts().len() == 2;
+        let named = IMAGES
+            .into_iter()
+            .find_map(|wanted| leaves.iter().copied().find(|&leaf| plain(&name(leaf)) == wanted));
+        let chosen = match leaves.as_slice() {
+            [only] => *only,
+            _ if is_struct(first) => first,
+            _ => match named {
+                Some(named) => named,
+                None => sniffed(file, schema, &leaves)?.unwrap_or(first),
+            },
+        };
+        let rows = TableRows::open(file.clone(), Some(&name(chosen)), label_column)?;
+        let has =
+            |is_meant: &dyn Fn(&str) -> bool| (0..schema.num_columns()).any(|leaf| is_meant(&name(leaf)));
+        let unread_labels = match rows.label {
+            Some(_) => None,
+            None if has(&|name| is_label(name, label_column)) => {
+                Some("columns of labels that are lists or structures")
+            }
+            None if has(&may_be_labels) => Some("columns that may be labels; name one by --label-column"),
+            None => None,
+        };
+        Ok(Look::Images {
+            n_rows: rows.n_rows(),
+            entry: (leaves.len() > 1).then(|| name(chosen)),
+            unread_labels,
+        })
     })
 }
 
-/// The leaf column that `entry` names, or the one that looks like images: Hugging Face's `x.bytes` before plain bytes.
-fn image_leaf(schema: &SchemaDescriptor, entry: Option<&str>) -> Option<usize> {
+/// The first of some columns whose first value begins as an image does.
+fn sniffed(file: &Ranged, schema: &SchemaDescriptor, leaves: &[usize]) -> Result<Option<usize>, Fault> {
+    use t3b_decode::Format;
+    for &leaf in leaves {
+        let name = schema.column(leaf).path().parts()[0].clone();
+        let mut rows = TableRows::open(file.clone(), Some(&name), None)?;
+        if rows.n_rows() > 0
+            && let Ok(cell) = rows.row(0)
+            && !matches!(Format::sniff(&cell.bytes), Format::Unknown | Format::Html | Format::Gzip)
+        {
+            return Ok(Some(leaf));
+        }
+    }
+    Ok(None)
+}
+
+/// What a table without a column of images is: columns that look like images are told, others are another's.
+fn other(schema: &SchemaDescriptor) -> Look {
+    let leaves = || (0..schema.num_columns()).map(|n| schema.column(n));
+    let root = |parts: &[String]| plain(&parts[0]);
+    if leaves().any(|column| root(column.path().parts()) == "uri") {
+        return Look::Manifest;
+    }
+    let wanted = "read are bytes, or structures with bytes";
+    for column in leaves() {
+        let parts = column.path().parts().to_vec();
+        let is_text = column.converted_type() == ConvertedType::UTF8;
+        let is_bytes = column.physical_type() == Type::BYTE_ARRAY && !is_text;
+        let is_named = IMAGES.contains(&root(&parts).as_str());
+        if column.max_rep_level() > 0 && (is_bytes || is_named) {
+            return Look::Unread(format!("images: found a column of lists, {wanted}"));
+        }
+        if is_named && is_text {
+            return Look::Unread(format!("images: found a column of text, {wanted}"));
+        }
+        if is_named || is_bytes {
+            return Look::Unread(format!("images: found a column of another type, {wanted}"));
+        }
+    }
+    Look::Other
+}
+
+/// A name without blanks and capitals.
+fn plain(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// Whether a name is what data sets call their labels beside the usual names.
+fn may_be_labels(name: &str) -> bool {
+    let name = plain(name);
+    name.ends_with("label") || ["class", "target", "category", "y"].contains(&name.as_str())
+}
+
+fn is_label(name: &str, label_column: Option<&str>) -> bool {
+    label_column.map_or_else(|| LABELS.contains(&plain(name).as_str()), |wanted| name == wanted)
+}
+
+/// The leaf column of labels, where its values are single ones.
+fn label_leaf(schema: &SchemaDescriptor, label_column: Option<&str>) -> Option<usize> {
+    let is_meant = |&n: &usize| {
+        let path = schema.column(n).path().parts().to_vec();
+        path.len() == 1 && is_label(&path[0], label_column)
+    };
+    (0..schema.num_columns()).find(is_meant)
+}
+
+/// The leaf columns that `entry` names, or that look like images: Hugging Face's `x.bytes` before plain bytes.
+fn image_leaves(schema: &SchemaDescriptor, entry: Option<&str>) -> Vec<usize> {
     let is_image = |n: &usize, in_struct: bool| {
         let column = schema.column(*n);
         let path = column.path().parts().to_vec();
         let shape = if in_struct { path.len() == 2 && path[1] == "bytes" } else { path.len() == 1 };
-        let is_text = column.converted_type() == ConvertedType::UTF8;
-        let is_bytes = column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0;
-        let is_meant = entry.map_or(!LABELS.contains(&path[0].as_str()), |entry| path[0] == entry);
-        shape && is_bytes && !is_text && is_meant
+        let is_plain = column.converted_type() == ConvertedType::NONE && column.logical_type_ref().is_none();
+        let kind = matches!(column.physical_type(), Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY);
+        let is_bytes = kind && is_plain && column.max_rep_level() == 0;
+        let is_meant = entry.map_or(!LABELS.contains(&plain(&path[0]).as_str()), |entry| path[0] == entry);
+        shape && is_bytes && is_meant
     };
     let leaves = || 0..schema.num_columns();
-    leaves().find(|n| is_image(n, true)).or_else(|| leaves().find(|n| is_image(n, false)))
+    let structs = leaves().filter(|n| is_image(n, true));
+    structs.chain(leaves().filter(|n| is_image(n, false))).collect()
+}
+
+/// Refuses what the reader could not unpack, by name.
+fn check_codecs(metadata: &ArrowReaderMetadata, image: usize, label: Option<usize>) -> Result<(), Fault> {
+    for group in metadata.metadata().row_groups() {
+        for leaf in label.into_iter().chain([image]) {
+            let name = match group.column(leaf).compression() {
+                Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => continue,
+                Compression::GZIP(_) => "gzip",
+                Compression::BROTLI(_) => "brotli",
+                Compression::LZ4 | Compression::LZ4_RAW => "lz4",
+                Compression::LZO => "lzo",
+            };
+            let detail = format!("a column compressed by {name}, read are none, snappy and zstd");
+            return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
+        }
+    }
+    Ok(())
 }
 
 fn bytes_of(column: &ArrayRef) -> Option<Bytes> {
@@ -160,8 +308,13 @@ fn bytes_of(column: &ArrayRef) -> Option<Bytes> {
         Some(parts) => parts.column_by_name("bytes")?,
         None => column,
     };
-    let values = column.as_binary_opt::<i32>()?;
-    Some(if values.is_null(0) { Bytes::new() } else { Bytes::copy_from_slice(values.value(0)) })
+    if column.is_null(0) {
+        return Some(Bytes::new());
+    }
+    if let Some(values) = column.as_fixed_size_binary_opt() {
+        return Some(Bytes::copy_from_slice(values.value(0)));
+    }
+    Some(Bytes::copy_from_slice(column.as_binary_opt::<i32>()?.value(0)))
 }
 
 fn label_of(column: &ArrayRef) -> Option<Label> {
@@ -169,10 +322,25 @@ fn label_of(column: &ArrayRef) -> Option<Label> {
         return None;
     }
     if let Some(text) = column.as_string_opt::<i32>() {
-        return Some(Label::Name(text.value(0).to_owned()));
+        let text = text.value(0).trim();
+        return (!text.is_empty()).then(|| Label::Name(text.to_owned()));
     }
-    let number = cast(column, &DataType::Int64).ok().filter(|_| column.data_type().is_integer())?;
-    Some(Label::Index(number.as_primitive_opt::<Int64Type>()?.value(0)))
+    match column.data_type() {
+        DataType::Boolean => Some(Label::Index(i64::from(column.as_boolean_opt()?.value(0)))),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            let wide = cast(column, &DataType::Float64).ok()?;
+            whole(wide.as_primitive_opt::<Float64Type>()?.value(0))
+        }
+        kind if kind.is_integer() => {
+            let wide = cast(column, &DataType::Int64).ok()?;
+            if wide.is_null(0) {
+                Some(Label::Unread)
+            } else {
+                Some(Label::Index(wide.as_primitive_opt::<Int64Type>()?.value(0)))
+            }
+        }
+        _ => Some(Label::Unread),
+    }
 }
 
 /// What the Parquet reader wants of a file.

@@ -13,13 +13,15 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
 use sha2::{Digest, Sha256};
 
 use super::CatalogRule;
-use super::listing::ending;
+use super::kinds::ending;
 use super::row::{Row, batch, schema};
+use super::tally::Tally;
+use super::walk::Found;
 use crate::error::{Exit, Problem};
-use crate::store::Listed;
 
 /// The folder of the parts of one manifest.
 #[derive(Debug, Clone)]
@@ -31,9 +33,16 @@ pub(super) struct Parts {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) n_rows: u64,
+    /// Rows with a label.
+    pub(super) n_labelled: u64,
     /// Rows of each reason to refuse them.
     pub(super) refused: Vec<(String, u64)>,
+    /// What the objects are.
+    pub(super) tally: Tally,
 }
+
+/// Where a part's [`Tally`] stands in its footer.
+const TALLY: &str = "t3b.tally";
 
 impl Parts {
     /// Makes `<out>.parts`, or finds it again.
@@ -49,10 +58,10 @@ impl Parts {
     }
 
     /// The name of the part for these objects.
-    pub(super) fn name(objects: &[Listed], rule: CatalogRule) -> String {
+    pub(super) fn name(objects: &[Found], rule: &CatalogRule) -> String {
         let mut hash = Sha256::new_with_prefix(format!("{} {rule:?}", env!("CARGO_PKG_VERSION")));
         for object in objects {
-            hash.update(format!("\0{}\0{}\0{}", object.name, object.size, object.modified_ms));
+            hash.update(format!("\0{}", object.identity()));
         }
         hex::encode(&hash.finalize()[..16])
     }
@@ -69,20 +78,26 @@ impl Parts {
     ///
     /// # Errors
     /// `C007`.
-    pub(super) fn write(&self, name: &str, rows: &[Row]) -> Result<(), Problem> {
+    pub(super) fn write(&self, name: &str, rows: &[Row], tally: &Tally) -> Result<(), Problem> {
         let partial = self.folder.join(format!("{name}.partial"));
         let written = || -> io::Result<()> {
             let mut writer = ArrowWriter::try_new(File::create(&partial)?, schema(), None)?;
             writer.write(&batch(rows))?;
+            writer.append_key_value_metadata(KeyValue::new(TALLY.to_owned(), serde_json::to_string(tally)?));
             writer.into_inner()?.sync_all()?;
             fs::rename(&partial, self.path(name))
         };
         written().map_err(|error| unwritable(&partial, &error))
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<RecordBatch>> {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(self.path(name))?)?.build()?;
-        reader.collect::<Result<_, _>>().map_err(io::Error::other)
+    fn read(&self, name: &str) -> io::Result<(Vec<RecordBatch>, Tally)> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(self.path(name))?)?;
+        let pairs = builder.metadata().file_metadata().key_value_metadata();
+        let tally =
+            pairs.into_iter().flatten().find(|pair| pair.key == TALLY).and_then(|pair| pair.value.clone());
+        let tally = serde_json::from_str(&tally.unwrap_or_default())?;
+        let rows = builder.build()?.collect::<Result<_, _>>().map_err(io::Error::other)?;
+        Ok((rows, tally))
     }
 
     /// Joins the named parts to the manifest, by its ending CSV or Parquet, and removes the folder. Columns that no row has
@@ -95,7 +110,9 @@ impl Parts {
         let mut used = vec![false; schema().fields().len()];
         let mut joined = || -> io::Result<()> {
             for name in names {
-                for rows in self.read(name)? {
+                let (batches, tally) = self.read(name)?;
+                totals.tally.add(&tally);
+                for rows in batches {
                     for (used, column) in used.iter_mut().zip(rows.columns()) {
                         *used |= column.null_count() < rows.num_rows();
                     }
@@ -111,7 +128,7 @@ impl Parts {
             let mut writer =
                 Writer::create(Path::new(&partial), ending(&out.to_string_lossy()) == "csv", &columns)?;
             for name in names {
-                for rows in self.read(name)? {
+                for rows in self.read(name)?.0 {
                     writer.write(&rows.project(&columns).map_err(io::Error::other)?)?;
                 }
             }
@@ -127,6 +144,10 @@ impl Parts {
 impl Totals {
     fn add(&mut self, rows: &RecordBatch) {
         self.n_rows += rows.num_rows() as u64;
+        let is_there =
+            |name: &str, n: usize| rows.column_by_name(name).is_some_and(|column| !column.is_null(n));
+        let is_labelled = |n: &usize| is_there("label", *n) || is_there("label_idx", *n);
+        self.n_labelled += (0..rows.num_rows()).filter(is_labelled).count() as u64;
         let Some(reasons) = rows.column_by_name("refused").and_then(|column| column.as_string_opt::<i32>())
         else {
             return;

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 use crate::messages::Reason;
+use crate::source::words;
 
 /// An image, or what stands in its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,11 +22,26 @@ pub(super) struct Row {
     pub(super) label_idx: Option<String>,
     pub(super) sha256: Option<String>,
     pub(super) refused: Option<Reason>,
+    /// What was found where nothing can be scored, in the words of [`crate::source::words`].
+    pub(super) found: Option<String>,
+    pub(super) frame: Option<u32>,
+    pub(super) axis: Option<u8>,
+    pub(super) index: Option<u32>,
+    pub(super) corruption: Option<String>,
+    pub(super) severity: Option<u8>,
+}
+
+impl Row {
+    /// A row that stands for what cannot be scored.
+    pub(super) fn refused(uri: &str, reason: Reason, found: &str) -> Self {
+        let found = Some(words::only_ours(found).to_owned());
+        Self { uri: uri.to_owned(), refused: Some(reason), found, ..Self::default() }
+    }
 }
 
 const TEXT: DataType = DataType::Utf8;
 const NUMBER: DataType = DataType::UInt64;
-const COLUMNS: [(&str, DataType); 10] = [
+const COLUMNS: [(&str, DataType); 16] = [
     ("uri", TEXT),
     ("entry", TEXT),
     ("offset", NUMBER),
@@ -36,6 +52,12 @@ const COLUMNS: [(&str, DataType); 10] = [
     ("label_idx", TEXT),
     ("sha256", TEXT),
     ("refused", TEXT),
+    ("found", TEXT),
+    ("frame", NUMBER),
+    ("axis", NUMBER),
+    ("index", NUMBER),
+    ("corruption", TEXT),
+    ("severity", NUMBER),
 ];
 
 /// Every column a built manifest may have.
@@ -62,6 +84,12 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
         text(|row| row.label_idx.as_deref()),
         text(|row| row.sha256.as_deref()),
         text(|row| row.refused.map(Reason::code)),
+        text(|row| row.found.as_deref()),
+        number(|row| row.frame.map(u64::from)),
+        number(|row| row.axis.map(u64::from)),
+        number(|row| row.index.map(u64::from)),
+        text(|row| row.corruption.as_deref()),
+        number(|row| row.severity.map(u64::from)),
     ];
     RecordBatch::try_new(schema(), columns).expect("columns of one length and of the schema's types")
 }

@@ -287,10 +287,12 @@ fn frames_of_every_codec_decode_to_their_pixels() {
             entry["sha256"].as_str().unwrap(),
             "{entry}"
         );
-        // Every cut of the compressed bytes is noticed, whatever the codec.
+        // Every cut of the compressed bytes is noticed, whatever the codec, or has taken no value: the end of a JPEG's
+        // data may be padding, and its end marker may be missing.
         for len in 0..frame.len() - 2 {
             let cut = decode_with(&file(frame[..len].to_vec()), &LOOSE, &Rendering::default());
-            assert!(!["ok", "decoder_panic"].contains(&code(&cut)), "{entry} cut at {len}");
+            let is_whole = cut.as_ref().is_ok_and(|cut| *cut == image);
+            assert!(is_whole || !["ok", "decoder_panic"].contains(&code(&cut)), "{entry} cut at {len}");
         }
     }
 }

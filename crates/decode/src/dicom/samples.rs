@@ -101,7 +101,7 @@ pub(super) fn native(
     if pixel_data.float_bits > 0 {
         return Ok(float_values(frame, is_big_endian));
     }
-    Ok(interleaved(module, values(module, frame, is_big_endian, start)?))
+    Ok(interleaved(module, values(module, pixel_data, frame, is_big_endian, start)?))
 }
 
 /// Some gateways decompress to three samples a pixel and leave YBR_FULL_422 in the attributes.
@@ -133,17 +133,20 @@ fn float_values(frame: PixelData<'_>, is_big_endian: bool) -> Samples {
 /// Values of 8, 16 or 32 allocated bits; `start` is where the frame begins in the pixel data.
 fn values(
     module: &PixelModule,
+    pixel_data: PixelData<'_>,
     frame: PixelData<'_>,
     is_big_endian: bool,
     start: usize,
 ) -> Result<Samples, Fault> {
     match module.bits_allocated {
         8 => {
-            // Bytes of words are swapped in pairs, counted from the first frame; those of wider values by their width.
-            let is_swapped = is_big_endian && frame.is_words && start.is_multiple_of(2);
-            let swap = |at: usize| if is_swapped && (at ^ 1) < frame.bytes.len() { at ^ 1 } else { at };
-            let bytes = (0..frame.bytes.len()).map(|at| u16::from(frame.bytes[swap(at)]));
-            narrow(module, bytes.collect())
+            // Bytes of words are swapped in pairs, counted from the first frame: the last value of an odd frame stands
+            // behind its end, in the byte that fills the word.
+            let is_swapped = is_big_endian && pixel_data.is_words;
+            let all = pixel_data.bytes;
+            let byte = |at: usize| if is_swapped { all.get(at ^ 1).unwrap_or(&all[at]) } else { &all[at] };
+            let places = start..start + frame.bytes.len();
+            narrow(module, places.map(|at| u16::from(*byte(at))).collect())
         }
         16 => {
             let read = if is_big_endian { u16::from_be_bytes } else { u16::from_le_bytes };

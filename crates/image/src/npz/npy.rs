@@ -42,7 +42,7 @@ impl NpyHeader {
         if self.shape.is_empty() || self.shape.len() > MAX_AXES {
             return Err("the shape has no axis or more than 8");
         }
-        let item = item_bytes(&self.descr).ok_or("the element type is not a little-endian number")?;
+        let item = item_bytes(&self.descr).ok_or("the element type has no size of its own")?;
         let row = self.shape[1..].iter().try_fold(item, |bytes, &n| bytes.checked_mul(n));
         let row = row.filter(|&bytes| bytes <= MAX_ROW_BYTES).ok_or("a row is larger than 192 MiB")?;
         // The whole size must at least be a number, although it is never allocated.
@@ -71,12 +71,12 @@ impl NpyHeader {
                 short(&mut length)?;
                 usize::from(u16::from_le_bytes(length))
             }
-            2 => {
+            2 | 3 => {
                 let mut length = [0; 4];
                 short(&mut length)?;
                 u32::from_le_bytes(length) as usize
             }
-            _ => return Err(bad("its version is not 1 or 2")),
+            _ => return Err(bad("its version is not 1, 2 or 3")),
         };
         if n_bytes > MAX_HEADER_BYTES {
             return Err(bad("it is longer than 64 KiB"));
@@ -108,13 +108,15 @@ impl NpyHeader {
     }
 }
 
-/// Bytes of one element: booleans and whole or real numbers, little-endian.
+/// Bytes of one element: booleans, numbers of either byte order, and texts of one length.
 fn item_bytes(descr: &str) -> Option<u64> {
-    match descr {
-        "|b1" | "|u1" | "|i1" | "<u1" | "<i1" => Some(1),
-        "<u2" | "<i2" | "<f2" => Some(2),
-        "<u4" | "<i4" | "<f4" => Some(4),
-        "<u8" | "<i8" | "<f8" => Some(8),
+    let (kind, size) = descr.strip_prefix(['|', '<', '>', '='])?.split_at_checked(1)?;
+    let size: u64 = size.parse().ok()?;
+    match (kind, size) {
+        ("b", 1) | ("u" | "i", 1 | 2 | 4 | 8) | ("f", 2 | 4 | 8) | ("c", 8 | 16) => Some(size),
+        ("S", 1..=65_536) => Some(size),
+        // Four bytes a letter.
+        ("U", 1..=65_536) => Some(size * 4),
         _ => None,
     }
 }

@@ -61,12 +61,41 @@ impl<R: Read + Seek> Npz<R> {
         names.filter_map(|name| name.strip_suffix(".npy").map(str::to_owned)).collect()
     }
 
+    /// Element type and shape of the array `member`, whether or not its rows can be read.
+    ///
+    /// # Errors
+    /// Those of [`Npz::into_rows`], but not that the element type or the size is not handled.
+    pub fn into_header(self, member: &str) -> Result<NpyHeader, NpzError> {
+        self.start(member).map(|started| started.header)
+    }
+
     /// Starts to read the array `member`, named without `.npy`, at its first row.
     ///
     /// # Errors
     /// When the array is missing, encrypted, compressed more than 200 times or by another method than deflate, or its
     /// header is not understood; nothing is allocated for its rows.
-    pub fn into_rows(mut self, member: &str) -> Result<Rows<R>, NpzError> {
+    pub fn into_rows(self, member: &str) -> Result<Rows<R>, NpzError> {
+        let Started { header, data, crc, checksum, size } = self.start(member)?;
+        let owned = || member.to_owned();
+        let bad = |problem| NpzError::BadHeader { member: owned(), problem };
+        let row_bytes = header.row_bytes().map_err(bad)?;
+        let declared = (row_bytes as u64 * header.n_rows()).checked_add(u64::from(crc.amount()));
+        if declared != Some(size) {
+            let found = if declared.is_some_and(|n| n < size) { "more" } else { "fewer" };
+            return Err(NpzError::Size { member: owned(), found });
+        }
+        Ok(Rows {
+            member: owned(),
+            n_left: header.n_rows(),
+            header,
+            row_bytes,
+            data,
+            crc: Some(crc),
+            checksum,
+        })
+    }
+
+    fn start(mut self, member: &str) -> Result<Started<R>, NpzError> {
         let owned = || member.to_owned();
         let name = format!("{member}.npy");
         let index =
@@ -94,23 +123,19 @@ impl<R: Read + Seek> Npz<R> {
         let mut summed = Summed { data: &mut data, crc: Crc::new() };
         let header = NpyHeader::read(&mut summed, member)?;
         let crc = summed.crc;
-        let bad = |problem| NpzError::BadHeader { member: owned(), problem };
-        let row_bytes = header.row_bytes().map_err(bad)?;
-        let declared = (row_bytes as u64 * header.n_rows()).checked_add(u64::from(crc.amount()));
-        if declared != Some(size) {
-            let found = if declared.is_some_and(|n| n < size) { "more" } else { "fewer" };
-            return Err(NpzError::Size { member: owned(), found });
-        }
-        Ok(Rows {
-            member: owned(),
-            n_left: header.n_rows(),
-            header,
-            row_bytes,
-            data,
-            crc: Some(crc),
-            checksum,
-        })
+        Ok(Started { header, data, crc, checksum, size })
     }
+}
+
+/// An array whose header was read.
+struct Started<R> {
+    header: NpyHeader,
+    data: Data<R>,
+    /// Of the header.
+    crc: Crc,
+    checksum: u32,
+    /// Bytes that the archive says the array has, header included.
+    size: u64,
 }
 
 /// How many members the end of a zip file speaks of; 0 where there is no such end.
