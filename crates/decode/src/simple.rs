@@ -49,9 +49,10 @@ pub(super) fn read_header(bytes: &[u8], format: Format) -> Result<Header, Fault>
 
 /// Decodes a picture whose header passed the limits.
 pub(super) fn decode(bytes: &[u8], format: Format, window: Window, facts: &mut Facts) -> Result<Rgb8, Fault> {
-    let mut reader = reader(bytes, format)?;
+    // The decoder gets what the header was weighed at: a GIF's picture may claim to be larger than its screen.
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(1 << 31);
+    limits.max_alloc = Some(read_header(bytes, format)?.peak_bytes);
+    let mut reader = reader(bytes, format)?;
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(fault)?;
     facts.note("color_type", format!("{:?}", decoder.original_color_type()));
@@ -82,5 +83,21 @@ fn fault(error: ImageError) -> Fault {
         }
         ImageError::Limits(_) => Fault::new(Reason::DimensionsExceedLimit, "needs more memory than allowed"),
         _ => Fault::corrupt("a header or the compressed data are invalid"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: the decoder asked for 1.7 GB for a file of four kilobytes.
+    #[test]
+    fn a_gif_picture_larger_than_its_screen_gets_no_more_memory_than_the_screen_was_weighed_at() {
+        let head = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff";
+        let picture = b"\x2c\0\0\0\0\xff\xff\xff\xff\0\x02\x02\x44\x01\0\x3b";
+        let gif = [&head[..], picture].concat();
+        assert!(read_header(&gif, Format::Gif).is_ok());
+        let fault = decode(&gif, Format::Gif, Window::File, &mut Facts::default()).unwrap_err();
+        assert_eq!(fault.reason, Reason::DimensionsExceedLimit);
     }
 }
