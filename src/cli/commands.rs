@@ -24,6 +24,9 @@ use crate::store::Root;
 /// # Errors
 /// Everything that kept the command from doing what was asked.
 pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
+    if !matches!(cli.command, Command::DecodeWorker) {
+        super::variables::check()?;
+    }
     match &cli.command {
         Command::Demo(args) => run_demo(args),
         Command::Run(args) => run_pipeline(args),
@@ -53,7 +56,6 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
 
 pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     let spec = Spec::load(&args.sources())?;
-    super::variables::check(&spec)?;
     start_logging(&spec.settings);
     Ok(spec)
 }

@@ -30,6 +30,8 @@ pub enum Origin {
     Env(String),
     /// A command-line flag.
     Flag,
+    /// A file that a command-line flag names.
+    FlagFile(String),
 }
 
 impl fmt::Display for Origin {
@@ -39,6 +41,7 @@ impl fmt::Display for Origin {
             Self::File(name) => f.write_str(name),
             Self::Env(name) => write!(f, "${name}"),
             Self::Flag => f.write_str("flag"),
+            Self::FlagFile(name) => write!(f, "{name}, by flag"),
         }
     }
 }
@@ -75,6 +78,12 @@ impl Reader {
         Self { values, known: BTreeSet::new(), problems: Vec::new() }
     }
 
+    /// The keys that were asked for so far.
+    #[must_use]
+    pub(super) fn known(self) -> BTreeSet<String> {
+        self.known
+    }
+
     /// Records a problem of the caller's own.
     pub(super) fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
@@ -82,7 +91,7 @@ impl Reader {
 
     fn take(&mut self, key: &str) -> Option<(Value, Origin)> {
         let is_first = self.known.insert(key.to_owned());
-        let is_flag = matches!(self.values.get(key), Some((_, Origin::Flag)));
+        let is_flag = matches!(self.values.get(key), Some((_, Origin::Flag | Origin::FlagFile(_))));
         match variable(&env_name(key)) {
             Ok(Some((value, origin))) if !is_flag => {
                 self.values.insert(key.to_owned(), (value, origin));

@@ -12,6 +12,7 @@ mod models;
 mod pipeline;
 mod sweep;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -89,11 +90,10 @@ impl Spec {
         let flags = flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section))?;
         // Names of a labels file are as strong as what names it, and weaker than names written beside that.
         let labels = labels_layer(&file, &flags, &dir)?;
-        let (below, above): (Vec<_>, Vec<_>) =
-            labels.into_iter().partition(|(origin, _)| *origin != Origin::Flag);
-        layers.extend(below);
+        let (below, above): (Vec<_>, Vec<_>) = labels.into_iter().partition(|(is_override, _)| !is_override);
+        layers.extend(below.into_iter().map(|(_, layer)| layer));
         layers.push((Origin::File(display(&sources.pipeline)), file));
-        layers.extend(above);
+        layers.extend(above.into_iter().map(|(_, layer)| layer));
         layers.extend(flags);
         let mut reader = Reader::new(layers);
         let pipeline = Pipeline::read(&mut reader, &dir);
@@ -116,6 +116,18 @@ impl Spec {
     }
 }
 
+/// Every key of both kinds, with or without a default: what their readers ask for.
+#[must_use]
+pub fn known_keys() -> BTreeSet<String> {
+    let layer =
+        |text| parse(text, "defaults").map(|table| vec![(Origin::Default, table)]).unwrap_or_default();
+    let mut pipeline = Reader::new(layer(PIPELINE_DEFAULT));
+    Pipeline::read(&mut pipeline, Path::new("/"));
+    let mut settings = Reader::new(layer(CONFIG_DEFAULT));
+    Settings::read(&mut settings);
+    pipeline.known().into_iter().chain(settings.known()).collect()
+}
+
 impl Settings {
     /// The embedded defaults with config files, variables and flags over them, for commands that read no pipeline.
     ///
@@ -133,12 +145,12 @@ impl Settings {
 }
 
 /// The labels file as a layer of its own: the one that a flag names, else an environment variable, else the pipeline file.
-/// It lies below the pipeline file that names it, and above it otherwise.
+/// It lies below the pipeline file that names it, and above it otherwise, which is said beside it.
 fn labels_layer(
     file: &Table,
     flags: &[(Origin, Table)],
     dir: &Path,
-) -> Result<Option<(Origin, Table)>, RunError> {
+) -> Result<Option<(bool, (Origin, Table))>, RunError> {
     let of = |table: &Table| {
         let name = table.get("labels").and_then(|labels| labels.get("file")).and_then(|file| file.as_str());
         name.map(str::to_owned)
@@ -151,7 +163,8 @@ fn labels_layer(
     // What a variable names is meant from where the command is called.
     let path = if by_flag.is_none() && is_override { PathBuf::from(&name) } else { dir.join(&name) };
     let labels = nested("labels", read_table(&path)?.into());
-    Ok(Some((if is_override { Origin::Flag } else { Origin::File(name) }, labels)))
+    let origin = if by_flag.is_some() { Origin::FlagFile(name) } else { Origin::File(name) };
+    Ok(Some((is_override, (origin, labels))))
 }
 
 /// The folder a file lies in, absolute: a bare name lies where the command is called.

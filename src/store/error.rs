@@ -282,6 +282,7 @@ fn of_network(error: &object_store::Error) -> Option<Cause> {
             return Some(match io.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Cause::Denied,
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Cause::Full,
+                ErrorKind::NotFound => Cause::Missing,
                 kind => Cause::Other(kind.to_string()),
             });
         }
