@@ -11,8 +11,9 @@ use crate::error::{Exit, RunError};
 use crate::flow::meter::Meter;
 use crate::flow::progress::rss_mib;
 use crate::graph::corrupt::CorruptAt;
-use crate::job::{Job, Outcome, PSEUDONYM_KEY, reasons};
+use crate::job::{Job, Outcome, PSEUDONYM_KEY};
 use crate::ledger::{Finalized, Plan};
+use crate::report::reasons;
 use crate::report::{AccuracyTable, accuracy};
 use crate::store::Root;
 

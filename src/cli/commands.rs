@@ -14,8 +14,9 @@ use crate::demo;
 use crate::error::{Exit, Problem, RunError, quoted};
 use crate::flow::meter::Meter;
 use crate::flow::progress::LogFormat;
-use crate::job::{Job, Pace, Request, reasons};
+use crate::job::{Job, Pace, Request};
 use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify};
+use crate::report::reasons;
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 

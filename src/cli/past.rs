@@ -9,9 +9,10 @@ use super::commands::{load, on_runtime, open_run, start_logging};
 use super::fold::folded;
 use super::{RunUriArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
-use crate::job::{Job, SampleStory, Whose, reasons, story};
+use crate::job::{Job, Whose};
 use crate::ledger::{Layout, ListedRun, Plan, discard, is_published, read_plan, runs, split_run_uri, status};
 use crate::report::accuracy;
+use crate::report::{SampleStory, reasons, story};
 use crate::settings::Settings;
 use crate::store::Root;
 

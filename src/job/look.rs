@@ -61,9 +61,9 @@ impl Job {
         if share <= pipeline.max_missing_first {
             return Ok(());
         }
-        let rows: Vec<String> = missing.iter().take(EXAMPLES).map(u64::to_string).collect();
+        let rows: Vec<String> = missing.iter().take(EXAMPLES).map(|row| format!("row {row}")).collect();
         let what = format!(
-            "input.root: {} of {n_asked} objects looked at do not exist below {}, for example those of manifest rows {} (from 0); \
+            "input.root: {} of {n_asked} objects looked at do not exist below {}, for example those of manifest {} (from 0); \
              run.max_missing_first allows a share of {}",
             missing.len(),
             quoted(&pipeline.input.root),

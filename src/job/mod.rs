@@ -1,7 +1,6 @@
 //! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
 
 mod execute;
-mod inspect;
 mod look;
 pub(crate) mod models;
 mod pace;
@@ -9,6 +8,7 @@ mod recipes;
 mod reproduce;
 mod samples;
 mod secret;
+mod whose;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,6 @@ use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
-pub use inspect::{Answer, Refusal, SampleStory, Whose, coefficient_means, reasons, story};
 pub use look::Looked;
 pub use pace::Pace;
 use recipes::{FirstPass, Recipes};
@@ -31,6 +30,7 @@ pub use reproduce::Reproduced;
 pub use samples::{Named, samples};
 pub use secret::{PSEUDONYM_KEY, new_secret};
 use t3b_decode::worker::Decoder;
+pub use whose::Whose;
 
 /// What ids are worth without a secret.
 const KEYLESS: &str = "T3B_PSEUDONYM_KEY is not set: whoever has the manifest, or can rebuild it from a listing, can turn \

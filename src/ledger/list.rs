@@ -7,7 +7,7 @@ use super::layout::{Layout, is_run_id};
 use super::plan::read_plan;
 use super::status::status;
 use crate::error::{Problem, RunError};
-use crate::store::{Cause, Node, Root};
+use crate::store::{Node, Root};
 
 /// Runs read at once.
 const READS: usize = 8;
@@ -42,11 +42,7 @@ pub struct ListedRun {
 /// # Errors
 /// Store failures, plans and receipts that cannot be read.
 pub async fn runs(root: &Root) -> Result<Vec<ListedRun>, RunError> {
-    let nodes = match root.children("_t3b/runs", "runs").await {
-        // A local folder that no run has made yet.
-        Err(error) if error.cause == Cause::Missing => Vec::new(),
-        nodes => nodes.map_err(Problem::from)?,
-    };
+    let nodes = root.children("_t3b/runs", "runs").await.map_err(Problem::from)?;
     let folders = nodes.into_iter().filter_map(|node| match node {
         Node::Folder(name) => name.rsplit('/').next().map(str::to_owned),
         Node::Object(_) | Node::Refused(_) => None,

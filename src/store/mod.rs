@@ -238,13 +238,16 @@ impl Root {
         Ok(names)
     }
 
-    /// What stands directly in `folder`, sorted by name.
+    /// What stands directly in `folder`, sorted by name; nothing in one that is not there, for object stores have no folders.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
         if let Some(root) = &self.folder {
-            let mut nodes = self.local_children(Arc::clone(root), folder, object).await?;
+            let mut nodes = match self.local_children(Arc::clone(root), folder, object).await {
+                Err(error) if error.cause == Cause::Missing => Vec::new(),
+                nodes => nodes?,
+            };
             nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
             return Ok(nodes);
         }

@@ -143,24 +143,6 @@ fn stock(server: &S3Server, here: &Path) {
     }
 }
 
-/// Dotted keys that the readers of settings ask for, by text.
-fn asked_keys() -> BTreeSet<String> {
-    let mut keys = BTreeSet::new();
-    for entry in fs::read_dir(repo("src/settings")).unwrap().flatten() {
-        let text = fs::read_to_string(entry.path()).unwrap();
-        let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
-        for part in text.split("reader").skip(1) {
-            let Some(quoted) = part.split('"').nth(1) else { continue };
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
-            if quoted.contains('.') && quoted.chars().all(plain) && !quoted.ends_with('.') {
-                keys.insert(quoted.to_owned());
-            }
-        }
-    }
-    assert!(keys.len() > 60, "{keys:?}");
-    keys
-}
-
 #[test]
 fn b_every_key_has_its_default_or_stands_among_those_without_one() {
     let mut defaults = BTreeSet::new();
@@ -175,7 +157,9 @@ fn b_every_key_has_its_default_or_stands_among_those_without_one() {
         }
     }
     let documented = fs::read_to_string(repo("docs/settings.md")).unwrap();
-    for key in asked_keys() {
+    let keys = t3b::settings::known_keys();
+    assert!(keys.len() > 60, "{keys:?}");
+    for key in keys {
         let is_listed = documented.contains(&format!("`{key}`"));
         assert!(
             defaults.contains(&key) != is_listed,
@@ -185,17 +169,23 @@ fn b_every_key_has_its_default_or_stands_among_those_without_one() {
     }
 }
 
+/// Every Rust file below a folder but those of one name.
+fn texts_below(folder: &Path, but: &str) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() {
+            text += &texts_below(&entry.path(), but);
+        } else if entry.path().extension().is_some_and(|ending| ending == "rs") && entry.file_name() != but {
+            text += &fs::read_to_string(entry.path()).unwrap();
+        }
+    }
+    text
+}
+
 /// A code that no test reaches is a promise that nobody keeps.
 #[test]
 fn every_exit_code_is_reached_by_a_test() {
-    let tests: String = fs::read_dir(repo("tests/it"))
-        .unwrap()
-        .flatten()
-        .filter(|entry| {
-            entry.path().extension().is_some_and(|ending| ending == "rs") && entry.file_name() != "docs.rs"
-        })
-        .map(|entry| fs::read_to_string(entry.path()).unwrap())
-        .collect();
+    let tests = texts_below(&repo("tests/it"), "docs.rs");
     let documented = fs::read_to_string(repo("docs/errors.md")).unwrap();
     let names = [
         (0, "success()"),

@@ -46,7 +46,7 @@ fn a1_a_wrong_root_is_an_error_of_check_and_run_and_leaves_nothing() {
         assert_eq!(code, 65, "{command}: {text}");
         assert!(text.contains("M031") && text.contains("input.root") && text.contains("wrong"), "{text}");
         assert!(
-            text.contains("16 of 16") && text.contains("manifest rows 0 and 1"),
+            text.contains("16 of 16") && text.contains("manifest row 0 and row 1"),
             "two example rows: {text}"
         );
     }

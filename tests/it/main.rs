@@ -117,6 +117,8 @@ mod signals;
 mod slow_down;
 /// What a store's refusals are called, verb by verb.
 mod store_causes;
+/// Real servers, users with some rights each, and stores that refuse one verb.
+mod store_rights;
 /// The same tables from every kind of store.
 mod stores;
 /// Slices of volumes by the columns of a manifest.

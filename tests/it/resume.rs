@@ -169,7 +169,7 @@ fn a_published_object_of_somebody_else_ends_with_76() {
     assert_eq!(fixture.t3b(&args("0/2")).status.code(), Some(0));
     let folder = fixture.path("out/tables/signals/run_date=2026-01-02/run_id=r");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("part-00000.parquet"), b"somebody else's").unwrap();
+    fs::write(folder.join("_SUCCESS"), b"somebody else's").unwrap();
     let said = fixture.t3b(&args("1/2"));
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.status.code() == Some(76) && text.contains("R006"), "{text}");

@@ -7,10 +7,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type};
 use serde::Serialize;
 
-use super::Job;
+use super::parts::each_batch;
 use crate::error::{Exit, Problem, RunError};
 use crate::ledger::Plan;
-use crate::report::each_batch;
 use crate::store::Root;
 use crate::tables::Table;
 
@@ -147,36 +146,6 @@ pub async fn story(root: &Root, plan: &Plan, sample_id: &str) -> Result<SampleSt
             .into());
     }
     Ok(story)
-}
-
-/// The owner's side of a pseudonym.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Whose {
-    /// Key below `input.root`, as the manifest has it.
-    pub key: String,
-    /// Data row of the manifest file, from 0.
-    pub manifest_row: u64,
-}
-
-impl Job {
-    /// Which object of the archive a pseudonym stands for. Only who has the manifest, and the key where there is one, can ask.
-    ///
-    /// # Errors
-    /// `R002` when the run was made of another manifest, `R010` no such sample.
-    pub fn whose(&self, plan: &Plan, sample_id: &str) -> Result<Whose, Problem> {
-        let ours =
-            self.plan(&super::Request { run_id: Some(plan.run_id.clone()), ..super::Request::default() })?;
-        let same = |key: &str| plan.spec.get(key) == ours.spec.get(key);
-        if !same("content.manifest_sha256") || !same("content.sample_ids_sha256") {
-            let what = format!("run {} was made of another manifest, split or pseudonym key", plan.run_id);
-            return Err(Problem::new("R002", Exit::Config, what)
-                .hint("name the pipeline that the run was made with, and set its T3B_PSEUDONYM_KEY"));
-        }
-        let sample = self.manifest.samples.iter().find(|sample| &*sample.id == sample_id);
-        let sample = sample
-            .ok_or_else(|| Problem::new("R010", Exit::Usage, "the manifest has no sample of that id"))?;
-        Ok(Whose { key: sample.key.as_ref().to_owned(), manifest_row: sample.manifest_row })
-    }
 }
 
 /// A column of texts, dictionaries unfolded.
