@@ -7,7 +7,7 @@ use hyper::{Method, Request, Response};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 
-use crate::store_causes::{Answer, Refusing, answer, over, refuse, retry, s3_command, verbs};
+use super::store_causes::{Answer, Refusing, answer, over, refuse, retry, s3_command, verbs};
 use crate::support::Fixture;
 
 /// A store that is empty and works, but for one verb: as servers with rights by verb, or a full disk, answer.
