@@ -128,10 +128,10 @@ pub(crate) fn over(store: Arc<dyn ObjectStore>) -> Root {
     Root::over(store, Path::default(), Duration::from_secs(30))
 }
 
-/// Every verb of a store against one root: the code and the exit of each.
+/// Every verb of a store against one root: the code and the exit of each; `done` and 0 where it was not refused.
 pub(crate) fn verbs(root: &Root) -> Vec<(&'static str, &'static str, u8)> {
     let outcome = |verb, ended: Result<(), StoreError>| {
-        let problem = ended.map_err(Problem::from).expect_err(verb);
+        let Err(problem) = ended.map_err(Problem::from) else { return (verb, "done", 0) };
         assert!(problem.hint.is_some_and(|hint| !hint.is_empty()), "{verb}");
         (verb, problem.code, problem.exit.code())
     };
