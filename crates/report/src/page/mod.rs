@@ -106,7 +106,7 @@ fn cards(set: &PageSet<'_>) -> String {
     let quarantined: u64 = set.quarantine.iter().map(|(_, n)| n).sum();
     all += &format!(
         "<div class=\"card\"><span>quarantined pairs</span><b>{quarantined}</b><small>of {} planned</small></div>",
-        facts.n_samples * facts.cells.len() as u64
+        facts.n_pairs()
     );
     format!("<div class=\"cards\">{all}</div>")
 }
