@@ -64,6 +64,8 @@ mod experiments;
 mod factored;
 /// Archives as public bug reports have them.
 mod field_archives;
+/// Manifests as public bug reports have them.
+mod field_manifests;
 /// Inputs that fuzzing has found.
 mod found;
 #[path = "../support/hostile.rs"]
