@@ -110,7 +110,9 @@ impl Content {
         for (row, cell) in self.of(Table::Signals).and_then(|rows| rows.places(plan)).ok_or(WRONG)? {
             let cell = cell.ok_or(WRONG)?;
             if !cells_of(row).contains(&cell) || !scored.insert((row, cell)) {
-                return Err("a sample is in signals twice, in a cell that is not its own, or of another partition");
+                return Err(
+                    "a sample is in signals twice, in a cell that is not its own, or of another partition",
+                );
             }
         }
         let mut accounted = scored.clone();
@@ -118,7 +120,9 @@ impl Content {
             let own = cells_of(row);
             let mut cells = cell.map_or(own.clone(), |cell| cell..cell + 1);
             if own.is_empty() || !cells.all(|cell| own.contains(&cell) && accounted.insert((row, cell))) {
-                return Err("a sample is in quarantine twice, scored too, in a cell that is not its own, or of another partition");
+                return Err(
+                    "a sample is in quarantine twice, scored too, in a cell that is not its own, or of another partition",
+                );
             }
         }
         if accounted.len() as u64 != coverage.n_pairs(&rows) || scored.len() as u64 != receipt.n_scored {

@@ -91,8 +91,7 @@ pub fn parse(bytes: &[u8]) -> Result<Plan, Problem> {
     }
     let size = plan.partition_size().ok_or_else(|| contradiction("it has no partition size"))?;
     let coverage = plan.coverage();
-    if !plan.groups.is_empty()
-        && !coverage.is_whole(plan.n_samples, plan.cells.len(), plan.facts.batch_size)
+    if !plan.groups.is_empty() && !coverage.is_whole(plan.n_samples, plan.cells.len(), plan.facts.batch_size)
     {
         return Err(contradiction("its declared cells hold other samples than it has"));
     }
@@ -177,7 +176,8 @@ impl Plan {
             return Err(Problem::new("R005", Exit::Config, what));
         }
         if self.spec_sha256 == ours.spec_sha256 {
-            let shape = |plan: &Self| (plan.n_samples, plan.n_partitions, plan.cells.clone(), plan.groups.clone());
+            let shape =
+                |plan: &Self| (plan.n_samples, plan.n_partitions, plan.cells.clone(), plan.groups.clone());
             if shape(self) != shape(ours) {
                 let what = format!(
                     "it has {} samples in {} partitions and {} cells ({} pairs), its manifest and settings make {}, {} and {} ({})",
@@ -243,13 +243,17 @@ mod tests {
         Facts {
             name: "night".into(),
             manifest_hmac_sha256: String::new(),
+            tags: BTreeMap::new(),
             pretrained_sha256: String::new(),
             expert_sha256: String::new(),
             batch_size: 32,
             seed: 0,
             max_quarantine: 0.0,
             classes: vec![],
+            n_truncated_prompts: 0,
             methods: vec![],
+            grid: vec![],
+            suite: None,
             primary_method: "t3_b".into(),
             gamma: 0.5,
             lambda_min: 0.0,

@@ -56,8 +56,9 @@ impl Declared {
         made: &[Cell],
         batch_size: u32,
     ) -> (Vec<Arc<Sample>>, Vec<Cell>, usize) {
-        let needs_made =
-            |(group, sample): &(Group, Sample)| group.is_none() && !matches!(sample.location, Location::Refused(..));
+        let needs_made = |(group, sample): &(Group, Sample)| {
+            group.is_none() && !matches!(sample.location, Location::Refused(..))
+        };
         let is_made = self.cells.is_empty() || samples.iter().any(needs_made);
         if !is_made {
             // What is refused unread must count somewhere, and is no reason to make cells that nothing is scored in.

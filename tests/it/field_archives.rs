@@ -235,10 +235,7 @@ fn q07_pages_of_every_codec_give_the_same_rows() {
     let files: Vec<Vec<u8>> = pictures(&fixture).into_iter().take(4).map(|picture| picture.file).collect();
     let image: ArrayRef = Arc::new(files.iter().map(Some).collect::<BinaryArray>());
     let label: ArrayRef = Arc::new(StringArray::from(vec!["0", "1", "0", "1"]));
-    let batch = RecordBatch::try_from_iter_with_nullable([
-        ("image", image, true),
-        ("label", label, true),
-    ]);
+    let batch = RecordBatch::try_from_iter_with_nullable([("image", image, true), ("label", label, true)]);
     let batch = batch.unwrap();
     let codecs = [
         ("none", Compression::UNCOMPRESSED),
@@ -283,8 +280,8 @@ fn c14_one_value_for_all_rows_is_refused_before_it_is_read_for_each() {
         assert!(found.starts_with("rows that hold more than 6") && found.contains("together"), "{found}");
     }
     // Whoever asks for a row by name gets those before the bound, and reads no further for the others.
-    let rows: String = [0, 7, 8, 299_999].iter().map(|row| format!("a.parquet,{row}\n")).collect();
-    fs::write(fixture.path("rows.csv"), format!("uri,row\n{rows}")).unwrap();
+    let rows: String = [0, 7, 8, 299_999].iter().map(|row| format!("a.parquet,{row},8388608\n")).collect();
+    fs::write(fixture.path("rows.csv"), format!("uri,row,bytes\n{rows}")).unwrap();
     let manifest = fixture.path("rows.csv").to_string_lossy().into_owned();
     let reasons: Vec<String> = score_listed(&fixture, "one value", &manifest, "out", "40")
         .into_iter()

@@ -66,7 +66,10 @@ pub(in crate::source) fn max_expanded(size: u64) -> u64 {
 /// The refusal of a file whose rows hold more.
 pub(in crate::source) fn expands_too_far(size: u64) -> (Reason, String) {
     let allowed = max_expanded(size);
-    (Reason::ArchiveExceedsLimit, format!("rows that hold more than {allowed} bytes together, in a file of {size}"))
+    (
+        Reason::ArchiveExceedsLimit,
+        format!("rows that hold more than {allowed} bytes together, in a file of {size}"),
+    )
 }
 
 /// What the header of a page says of its size.
@@ -74,8 +77,6 @@ pub(in crate::source) fn expands_too_far(size: u64) -> (Reason, String) {
 pub(super) struct Page {
     /// Bytes of the page as it is held.
     unpacked: u64,
-    /// Bytes that stand in the file behind the header.
-    pub(super) stored: u64,
     /// Bytes in front of them that are never compressed: the levels of a page of the second version.
     plain: u64,
     is_compressed: bool,
@@ -104,7 +105,9 @@ pub(super) fn check_page(file: &Ranged, start: u64) -> Result<Page, Fault> {
 /// # Errors
 /// `archive_exceeds_limit` when there is more than the header says.
 pub(super) fn check_unpacked(page: Page, codec: Compression, bytes: &[u8]) -> Result<(), Fault> {
-    let Some(packed) = usize::try_from(page.plain).ok().and_then(|plain| bytes.get(plain..)) else { return Ok(()) };
+    let Some(packed) = usize::try_from(page.plain).ok().and_then(|plain| bytes.get(plain..)) else {
+        return Ok(());
+    };
     if !page.is_compressed {
         return Ok(());
     }
@@ -115,7 +118,8 @@ pub(super) fn check_unpacked(page: Page, codec: Compression, bytes: &[u8]) -> Re
         // The others are told how much room there is.
         _ => return Ok(()),
     };
-    let n = io::copy(&mut unpacked.by_ref().take(allowed.saturating_add(1)), &mut io::sink()).unwrap_or_default();
+    let n =
+        io::copy(&mut unpacked.by_ref().take(allowed.saturating_add(1)), &mut io::sink()).unwrap_or_default();
     if n > allowed {
         let detail = format!("a page that unpacks to more than the {} bytes it declares", page.unpacked);
         return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
@@ -249,13 +253,12 @@ impl Compact<'_> {
             Some((found, I32)) if found == id => self.zigzag(),
             _ => None,
         };
-        let (kind, unpacked, stored) = (number(1)?, number(2)?, number(3)?);
-        let (unpacked, stored) = (u64::try_from(unpacked).ok()?, u64::try_from(stored).ok()?);
-        let mut page = Page { unpacked, stored, plain: 0, is_compressed: true };
+        let (kind, unpacked) = (number(1)?, number(2)?);
+        let mut page = Page { unpacked: u64::try_from(unpacked).ok()?, plain: 0, is_compressed: true };
         if kind != DATA_PAGE_2 {
             return Some(page);
         }
-        let mut id = 3;
+        let mut id = 2;
         while let Some((next, kind)) = self.field(id)? {
             if (next, kind) == (8, STRUCT) {
                 return self.levels(&mut page).map(|()| page);
@@ -331,10 +334,13 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         gzip.write_all(&vec![0; 1 << 20]).unwrap();
         let gzip = gzip.finish().unwrap();
-        let page = |unpacked, plain| Page { unpacked, stored: gzip.len() as u64, plain, is_compressed: true };
+        let page = |unpacked, plain| Page { unpacked, plain, is_compressed: true };
         let check = |page, bytes: &[u8]| check_unpacked(page, Compression::GZIP(Default::default()), bytes);
         assert_eq!(check(page(1 << 20, 0), &gzip), Ok(()));
-        assert!(matches!(check(page((1 << 20) - 1, 0), &gzip), Err(Fault::Bytes(Reason::ArchiveExceedsLimit, _))));
+        assert!(matches!(
+            check(page((1 << 20) - 1, 0), &gzip),
+            Err(Fault::Bytes(Reason::ArchiveExceedsLimit, _))
+        ));
         // Levels stand in front, and a page may be stored as it is.
         let levels = [&[0; 7], gzip.as_slice()].concat();
         assert_eq!(check(page((1 << 20) + 7, 7), &levels), Ok(()));
@@ -344,9 +350,12 @@ mod tests {
     #[test]
     fn the_levels_of_a_second_versions_page_are_found() {
         // kind 3, 300 bytes from 40, then field 8: rows, nulls, rows, encoding, 6 and 2 bytes of levels, not compressed.
-        let header = [0x15, 6, 0x15, 0xd8, 4, 0x15, 80, 0x5c, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0x15, 12, 0x15, 4, 0x12, 0, 0];
+        let header = [
+            0x15, 6, 0x15, 0xd8, 4, 0x15, 80, 0x5c, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0x15, 12, 0x15, 4,
+            0x12, 0, 0,
+        ];
         let page = Compact { rest: &header }.page();
-        assert_eq!(page, Some(Page { unpacked: 300, stored: 40, plain: 8, is_compressed: false }));
+        assert_eq!(page, Some(Page { unpacked: 300, plain: 8, is_compressed: false }));
         assert_eq!(Compact { rest: &header[..12] }.page(), None);
     }
 

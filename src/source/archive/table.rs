@@ -330,8 +330,9 @@ fn check_codecs(metadata: &ArrowReaderMetadata, image: usize, label: Option<usiz
                 Compression::LZ4 => "the old lz4",
                 Compression::LZO => "lzo",
             };
-            let detail =
-                format!("a column compressed by {name}, read are none, snappy, gzip, brotli, lz4 raw and zstd");
+            let detail = format!(
+                "a column compressed by {name}, read are none, snappy, gzip, brotli, lz4 raw and zstd"
+            );
             return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
         }
     }
@@ -360,7 +361,8 @@ fn label_of(column: &ArrayRef) -> Option<Label> {
     if let Some(text) = column.as_string_opt::<i32>() {
         let text = text.value(0).trim();
         let is_name = text.len() <= MAX_LABEL;
-        return (!text.is_empty()).then(|| if is_name { Label::Name(text.to_owned()) } else { Label::Unread });
+        return (!text.is_empty())
+            .then(|| if is_name { Label::Name(text.to_owned()) } else { Label::Unread });
     }
     match column.data_type() {
         DataType::Boolean => Some(Label::Index(i64::from(column.as_boolean_opt()?.value(0)))),
