@@ -4,8 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use t3b_decode::{Limits, Rendering, Slice, decode, decode_with};
 
 const LOOSE: Limits = Limits { max_side_px: 20_000, min_side_px: 1, max_pixels: 1 << 24, max_aspect: 1000 };
@@ -43,6 +46,68 @@ fn rendering(id: &str) -> Rendering {
     };
     let slice = id.starts_with('N').then(|| Slice { axis: 2, index: if id == "N05" { 1 } else { 5 } });
     Rendering { frame, slice, ..Rendering::default() }
+}
+
+/// A golden file, its rendering, and the hash of the reference's pixels.
+fn golden(name: &str) -> (Vec<u8>, Rendering, String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/field");
+    let entries: Vec<Value> =
+        serde_json::from_str(&fs::read_to_string(folder.join("golden.json")).unwrap()).unwrap();
+    let entry = entries.into_iter().find(|entry| entry["file"] == name).unwrap();
+    let slice = entry["axis"].as_u64().map(|axis| Slice {
+        axis: u8::try_from(axis).unwrap(),
+        index: u32::try_from(entry["index"].as_u64().unwrap()).unwrap(),
+    });
+    let rendering = Rendering { slice, ..Rendering::default() };
+    (
+        fs::read(folder.join("files").join(name)).unwrap(),
+        rendering,
+        entry["sha256"].as_str().unwrap().to_owned(),
+    )
+}
+
+fn assert_reference(bytes: &[u8], rendering: &Rendering, sha256: &str, name: &str) {
+    let image = decode_with(bytes, &LOOSE, rendering).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(hex::encode(Sha256::digest(image.as_bytes())), sha256, "{name}");
+}
+
+/// HP's colour transforms undone, JFIF before the attribute, libjpeg's rule without a marker, lossy values clamped.
+#[test]
+fn d20_d37b_d38_e23_codestreams_that_their_attributes_describe_wrongly_are_the_references_pixels() {
+    for name in [
+        "hp1.dcm",
+        "hp2.dcm",
+        "hp3.dcm",
+        "jfif_rgb.dcm",
+        "bare_rgb.dcm",
+        "overshoot_u.dcm",
+        "overshoot_s.dcm",
+    ] {
+        let (bytes, rendering, sha256) = golden(name);
+        assert_reference(&bytes, &rendering, &sha256, name);
+    }
+}
+
+#[test]
+fn n06_integers_of_8_32_and_64_bits_are_the_references_pixels() {
+    for name in ["n1_i1.nii", "n1_u4.nii", "n1_i8.nii", "n1_u8.nii"] {
+        let (bytes, rendering, sha256) = golden(name);
+        assert_reference(&bytes, &rendering, &sha256, name);
+    }
+}
+
+#[test]
+fn n07b_zeros_behind_a_gzipped_volume_are_padding_and_other_bytes_are_not() {
+    let (bytes, rendering, sha256) = golden("n1_i2.nii");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&bytes).unwrap();
+    let gzip = gzip.finish().unwrap();
+    for n_zeros in [0, 1, 512] {
+        let padded = [gzip.as_slice(), &vec![0; n_zeros]].concat();
+        assert_reference(&padded, &rendering, &sha256, &format!("{n_zeros} zeros"));
+    }
+    let error = decode_with(&[gzip.as_slice(), b"\0\0x"].concat(), &LOOSE, &rendering).unwrap_err();
+    assert_eq!(error.reason.code(), "decode_corrupt", "{error}");
 }
 
 #[test]
