@@ -156,7 +156,7 @@ fn load(file: &Ranged) -> Result<(TableFile, ArrowReaderMetadata), Fault> {
 }
 
 /// Where a column of a row group stands and how it is compressed; `None` where a number is negative.
-fn place(chunk: &ColumnChunkMetaData) -> Option<(Range<u64>, Compression)> {
+fn place(chunk: &ColumnChunkMetaData) -> Option<Column> {
     let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
     let (start, n_bytes) = (u64::try_from(start).ok()?, u64::try_from(chunk.compressed_size()).ok()?);
     Some((start..start.saturating_add(n_bytes), chunk.compression()))
@@ -382,12 +382,15 @@ fn label_of(column: &ArrayRef) -> Option<Label> {
     }
 }
 
+/// Where the pages of a column stand in the file, and how they are compressed.
+type Column = (Range<u64>, Compression);
+
 /// What the Parquet reader wants of a file.
 #[derive(Debug, Clone)]
 struct TableFile {
     file: Ranged,
     /// Its footer was read, and what is read next are pages: where each column stands and how it is compressed.
-    columns: Option<Arc<[(Range<u64>, Compression)]>>,
+    columns: Option<Arc<[Column]>>,
     /// The page whose header was looked at last.
     page: Arc<Mutex<Option<Page>>>,
 }

@@ -16,8 +16,8 @@ use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use t3b_image::npz::NpyHeader;
 
-use crate::archives::{pictures, quarantined, score_listed};
-use crate::shards::{images, write_shard};
+use crate::inputs::archives::{pictures, quarantined, score_listed};
+use crate::inputs::shards::{images, write_shard};
 use crate::support::{Fixture, repo, shared};
 use crate::tables::table;
 
