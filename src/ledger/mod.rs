@@ -6,6 +6,7 @@
 
 mod attempts;
 mod content;
+mod coverage;
 mod diagnostics;
 mod discard;
 mod facts;
@@ -21,6 +22,7 @@ mod tidy;
 mod verify;
 
 pub use attempts::{Attempt, record};
+pub use coverage::{Coverage, Group};
 pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
 pub use facts::Facts;
