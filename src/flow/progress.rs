@@ -122,3 +122,15 @@ fn slowest(meter: &Meter) -> &'static str {
     let held_up = waits.iter().rposition(|&wait| !wait.is_zero() && wait * 2 >= longest);
     held_up.map_or("source", |n| receivers[n])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_bar_starts_where_the_run_stood() {
+        let work = Work { n_batches: 7, n_batches_before: 5, n_partitions: 4, n_partitions_before: 3 };
+        let bar = bar(work);
+        assert_eq!((bar.position(), bar.length()), (5, Some(7)));
+    }
+}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::Job;
-use crate::error::{Exit, Problem, quoted};
+use super::{Job, shown};
+use crate::error::{Exit, Problem};
 use crate::messages::{Location, Sample};
 use crate::source::Partition;
 use crate::store::Object;
@@ -66,7 +66,7 @@ impl Job {
             "input.root: {} of {n_asked} objects looked at do not exist below {}, for example those of manifest {} (from 0); \
              run.max_missing_first allows a share of {}",
             missing.len(),
-            quoted(&pipeline.input.root),
+            shown(&pipeline.input.root),
             rows.join(" and "),
             pipeline.max_missing_first,
         );

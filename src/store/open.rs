@@ -18,7 +18,7 @@ use super::confined::Confined;
 use super::direct::{Direct, POOL_IDLE};
 use super::error::READ_ONLY;
 use super::settings::{StoreSettings, has_credentials, local_path};
-use crate::error::{Exit, Problem, quoted};
+use crate::error::{Exit, Problem, may_be_secret, quoted};
 
 /// The whole process shares each `memory://name`, so that a test's writer and reader meet.
 static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();
@@ -104,6 +104,11 @@ fn unusable(why: &str) -> Problem {
         .hint("write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
 }
 
+fn no_folder(folder: &str) -> Problem {
+    let shown = if may_be_secret(folder) { quoted(folder) } else { format!("{folder:?}") };
+    unusable(&format!("no such local folder, {shown}"))
+}
+
 /// A folder that is written to; it holds only what we wrote.
 fn open_output(folder: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
     std::fs::create_dir_all(folder).map_err(|error| {
@@ -113,13 +118,13 @@ fn open_output(folder: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectS
         };
         Problem::new("S006", exit, format!("output folder cannot be made: {}", error.kind()))
     })?;
-    let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| unusable("no such local folder"))?;
+    let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| no_folder(folder))?;
     Ok(Arc::new(store.with_fsync(settings.fsync)))
 }
 
 /// A folder that is only read.
 fn open_folder(folder: &str) -> Result<Arc<dyn ObjectStore>, Problem> {
-    Ok(Arc::new(Confined::open(folder).map_err(|_| unusable("no such local folder"))?))
+    Ok(Arc::new(Confined::open(folder).map_err(|_| no_folder(folder))?))
 }
 
 fn local(uri: &str) -> Result<&str, Problem> {

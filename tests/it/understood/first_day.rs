@@ -167,6 +167,8 @@ fn a4_a_bare_file_name_works_wherever_a_dotted_one_does() {
         let (code, text) = say(&fixture, &["check", name]);
         assert!(code == 65 && text.contains("M019") && text.contains("input.manifest"), "{name}: {text}");
     }
+    let (code, text) = say(&fixture, &["manifest", "build", "nowhere", "-o", "m.csv"]);
+    assert!(code == 78 && text.contains("S003") && text.contains("nowhere"), "{text}");
     let (code, text) = say(&fixture, &["check", "pipeline.toml", "--set", "input.root=nowhere"]);
     assert!(code == 78 && text.contains("S003") && text.contains("input.root"), "{text}");
 }
