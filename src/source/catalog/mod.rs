@@ -28,7 +28,7 @@ use crate::error::{Exit, Problem};
 use crate::flow::ordered::off_io;
 use crate::messages::Reason;
 use crate::store::{Object, Root, listed_key};
-use kinds::{ARCHIVES, IMAGES, Kind, kind};
+use kinds::{ARCHIVES, IMAGES, ObjectKind, kind};
 use listing::{RANGE_BYTES, of_archive};
 use parts::Parts;
 pub use pick::{Pick, Slices};
@@ -209,7 +209,7 @@ async fn part(
 /// The rows of some loose objects, or of one archive.
 ///
 /// # Errors
-/// Store failures; `S004` when an object went away meanwhile.
+/// Store failures; `S015` when an object went away meanwhile.
 async fn rows_of(root: &Root, chunk: Vec<Found>, rule: &CatalogRule) -> Result<(Vec<Row>, Tally), Problem> {
     let (mut rows, mut tally) = (Vec::new(), Tally::default());
     match chunk.as_slice() {
@@ -272,7 +272,7 @@ async fn sha256(
 }
 
 fn is_archive(found: &Found) -> bool {
-    matches!(found, Found::Object(object) if kind(&object.name) == Kind::Archive)
+    matches!(found, Found::Object(object) if kind(&object.name) == ObjectKind::Archive)
 }
 
 /// Cuts a walk into chunks: some loose objects, or one archive.
