@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::error::{Exit, Problem, RunError, may_be_secret, quoted};
 use crate::ledger::{Facts, Finalized, Plan, SpecMap, fingerprint};
-use crate::score::Models;
+use crate::score::ModelPair;
 use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
@@ -43,7 +43,7 @@ pub struct Job {
     /// The frozen manifest.
     pub manifest: Arc<Manifest>,
     /// The two checkpoints and the prompts.
-    pub models: Models,
+    pub models: ModelPair,
     /// What deserves a word but stops nothing.
     pub warnings: Vec<String>,
     /// The program whose `__decode` decodes risky pictures: `t3b`, which is the one that runs unless the caller says
@@ -170,12 +170,16 @@ impl Job {
         Facts {
             name: pipeline.name.clone(),
             manifest_hmac_sha256: self.manifest.hmac_sha256.clone(),
+            tags: pipeline.tags.clone(),
             pretrained_sha256: self.models.pretrained.sha256().to_owned(),
             expert_sha256: self.models.expert.sha256().to_owned(),
             batch_size: pipeline.batch_size,
             seed: pipeline.seed,
             max_quarantine: pipeline.max_quarantine,
             classes: pipeline.labels.names.clone(),
+            n_truncated_prompts: self.models.text.n_truncated() as u64,
+            grid: merge.grid.iter().map(|method| method.name().to_owned()).collect(),
+            suite: pipeline.corrupt.suite.clone(),
             methods: merge.methods.iter().map(|method| method.name().to_owned()).collect(),
             primary_method: merge.primary.name().to_owned(),
             gamma: merge.rule.gamma,
@@ -274,7 +278,7 @@ const LOCATIONS: [&str; 11] = [
     "output.root",
 ];
 
-fn spec_map(keys: &[Effective], manifest: &Manifest, models: &Models) -> SpecMap {
+fn spec_map(keys: &[Effective], manifest: &Manifest, models: &ModelPair) -> SpecMap {
     let changes_rows = |key: &&Effective| {
         let key = key.key.as_str();
         !LOCATIONS.contains(&key) && key != "run.max_missing_first"

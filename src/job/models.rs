@@ -10,7 +10,7 @@ use crate::model::pair::PairReport;
 use crate::model::prompts::{Prompts, Tokens};
 use crate::model::vocabulary::Vocabulary;
 use crate::model::{Checkpoint, ModelError, ModelWarning, Preprocess, Role, bank_file};
-use crate::score::{Models, TextSource};
+use crate::score::{ModelPair, TextSource};
 use crate::settings::{self, Pipeline, Spec};
 use crate::store::Root;
 use crate::store::StoreSettings;
@@ -22,7 +22,7 @@ const MAX_FILE_BYTES: u64 = 16 << 30;
 ///
 /// # Errors
 /// `W...` the checkpoints, `C001` the prompts, store failures.
-pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError> {
+pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunError> {
     let (pipeline, store) = (&spec.pipeline, &spec.settings.store);
     let names = &pipeline.models;
     let checkpoint = |files, role, sha256: &Option<String>| CheckpointSpec {
@@ -58,7 +58,7 @@ pub(crate) async fn load(spec: &Spec) -> Result<(Models, Vec<String>), RunError>
             TextSource::Prompts(tokens)
         }
     };
-    Ok((Models { pretrained, expert, report, text, preprocess }, warnings))
+    Ok((ModelPair { pretrained, expert, report, text, preprocess }, warnings))
 }
 
 /// How pictures are prepared for both models: as their files say, or else as their family is trained; and what the pipeline

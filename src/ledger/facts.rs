@@ -1,5 +1,7 @@
 //! What later readers of a run need of its settings, typed: the plan holds it beside the settings themselves.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,6 +15,8 @@ pub struct Facts {
     pub name: String,
     /// Keyed hash of the manifest file: a plain one would confirm whoever guesses names. In format 1 a plain one.
     pub manifest_hmac_sha256: String,
+    /// `run.tags`: what the images are, by name of the tag.
+    pub tags: BTreeMap<String, String>,
     /// Content hash of the pretrained model's weights.
     pub pretrained_sha256: String,
     /// Content hash of the expert's weights.
@@ -25,8 +29,14 @@ pub struct Facts {
     pub max_quarantine: f64,
     /// Class names in index order.
     pub classes: Vec<String>,
+    /// Prompts that were longer than the text tower reads.
+    pub n_truncated_prompts: u64,
     /// Names of the methods in output order.
     pub methods: Vec<String>,
+    /// Names of the rows that `merge.grid` adds behind the methods.
+    pub grid: Vec<String>,
+    /// `corrupt.suite`, where cells came from one.
+    pub suite: Option<String>,
     /// The method that the run's diagnostics are about.
     pub primary_method: String,
     /// Slope of T3's sigmoid.
@@ -46,7 +56,10 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts of a plan of format 1, which had its settings only; `None` when one is missing.
+    /// Names of the tags, as the `runs` table has them.
+    pub(crate) const TAGS: [&str; 4] = ["modality", "dataset", "setting", "site"];
+
+    /// The facts of a plan of format 1, which had its settings only and knew neither tags nor truncated prompts; `None` when one is missing.
     pub(super) fn from_format_1(spec: &SpecMap) -> Option<Self> {
         let text = |key: &str| spec.get(key)?.as_str().map(str::to_owned);
         let number = |key: &str| spec.get(key)?.as_f64();
@@ -57,13 +70,17 @@ impl Facts {
         Some(Self {
             name: text("run.name")?,
             manifest_hmac_sha256: text("content.manifest_sha256")?,
+            tags: BTreeMap::new(),
             pretrained_sha256: text("content.pretrained_sha256")?,
             expert_sha256: text("content.expert_sha256")?,
             batch_size: u32::try_from(spec.get("run.batch_size")?.as_u64()?).ok()?,
             seed: spec.get("run.seed")?.as_u64()?,
             max_quarantine: number("run.max_quarantine")?,
             classes: texts("labels.names")?,
+            n_truncated_prompts: 0,
             methods: texts("merge.methods")?,
+            grid: Vec::new(),
+            suite: text("corrupt.suite"),
             primary_method: text("merge.primary")?,
             gamma: number("merge.gamma")?,
             lambda_min: number("merge.lambda_min")?,

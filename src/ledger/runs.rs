@@ -12,6 +12,7 @@ use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
 
 use super::diagnostics::Diagnostics;
+use super::facts::Facts;
 use super::plan::Plan;
 use super::receipt::{FileEntry, Receipt};
 use crate::error::{Exit, Problem};
@@ -71,9 +72,8 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.text("status", Some(totals.status(plan).into()));
     row.whole32("format_version", i64::from(FORMAT_VERSION));
     row.text("name", Some(facts.name.clone()));
-    for tag in ["modality", "dataset", "setting", "site"] {
-        let value = plan.spec.get(&format!("run.tags.{tag}")).and_then(serde_json::Value::as_str);
-        row.text(tag, value.map(str::to_owned));
+    for tag in Facts::TAGS {
+        row.text(tag, facts.tags.get(tag).cloned());
     }
     row.text("spec_sha256", Some(plan.spec_sha256.clone()));
     row.text("spec_json", serde_json::to_string(&plan.spec).ok());
@@ -88,8 +88,7 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.whole64("n_quarantined", totals.sum(|r| r.n_quarantined));
     row.texts("classes", &facts.classes);
     row.texts("methods", &facts.methods);
-    let n_truncated = plan.spec.get("content.n_truncated_prompts").and_then(serde_json::Value::as_i64);
-    row.whole64("n_truncated_prompts", n_truncated.unwrap_or_default());
+    row.whole64("n_truncated_prompts", i64::try_from(facts.n_truncated_prompts).unwrap_or(i64::MAX));
     row.text("primary_method", Some(facts.primary_method.clone()));
     row.number("gamma", Some(facts.gamma));
     row.number("lambda_min", Some(facts.lambda_min));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, bail};
 
 use super::lerp::lerp_into;
-use crate::model::fast::Plan;
+use crate::model::fast::Packing;
 use crate::model::layout::{self, Part, is_vision};
 use crate::model::packed::{PACKED, on_a_line, pack, values, with_values};
 use crate::model::{Checkpoint, ModelError};
@@ -64,11 +64,11 @@ impl Parents {
     ///
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
-    pub fn packed(&self, plan: &Plan) -> Result<Self, ModelError> {
+    pub fn packed(&self, packing: &Packing) -> Result<Self, ModelError> {
         let of = |tensors: &Tensors| {
             let mut rest = tensors.clone();
             rest.retain(|name, _| !is_vision(name));
-            rest.insert(PACKED.to_owned(), pack(plan, tensors)?);
+            rest.insert(PACKED.to_owned(), pack(packing, tensors)?);
             Ok::<_, ModelError>(rest)
         };
         let mut differing: Vec<String> =

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     checkpoint::{Checkpoint, CheckpointSpec},
     config::{ClipConfig, refused},
-    error::{Disagreement, Fault, ModelError},
+    error::{CheckpointFault, Disagreement, ModelError},
     files::{self, Files},
 };
 
@@ -84,7 +84,7 @@ fn beside(files: &Files, base: Option<&Checkpoint>) -> Result<Option<ClipConfig>
         (Some(left), Some(right)) => {
             if let Some((key, left, right)) = left.differs(&right) {
                 let (left, right) = (format!("{HUGGING_FACE} {left}"), format!("{OPEN_CLIP} {right}"));
-                return Err(Fault::Conflict { key: key.to_owned(), left, right }.into());
+                return Err(CheckpointFault::Conflict { key: key.to_owned(), left, right }.into());
             }
             Ok(Some(left))
         }
@@ -106,7 +106,7 @@ fn half_is_the_base(text: &str, half: &ClipConfig, base: &ClipConfig) -> Result<
             right: format!("base {right}"),
         })
         .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(Fault::Disagree(wrong).into()) }
+    if wrong.is_empty() { Ok(()) } else { Err(CheckpointFault::Disagree(wrong).into()) }
 }
 
 fn text_of(bytes: &[u8]) -> String {

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::{
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     files, widen,
     zeroshot::TextBank,
 };
@@ -62,5 +62,5 @@ pub fn write(path: &Path, class_names: &[String], bank: &TextBank) -> Result<(),
 }
 
 fn refused(what: &str) -> ModelError {
-    Fault::Bank(what.to_owned()).into()
+    CheckpointFault::Bank(what.to_owned()).into()
 }

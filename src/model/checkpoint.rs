@@ -9,7 +9,7 @@ use super::{
     adapter,
     architecture::Architecture,
     config::ClipConfig,
-    error::{Fault, ModelError, ModelWarning},
+    error::{CheckpointFault, ModelError, ModelWarning},
     files::{Files, Weights},
     gather::{Gathered, Leniency, Matches},
     header, layout,
@@ -301,9 +301,9 @@ impl Checkpoint {
 }
 
 /// The sha256, unless another one was pinned.
-pub(super) fn pinned(sha256: String, pin: Option<&str>) -> Result<String, Fault> {
+pub(super) fn pinned(sha256: String, pin: Option<&str>) -> Result<String, CheckpointFault> {
     match pin.filter(|pin| !pin.eq_ignore_ascii_case(&sha256)) {
-        Some(pin) => Err(Fault::Sha256 { found: sha256, pinned: pin.to_owned() }),
+        Some(pin) => Err(CheckpointFault::Sha256 { found: sha256, pinned: pin.to_owned() }),
         None => Ok(sha256),
     }
 }

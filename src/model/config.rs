@@ -4,7 +4,7 @@ use candle_transformers::models::clip::{
     text_model::Activation as CandleActivation, vision_model::ClipVisionConfig,
 };
 
-use super::error::{Fault, ModelError};
+use super::error::{CheckpointFault, ModelError};
 
 /// Names that [`ClipConfig::named`] knows.
 pub const NAMES: [&str; 4] = [
@@ -303,5 +303,6 @@ impl TowerConfig {
 }
 
 pub(super) fn refused(key: &str, found: &str, allowed: &str) -> ModelError {
-    Fault::Config { key: key.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }.into()
+    CheckpointFault::Config { key: key.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }
+        .into()
 }

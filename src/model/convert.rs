@@ -15,7 +15,7 @@ use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 use super::{
     checkpoint::{Checkpoint, CheckpointSpec, Source},
     config::{TextKind, VisionKind},
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     files::{self, ADAPTER_CONFIG, ADAPTER_PICKLE, ADAPTER_WEIGHTS, Files},
     naming::{Naming, Take},
     pickle::{self, Loose},
@@ -138,7 +138,7 @@ fn pickle_at(path: &Path) -> Result<Option<std::path::PathBuf>, ModelError> {
         names.iter().filter(|name| files::is_pickle(name) && !name.starts_with("training_args"));
     match (pickles.next(), pickles.next()) {
         (Some(only), None) => Ok(Some(path.join(only))),
-        (Some(_), Some(_)) => Err(Fault::Pickle.into()),
+        (Some(_), Some(_)) => Err(CheckpointFault::Pickle.into()),
         (None, _) => Ok(None),
     }
 }
@@ -155,13 +155,13 @@ fn looks_pickled(path: &Path) -> bool {
 }
 
 /// The tensors of the dictionary that is a model, under the model's names.
-fn the_model(found: BTreeMap<String, Loose>) -> Result<Part, Fault> {
+fn the_model(found: BTreeMap<String, Loose>) -> Result<Part, CheckpointFault> {
     let names = || found.keys().map(String::as_str);
     let renaming = match Renaming::of(names()) {
-        Err(Fault::Several(prefixes)) => {
+        Err(CheckpointFault::Several(prefixes)) => {
             let likeliest =
                 DICTIONARIES.iter().find_map(|start| prefixes.iter().find(|p| p.starts_with(start)));
-            let Some(prefix) = likeliest else { return Err(Fault::Several(prefixes)) };
+            let Some(prefix) = likeliest else { return Err(CheckpointFault::Several(prefixes)) };
             let inside = names().filter(|name| name.starts_with(prefix.as_str()));
             Renaming::of(inside.collect::<Vec<_>>().into_iter())?
         }
@@ -188,7 +188,7 @@ pub(super) fn is_image_half<'a>(mut names: impl Iterator<Item = &'a str> + Clone
 impl Part {
     fn serialized(&self) -> Result<Vec<u8>, ModelError> {
         let no_form = |_| {
-            ModelError::from(Fault::NotSafetensors(
+            ModelError::from(CheckpointFault::NotSafetensors(
                 "tensors of the pickle have no safetensors form".to_owned(),
             ))
         };
@@ -203,9 +203,9 @@ impl Part {
     }
 }
 
-fn no_tensors() -> Fault {
+fn no_tensors() -> CheckpointFault {
     let why = "no tensors found in the pickle; save model.state_dict() of the loaded model with torch.save";
-    Fault::NotSafetensors(why.to_owned())
+    CheckpointFault::NotSafetensors(why.to_owned())
 }
 
 /// Writes what was converted into `folder`, with the small files that lie beside `from`.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{checkpoint::Role, prefix::Renaming};
 
-pub use super::fault::{Disagreement, Fault};
+pub use super::checkpoint_fault::{CheckpointFault, Disagreement};
 
 /// A fault in weights, vocabulary, prompts or a tensor operation.
 ///
@@ -13,12 +13,12 @@ pub use super::fault::{Disagreement, Fault};
 #[derive(Debug)]
 pub struct ModelError {
     role: Option<Role>,
-    fault: Box<Fault>,
+    fault: Box<CheckpointFault>,
 }
 
 impl ModelError {
     /// A fault of one of the two checkpoints.
-    pub(crate) fn of(role: Role, fault: Fault) -> Self {
+    pub(crate) fn of(role: Role, fault: CheckpointFault) -> Self {
         Self { role: Some(role), fault: Box::new(fault) }
     }
 
@@ -35,7 +35,7 @@ impl ModelError {
 
     /// The typed fault.
     #[must_use]
-    pub fn fault(&self) -> &Fault {
+    pub fn fault(&self) -> &CheckpointFault {
         &self.fault
     }
 
@@ -43,23 +43,27 @@ impl ModelError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match &*self.fault {
-            Fault::Pickle => "W001",
-            Fault::Truncated { .. } | Fault::Trailing { .. } | Fault::TooLarge { .. } => "W002",
-            Fault::NotSafetensors(_) | Fault::Index(_) => "W003",
-            Fault::Duplicate(_) => "W004",
-            Fault::Names { .. } | Fault::Several(_) => "W005",
-            Fault::Disagree(_) => "W006",
-            Fault::NonFinite { .. } => "W007",
-            Fault::Sha256 { .. } => "W008",
-            Fault::Bank(_) => "W010",
-            Fault::LogitScale(_) => "W011",
-            Fault::Unreadable { .. } => "W012",
-            Fault::Config { .. } | Fault::Conflict { .. } | Fault::Adapter { .. } => "W013",
-            Fault::Vocabulary { .. } => "W014",
-            Fault::Preprocess { .. } => "W015",
-            Fault::PreprocessPair { .. } => "W016",
-            Fault::Prompt { .. } => "C001",
-            Fault::Tensor(_) => "N002",
+            CheckpointFault::Pickle => "W001",
+            CheckpointFault::Truncated { .. }
+            | CheckpointFault::Trailing { .. }
+            | CheckpointFault::TooLarge { .. } => "W002",
+            CheckpointFault::NotSafetensors(_) | CheckpointFault::Index(_) => "W003",
+            CheckpointFault::Duplicate(_) => "W004",
+            CheckpointFault::Names { .. } | CheckpointFault::Several(_) => "W005",
+            CheckpointFault::Disagree(_) => "W006",
+            CheckpointFault::NonFinite { .. } => "W007",
+            CheckpointFault::Sha256 { .. } => "W008",
+            CheckpointFault::Bank(_) => "W010",
+            CheckpointFault::LogitScale(_) => "W011",
+            CheckpointFault::Unreadable { .. } => "W012",
+            CheckpointFault::Config { .. }
+            | CheckpointFault::Conflict { .. }
+            | CheckpointFault::Adapter { .. } => "W013",
+            CheckpointFault::Vocabulary { .. } => "W014",
+            CheckpointFault::Preprocess { .. } => "W015",
+            CheckpointFault::PreprocessPair { .. } => "W016",
+            CheckpointFault::Prompt { .. } => "C001",
+            CheckpointFault::Tensor(_) => "N002",
         }
     }
 
@@ -80,45 +84,55 @@ impl ModelError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match &*self.fault {
-            Fault::Truncated { .. } | Fault::Trailing { .. } => "copy the file again and compare its sha256",
-            Fault::TooLarge { .. } => "check that the configuration belongs to this file",
-            Fault::NotSafetensors(_) | Fault::Index(_) | Fault::Duplicate(_) => {
-                "write the file again with safetensors"
+            CheckpointFault::Truncated { .. } | CheckpointFault::Trailing { .. } => {
+                "copy the file again and compare its sha256"
             }
-            Fault::Names { .. } | Fault::Disagree(_) => {
+            CheckpointFault::TooLarge { .. } => "check that the configuration belongs to this file",
+            CheckpointFault::NotSafetensors(_)
+            | CheckpointFault::Index(_)
+            | CheckpointFault::Duplicate(_) => "write the file again with safetensors",
+            CheckpointFault::Names { .. } | CheckpointFault::Disagree(_) => {
                 "pretrained and expert must be the architecture that config.json describes"
             }
-            Fault::NonFinite { .. } => "the training run that wrote it diverged, or the file is damaged",
-            Fault::Sha256 { .. } => {
+            CheckpointFault::NonFinite { .. } => {
+                "the training run that wrote it diverged, or the file is damaged"
+            }
+            CheckpointFault::Sha256 { .. } => {
                 "the file changed since the pipeline was written; change the pin only on purpose"
             }
-            Fault::LogitScale(_) => {
+            CheckpointFault::LogitScale(_) => {
                 "logit_scale is stored as a logarithm, ln 100 = 4.6052 for most CLIP models"
             }
-            Fault::Config { .. } => "see the pipeline's model section for the architectures that run",
-            Fault::Adapter { .. } => {
+            CheckpointFault::Config { .. } => {
+                "see the pipeline's model section for the architectures that run"
+            }
+            CheckpointFault::Adapter { .. } => {
                 "an adapter holds LoRA updates of linear layers, as PEFT saves them, and nothing else"
             }
-            Fault::Vocabulary { .. } => "put the merges.txt of the model beside its weights",
-            Fault::Tensor(_) => "check the device's memory and lower the batch size",
-            Fault::Pickle => "t3b models convert writes a safetensors copy; it runs no code of the file",
-            Fault::Several(_) => {
+            CheckpointFault::Vocabulary { .. } => "put the merges.txt of the model beside its weights",
+            CheckpointFault::Tensor(_) => "check the device's memory and lower the batch size",
+            CheckpointFault::Pickle => {
+                "t3b models convert writes a safetensors copy; it runs no code of the file"
+            }
+            CheckpointFault::Several(_) => {
                 "keep one of them: t3b models convert takes a file whose other dictionaries are gone"
             }
-            Fault::Conflict { .. } => {
+            CheckpointFault::Conflict { .. } => {
                 "remove the file that is not about these weights; models.arch and models.preprocess say it by hand"
             }
-            Fault::Preprocess { .. } => "[models.preprocess] says by hand how pictures are prepared",
-            Fault::PreprocessPair { .. } => {
+            CheckpointFault::Preprocess { .. } => {
+                "[models.preprocess] says by hand how pictures are prepared"
+            }
+            CheckpointFault::PreprocessPair { .. } => {
                 "a merged model has one input: [models.preprocess] says by hand which way both are fed"
             }
-            Fault::Unreadable { file, .. } if file == "config.json" => {
+            CheckpointFault::Unreadable { file, .. } if file == "config.json" => {
                 "put the model's config.json beside its weights, or set models.arch"
             }
-            Fault::Unreadable { .. } => {
+            CheckpointFault::Unreadable { .. } => {
                 "copy the whole folder of the checkpoint; models.pretrained and models.expert name it"
             }
-            Fault::Bank(_) | Fault::Prompt { .. } => "",
+            CheckpointFault::Bank(_) | CheckpointFault::Prompt { .. } => "",
         }
     }
 
@@ -143,15 +157,15 @@ impl std::error::Error for ModelError {
     }
 }
 
-impl From<Fault> for ModelError {
-    fn from(fault: Fault) -> Self {
+impl From<CheckpointFault> for ModelError {
+    fn from(fault: CheckpointFault) -> Self {
         Self { role: None, fault: Box::new(fault) }
     }
 }
 
 impl From<candle_core::Error> for ModelError {
     fn from(error: candle_core::Error) -> Self {
-        Fault::Tensor(error).into()
+        CheckpointFault::Tensor(error).into()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::error::{Fault, ModelError};
+use super::error::{CheckpointFault, ModelError};
 
 /// Weights files by their usual names, in the order in which they are looked for.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "open_clip_model.safetensors"];
@@ -26,13 +26,13 @@ const PICKLES: [&str; 6] = ["bin", "pt", "pth", "pkl", "pickle", "ckpt"];
 /// A folder with a checkpoint, one weights file with what lies beside it, or the same fetched into memory.
 #[derive(Debug, Clone)]
 pub struct Files {
-    place: Place,
+    place: Holder,
     /// The weights file, where the user named it and not the folder.
     named: Option<String>,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Holder {
     Folder(PathBuf),
     Memory(BTreeMap<String, Bytes>),
 }
@@ -53,16 +53,16 @@ impl Files {
     #[must_use]
     pub fn at(path: &Path) -> Self {
         if path.is_dir() {
-            return Self { place: Place::Folder(path.to_owned()), named: None };
+            return Self { place: Holder::Folder(path.to_owned()), named: None };
         }
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self { place: Place::Folder(folder), named: Some(file_name(path)) }
+        Self { place: Holder::Folder(folder), named: Some(file_name(path)) }
     }
 
     /// Files that were read elsewhere, by name. `named` is the weights file, where the user named one.
     #[must_use]
     pub fn fetched(files: BTreeMap<String, Bytes>, named: Option<String>) -> Self {
-        Self { place: Place::Memory(files), named }
+        Self { place: Holder::Memory(files), named }
     }
 
     /// Whether a file of that name can be part of a checkpoint, so that it is worth fetching.
@@ -76,14 +76,14 @@ impl Files {
     pub(super) fn weights(&self) -> Result<Weights, ModelError> {
         if let Some(name) = &self.named {
             return match name {
-                name if is_pickle(name) => Err(Fault::Pickle.into()),
+                name if is_pickle(name) => Err(CheckpointFault::Pickle.into()),
                 name if name.ends_with(".index.json") => Ok(Weights::Sharded(name.clone())),
                 name => Ok(Weights::Single(name.clone())),
             };
         }
         if self.has(ADAPTER_CONFIG) {
             let is_pickled = !self.has(ADAPTER_WEIGHTS) && self.has(ADAPTER_PICKLE);
-            return if is_pickled { Err(Fault::Pickle.into()) } else { Ok(Weights::Adapter) };
+            return if is_pickled { Err(CheckpointFault::Pickle.into()) } else { Ok(Weights::Adapter) };
         }
         if let Some(name) = WEIGHTS.into_iter().find(|name| self.has(name)) {
             return Ok(Weights::Single(name.to_owned()));
@@ -93,7 +93,7 @@ impl Files {
         }
         let names = self.names()?;
         if names.iter().any(|name| is_pickle(name)) {
-            Err(Fault::Pickle.into())
+            Err(CheckpointFault::Pickle.into())
         } else {
             Ok(Weights::Single(WEIGHTS[0].to_owned()))
         }
@@ -102,8 +102,8 @@ impl Files {
     /// Names of all files, in no order.
     pub(super) fn names(&self) -> Result<Vec<String>, ModelError> {
         let folder = match &self.place {
-            Place::Memory(files) => return Ok(files.keys().cloned().collect()),
-            Place::Folder(folder) => folder,
+            Holder::Memory(files) => return Ok(files.keys().cloned().collect()),
+            Holder::Folder(folder) => folder,
         };
         let entries = fs::read_dir(folder).map_err(|source| unreadable(&file_name(folder), source))?;
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect())
@@ -112,16 +112,16 @@ impl Files {
     /// Whether there is a file of that name.
     pub(super) fn has(&self, name: &str) -> bool {
         match &self.place {
-            Place::Folder(folder) => folder.join(name).exists(),
-            Place::Memory(files) => files.contains_key(name),
+            Holder::Folder(folder) => folder.join(name).exists(),
+            Holder::Memory(files) => files.contains_key(name),
         }
     }
 
     /// Reads a file of at most `allowed` bytes.
     pub(super) fn read(&self, name: &str, allowed: u64) -> Result<Vec<u8>, ModelError> {
         match &self.place {
-            Place::Folder(folder) => read(&folder.join(name), allowed),
-            Place::Memory(files) => {
+            Holder::Folder(folder) => read(&folder.join(name), allowed),
+            Holder::Memory(files) => {
                 let missing = || unreadable(name, io::Error::from(io::ErrorKind::NotFound));
                 let bytes = files.get(name).ok_or_else(missing)?;
                 check_size(name, bytes.len() as u64, allowed)?;
@@ -166,13 +166,13 @@ fn check_size(name: &str, bytes: u64, allowed: u64) -> Result<(), ModelError> {
     if bytes <= allowed {
         Ok(())
     } else {
-        Err(Fault::TooLarge { file: name.to_owned(), bytes, allowed }.into())
+        Err(CheckpointFault::TooLarge { file: name.to_owned(), bytes, allowed }.into())
     }
 }
 
 /// The fault of a file that cannot be read or written; only its name is told.
-pub(super) fn unreadable(name: &str, source: io::Error) -> Fault {
-    Fault::Unreadable { file: name.to_owned(), source }
+pub(super) fn unreadable(name: &str, source: io::Error) -> CheckpointFault {
+    CheckpointFault::Unreadable { file: name.to_owned(), source }
 }
 
 /// The last segment of a path.
@@ -181,5 +181,5 @@ pub(super) fn file_name(path: &Path) -> String {
 }
 
 fn is_missing(error: &ModelError) -> bool {
-    matches!(error.fault(), Fault::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    matches!(error.fault(), CheckpointFault::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }

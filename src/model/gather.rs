@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use super::{
     checkpoint::{Checkpoint, MAX_LOGIT_SCALE, Role, brackets},
     config::ClipConfig,
-    error::{Disagreement, Fault, ModelError},
+    error::{CheckpointFault, Disagreement, ModelError},
     layout::{self, IMAGE_POSITIONS, LOGIT_BIAS, LOGIT_SCALE, Part, TensorSpec, VISUAL_PROJECTION},
     naming::{Naming, Origin, Take},
     positions::{self, Cubic},
@@ -66,7 +66,7 @@ impl<'a> Matches<'a> {
         config: &ClipConfig,
         entries: &'a [Entry<'a>],
         leniency: Leniency,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, CheckpointFault> {
         let naming = Naming::of(entries.iter().map(|entry| entry.name.as_str()));
         let mut unused: BTreeMap<&str, &Entry<'_>> =
             entries.iter().map(|entry| (entry.name.as_str(), entry)).collect();
@@ -92,7 +92,7 @@ impl<'a> Matches<'a> {
         }
         let wrong: Vec<Disagreement> = found.iter().filter_map(|m| m.disagreement(role)).collect();
         if !wrong.is_empty() {
-            return Err(Fault::Disagree(wrong));
+            return Err(CheckpointFault::Disagree(wrong));
         }
         let inherited = missing.into_iter().map(|(spec, _)| spec).collect();
         Ok(Self { role, naming, extra_positions, found, inherited })
@@ -119,7 +119,10 @@ impl<'a> Matches<'a> {
         }
         let other_tensors = bad.len().saturating_sub(1);
         if let Some((name, count, first)) = bad.into_iter().next() {
-            return Err(ModelError::of(role, Fault::NonFinite { name, count, first, other_tensors }));
+            return Err(ModelError::of(
+                role,
+                CheckpointFault::NonFinite { name, count, first, other_tensors },
+            ));
         }
         for (spec, base) in self.inherited.into_iter().zip(base.into_iter().cycle()) {
             dtypes.extend(base.file_dtype(&spec.name).map(|dtype| (spec.name.clone(), dtype)));
@@ -127,7 +130,7 @@ impl<'a> Matches<'a> {
         }
         let logit_scale = f64::from(tensors[LOGIT_SCALE].to_scalar::<f32>()?);
         if logit_scale > MAX_LOGIT_SCALE {
-            return Err(ModelError::of(role, Fault::LogitScale(Some(logit_scale))));
+            return Err(ModelError::of(role, CheckpointFault::LogitScale(Some(logit_scale))));
         }
         let logit_bias = tensors.get(LOGIT_BIAS).map(Tensor::to_scalar::<f32>).transpose()?;
         let logit_bias = logit_bias.map_or(0.0, f64::from);
@@ -169,13 +172,13 @@ fn may_inherit(found: &[Match<'_>], missing: &[(TensorSpec, String)]) -> bool {
     found.iter().all(|m| m.spec.part != Part::Text) && missing.iter().all(|(spec, _)| may_miss(spec))
 }
 
-fn names_fault(role: Role, missing: Vec<(TensorSpec, String)>, unknown: Vec<String>) -> Fault {
+fn names_fault(role: Role, missing: Vec<(TensorSpec, String)>, unknown: Vec<String>) -> CheckpointFault {
     // Query, key and value may stand in one tensor of the file, which is then missing once.
     let missing: BTreeSet<String> = missing.into_iter().map(|(_, name)| name).collect();
     if missing.len() == 1 && missing.contains(LOGIT_SCALE) && unknown.is_empty() {
-        return Fault::LogitScale(None);
+        return CheckpointFault::LogitScale(None);
     }
-    Fault::Names { owner: role.name(), missing: missing.into_iter().collect(), unknown }
+    CheckpointFault::Names { owner: role.name(), missing: missing.into_iter().collect(), unknown }
 }
 
 impl Match<'_> {

@@ -12,7 +12,7 @@ use safetensors::{
 };
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::fault::{Fault, shown};
+use super::checkpoint_fault::{CheckpointFault, shown};
 
 /// Longest header the format allows, in bytes.
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -33,12 +33,12 @@ pub(super) struct Header {
 /// In this order: `W002` when the length or header is cut, `W003` when it breaks the format, `W004` for a name that appears
 /// twice, `W003` for tensors that overlap, leave a gap or do not have the bytes their shape needs, `W002` when the data
 /// section is too short or too long.
-pub(super) fn read(file: &[u8]) -> Result<Header, Fault> {
+pub(super) fn read(file: &[u8]) -> Result<Header, CheckpointFault> {
     let json = header_bytes(file)?;
     let Entries(mut entries) =
         serde_json::from_slice(json).map_err(|_| not_safetensors("header is not the JSON of tensors"))?;
     if let Some(name) = first_duplicate(&entries) {
-        return Err(Fault::Duplicate(name));
+        return Err(CheckpointFault::Duplicate(name));
     }
     entries.sort_by_key(|(_, info)| info.data_offsets);
     let metadata = Metadata::new(None, entries.clone()).map_err(|error| bad_layout(&error))?;
@@ -46,17 +46,17 @@ pub(super) fn read(file: &[u8]) -> Result<Header, Fault> {
     let data_start = LENGTH_BYTES + json.len();
     let (found, wanted) = ((file.len() - data_start) as u64, metadata.data_len() as u64);
     if found < wanted {
-        return Err(Fault::Truncated { section: "data section", missing: wanted - found });
+        return Err(CheckpointFault::Truncated { section: "data section", missing: wanted - found });
     }
     if found > wanted {
-        return Err(Fault::Trailing { extra: found - wanted });
+        return Err(CheckpointFault::Trailing { extra: found - wanted });
     }
     Ok(Header { entries, data_start })
 }
 
-fn header_bytes(file: &[u8]) -> Result<&[u8], Fault> {
+fn header_bytes(file: &[u8]) -> Result<&[u8], CheckpointFault> {
     let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(Fault::Truncated {
+        return Err(CheckpointFault::Truncated {
             section: "length field",
             missing: (LENGTH_BYTES - file.len()) as u64,
         });
@@ -67,7 +67,7 @@ fn header_bytes(file: &[u8]) -> Result<&[u8], Fault> {
         return Err(not_safetensors(&foreign_format(file, length, possible)));
     }
     rest.get(..length as usize)
-        .ok_or_else(|| Fault::Truncated { section: "header", missing: length - rest.len() as u64 })
+        .ok_or_else(|| CheckpointFault::Truncated { section: "header", missing: length - rest.len() as u64 })
 }
 
 /// Asked only of files that are certainly not safetensors: a good file can begin with a pickle's two bytes.
@@ -89,7 +89,7 @@ fn first_duplicate(entries: &[(String, TensorInfo)]) -> Option<String> {
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_owned())
 }
 
-fn bad_layout(error: &SafeTensorError) -> Fault {
+fn bad_layout(error: &SafeTensorError) -> CheckpointFault {
     match error {
         SafeTensorError::InvalidOffset(name) => {
             not_safetensors(&format!("tensor '{}' overlaps another or leaves a gap", shown(name)))
@@ -99,8 +99,8 @@ fn bad_layout(error: &SafeTensorError) -> Fault {
     }
 }
 
-fn not_safetensors(why: &str) -> Fault {
-    Fault::NotSafetensors(why.to_owned())
+fn not_safetensors(why: &str) -> CheckpointFault {
+    CheckpointFault::NotSafetensors(why.to_owned())
 }
 
 /// The entries of the header object in the order they stand there, duplicates kept.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{CpuStorage, Device, Layout, Result, Storage, Tensor, bail};
 
-use super::fast::{Aligned, Plan};
+use super::fast::{Aligned, Packing};
 use super::layout::is_vision;
 
 /// Name of a packed image tower among the tensors of a model; no architecture has it.
@@ -16,15 +16,15 @@ pub const PACKED: &str = "vision.packed";
 /// When a tensor of the tower is elsewhere.
 ///
 /// # Panics
-/// When a tensor is missing or not of the plan's architecture.
-pub fn pack(plan: &Plan, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+/// When a tensor is missing or not of the packing's architecture.
+pub fn pack(packing: &Packing, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor> {
     let vision = tensors.iter().filter(|(name, _)| is_vision(name));
     let held: Vec<_> = vision.map(|(name, tensor)| (name, tensor.storage_and_layout())).collect();
     let mut named = BTreeMap::new();
     for (name, (storage, layout)) in &held {
         named.insert(name.as_str(), values(storage, layout)?);
     }
-    tensor(plan.pack(|name| named[name]))
+    tensor(packing.pack(|name| named[name]))
 }
 
 /// The values as a tensor that starts a cache line, see [`Aligned`].

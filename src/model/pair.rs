@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, Storage, Tensor};
 use super::{
     checkpoint::{Checkpoint, Role, brackets},
     config::ClipConfig,
-    error::{Disagreement, Fault, ModelError, ModelWarning},
+    error::{CheckpointFault, Disagreement, ModelError, ModelWarning},
     layout::{self, LOGIT_SCALE, Part},
 };
 
@@ -31,11 +31,14 @@ impl PairReport {
         let unknown: Vec<String> =
             expert.tensors().keys().filter(|name| !left.contains_key(*name)).cloned().collect();
         if !missing.is_empty() || !unknown.is_empty() {
-            return Err(ModelError::of(Role::Expert, Fault::Names { owner: "expert", missing, unknown }));
+            return Err(ModelError::of(
+                Role::Expert,
+                CheckpointFault::Names { owner: "expert", missing, unknown },
+            ));
         }
         let disagreements = disagreements(pretrained, expert);
         if !disagreements.is_empty() {
-            return Err(Fault::Disagree(disagreements).into());
+            return Err(CheckpointFault::Disagree(disagreements).into());
         }
         Self::of_equal_shapes(pretrained, expert)
     }

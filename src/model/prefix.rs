@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{error::Fault, fault::shown, shards::Entry};
+use super::{checkpoint_fault::shown, error::CheckpointFault, shards::Entry};
 
 /// A name by which a family is known, and what is missing before it and its like.
 const ANCHORS: [(&str, &str); 7] = [
@@ -34,8 +34,8 @@ impl Renaming {
     /// The renaming that makes these the names of a model; nothing where they are already, or where no renaming would.
     ///
     /// # Errors
-    /// [`Fault::Several`] for models under different prefixes.
-    pub(super) fn of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Result<Self, Fault> {
+    /// [`CheckpointFault::Several`] for models under different prefixes.
+    pub(super) fn of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Result<Self, CheckpointFault> {
         for (anchor, added) in ANCHORS {
             let mut found: Vec<&str> = names.clone().filter_map(|name| prefix_of(name, anchor)).collect();
             if found.contains(&"") {
@@ -47,7 +47,7 @@ impl Renaming {
                 (Some(prefix), false) => {
                     found.push(prefix);
                     found.sort_unstable();
-                    return Err(Fault::Several(found.into_iter().map(str::to_owned).collect()));
+                    return Err(CheckpointFault::Several(found.into_iter().map(str::to_owned).collect()));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     vocabulary::Vocabulary,
 };
 
@@ -151,5 +151,6 @@ impl Tokens {
 }
 
 fn refused(field: &str, found: &str, allowed: &str) -> ModelError {
-    Fault::Prompt { field: field.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }.into()
+    CheckpointFault::Prompt { field: field.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }
+        .into()
 }

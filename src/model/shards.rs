@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     files::{ADAPTER_WEIGHTS, Files, Weights},
     header,
 };
@@ -57,7 +57,7 @@ impl Shards {
             Weights::Adapter => return Ok(Self::of(files.read(ADAPTER_WEIGHTS, allowed)?)),
             Weights::Sharded(index) => index,
         };
-        let refused = |what: &str| ModelError::from(Fault::Index(what.to_owned()));
+        let refused = |what: &str| ModelError::from(CheckpointFault::Index(what.to_owned()));
         let index: Index = serde_json::from_slice(&files.read(index, MAX_INDEX_BYTES)?)
             .map_err(|_| refused("not the JSON of a weight_map"))?;
         let mut by_file = BTreeMap::<String, BTreeSet<String>>::new();
@@ -84,7 +84,7 @@ impl Shards {
     ///
     /// # Errors
     /// As [`header::read`]; `W004` for a name in two files; `W003` when a file does not hold what the index says.
-    pub(super) fn entries(&self) -> Result<Vec<Entry<'_>>, Fault> {
+    pub(super) fn entries(&self) -> Result<Vec<Entry<'_>>, CheckpointFault> {
         let (mut entries, mut names) = (Vec::new(), BTreeSet::new());
         for shard in &self.0 {
             let header = header::read(&shard.bytes)?;
@@ -92,16 +92,16 @@ impl Shards {
             let held: BTreeSet<String> = header.entries.iter().map(|(name, _)| name.clone()).collect();
             for (name, info) in header.entries {
                 if !names.insert(name.clone()) {
-                    return Err(Fault::Duplicate(name));
+                    return Err(CheckpointFault::Duplicate(name));
                 }
                 let bytes = &data[info.data_offsets.0..info.data_offsets.1];
                 entries.push(Entry { name, dtype: info.dtype, shape: info.shape, bytes });
             }
             let astray = shard.listed.as_ref().and_then(|listed| listed.symmetric_difference(&held).next());
             if let Some(name) = astray {
-                return Err(Fault::Index(format!(
+                return Err(CheckpointFault::Index(format!(
                     "tensor '{}' is not where it says",
-                    super::fault::shown(name)
+                    super::checkpoint_fault::shown(name)
                 )));
             }
         }

@@ -18,13 +18,13 @@ use super::{
 /// The text tower and its projection. It holds handles of tensors, as [`VisionTower`](super::tower::VisionTower) does.
 #[derive(Debug, Clone)]
 pub struct TextTower {
-    kind: Kind,
+    kind: TextHalf,
     projection: usize,
     device: Device,
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum TextHalf {
     Plain(Box<PlainText>),
     Bert(Box<Bert>),
 }
@@ -53,12 +53,12 @@ impl TextTower {
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Text, device)?;
         let kind = match &config.text_kind {
-            TextKind::Bert(shape) => Kind::Bert(Box::new(Bert::new(&weights, config, shape)?)),
+            TextKind::Bert(shape) => TextHalf::Bert(Box::new(Bert::new(&weights, config, shape)?)),
             TextKind::Clip | TextKind::Siglip => {
                 let (model, width, eps) = (weights.pp("text_model"), config.text.width, config.text.norm_eps);
                 let embeddings = model.pp("embeddings");
                 let is_causal = config.text_kind == TextKind::Clip;
-                Kind::Plain(Box::new(PlainText {
+                TextHalf::Plain(Box::new(PlainText {
                     tokens: embedding(config.vocab_size, width, embeddings.pp("token_embedding"))?,
                     positions: embeddings.get((config.context_tokens, width), "position_embedding.weight")?,
                     encoder: Encoder::new(&model.pp("encoder"), &config.text)?,
@@ -95,8 +95,8 @@ impl TextTower {
     /// `N002` for another shape, an id outside the vocabulary, or when the device refuses.
     pub fn features(&self, ids: &Tensor) -> Result<Tensor, ModelError> {
         let features = match &self.kind {
-            Kind::Plain(tower) => tower.forward(ids)?,
-            Kind::Bert(tower) => tower.forward(ids)?,
+            TextHalf::Plain(tower) => tower.forward(ids)?,
+            TextHalf::Bert(tower) => tower.forward(ids)?,
         };
         Ok(div_l2_norm(&features)?)
     }

@@ -16,7 +16,7 @@ use super::{
     attention_pool::AttentionPool,
     config::ClipConfig,
     encoder::Encoder,
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     fast::{Activations, FastVision, Weights},
     layout::{self, Part},
     packed::with_values,
@@ -26,10 +26,10 @@ pub use super::text::TextTower;
 
 /// The image tower and its projection.
 #[derive(Debug, Clone)]
-pub struct VisionTower(Kind);
+pub struct VisionTower(Backend);
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum Backend {
     /// Our kernels on packed weights; CPU only.
     Fast(PackedTower),
     /// candle's operations: any device, family and activation.
@@ -78,13 +78,13 @@ impl VisionTower {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Vision, device)?;
-        Ok(Self(Kind::Plain(Box::new(PlainVision::new(&weights, config)?))))
+        Ok(Self(Backend::Plain(Box::new(PlainVision::new(&weights, config)?))))
     }
 
     /// The tower on weights that were [packed](super::packed::pack) for `engine`; a handle of them, not a copy.
     #[must_use]
     pub fn fast(engine: &Arc<FastVision>, weights: &Tensor) -> Self {
-        Self(Kind::Fast(PackedTower { engine: Arc::clone(engine), weights: weights.clone() }))
+        Self(Backend::Fast(PackedTower { engine: Arc::clone(engine), weights: weights.clone() }))
     }
 
     /// The same tower as candle-transformers has it.
@@ -98,7 +98,7 @@ impl VisionTower {
     ) -> Result<Self, ModelError> {
         let weights = handles(tensors, config, Part::Vision, device)?;
         let transformer = ClipVisionTransformer::new(weights.pp("vision_model"), &config.candle_vision()?)?;
-        Ok(Self(Kind::Reference(Box::new(transformer), projection(config, &weights)?)))
+        Ok(Self(Backend::Reference(Box::new(transformer), projection(config, &weights)?)))
     }
 
     /// Unit-length image features, `[B, projection]` f32.
@@ -110,16 +110,16 @@ impl VisionTower {
     /// `N002` for another shape, or when the device refuses.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let (pooled, projection) = match &self.0 {
-            Kind::Fast(tower) => return Ok(tower.features(pixels)?),
-            Kind::Plain(tower) => return Ok(div_l2_norm(&tower.forward(pixels)?)?),
-            Kind::Reference(transformer, projection) => (transformer.forward(pixels)?, projection),
+            Backend::Fast(tower) => return Ok(tower.features(pixels)?),
+            Backend::Plain(tower) => return Ok(div_l2_norm(&tower.forward(pixels)?)?),
+            Backend::Reference(transformer, projection) => (transformer.forward(pixels)?, projection),
         };
         Ok(div_l2_norm(&projection.forward(&pooled)?)?)
     }
 
     /// The same features of images whose first blocks are computed, where this is a fast tower.
     pub(crate) fn features_from(&self, prefix: &Activations) -> Result<Option<Tensor>, ModelError> {
-        let Kind::Fast(tower) = &self.0 else { return Ok(None) };
+        let Backend::Fast(tower) = &self.0 else { return Ok(None) };
         let features = with_values(&tower.weights, |w| tower.engine.features_from(Weights::One(w), prefix))?;
         Ok(Some(tower.rows(features)?))
     }
@@ -127,7 +127,7 @@ impl VisionTower {
 
 impl PackedTower {
     fn features(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
-        let side = self.engine.plan().image_px();
+        let side = self.engine.packing().image_px();
         if pixels.dims4()? != (pixels.dim(0)?, 3, side, side) {
             candle_core::bail!("pixels of shape {:?}, allowed [B, 3, {side}, {side}]", pixels.dims());
         }
@@ -138,7 +138,7 @@ impl PackedTower {
     }
 
     fn rows(&self, features: Vec<f32>) -> candle_core::Result<Tensor> {
-        let width = self.engine.plan().projection_width();
+        let width = self.engine.packing().projection_width();
         let n_images = features.len() / width;
         Tensor::from_vec(features, (n_images, width), &Device::Cpu)
     }
@@ -221,7 +221,7 @@ pub(super) fn handles(
         }
     }
     if !missing.is_empty() {
-        return Err(Fault::Names { owner: "model", missing, unknown: Vec::new() }.into());
+        return Err(CheckpointFault::Names { owner: "model", missing, unknown: Vec::new() }.into());
     }
     Ok(VarBuilder::from_tensors(found, DType::F32, device))
 }

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_transformers::models::clip::div_l2_norm;
 
 use super::{
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     prompts::Tokens,
     tower::{TextTower, VisionTower},
 };
@@ -45,7 +45,7 @@ impl TextBank {
         classes: usize,
         projection: usize,
     ) -> Result<Self, ModelError> {
-        let refused = |what: String| Err(ModelError::from(Fault::Bank(what)));
+        let refused = |what: String| Err(ModelError::from(CheckpointFault::Bank(what)));
         match *features.dims() {
             [rows, _] if rows != classes => {
                 return refused(format!("found {rows} rows, allowed {classes} (classes)"));

@@ -43,50 +43,31 @@ pub struct RunTables {
 /// # Errors
 /// `E001` a plan without methods or classes.
 pub fn facts(plan: &Plan) -> Result<SetFacts, Problem> {
-    let text = |key: &str| plan.spec.get(key).and_then(Value::as_str).map(str::to_owned);
-    let texts = |key: &str| -> Vec<String> {
-        let list = plan.spec.get(key).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let mut methods = texts("merge.methods");
-    methods.extend(grid_methods(plan));
-    let classes = texts("labels.names");
-    if methods.is_empty() || classes.len() < 2 {
+    let facts = &plan.facts;
+    let mut methods = facts.methods.clone();
+    methods.extend_from_slice(&facts.grid);
+    if methods.is_empty() || facts.classes.len() < 2 {
         let what = format!("run {} has no methods or no classes in its plan", plan.run_id);
         return Err(Problem::new("E001", Exit::BadData, what));
     }
+    let tag = |name: &str| facts.tags.get(name).cloned();
     Ok(SetFacts {
         run_id: plan.run_id.clone(),
         run_date: plan.run_date.clone(),
         tags: Tags {
-            modality: text("run.tags.modality"),
-            dataset: text("run.tags.dataset"),
-            setting: text("run.tags.setting"),
-            site: text("run.tags.site"),
+            modality: tag("modality"),
+            dataset: tag("dataset"),
+            setting: tag("setting"),
+            site: tag("site"),
         },
-        primary: text("merge.primary").unwrap_or_else(|| methods[0].clone()),
-        classes,
+        primary: facts.primary_method.clone(),
+        classes: facts.classes.clone(),
         methods,
         cells: plan.cells.clone(),
         n_samples: plan.n_samples,
-        suite: text("corrupt.suite"),
-        batch_size: plan
-            .spec
-            .get("run.batch_size")
-            .and_then(Value::as_u64)
-            .unwrap_or(0)
-            .try_into()
-            .unwrap_or(0),
+        suite: facts.suite.clone(),
+        batch_size: facts.batch_size,
     })
-}
-
-/// The rows that `merge.grid` adds behind the methods.
-fn grid_methods(plan: &Plan) -> Vec<String> {
-    let n = plan.spec.get("merge.grid").and_then(Value::as_u64).unwrap_or(0);
-    if n < 2 {
-        return Vec::new();
-    }
-    (0..n).map(|k| format!("{}{:03}", t3b_report::LINE, k * 100 / (n - 1))).collect()
 }
 
 /// Whether a run kept the probabilities of its predictions.

@@ -10,7 +10,7 @@ use crate::model::{Checkpoint, ModelError, Preprocess, TextBank};
 
 /// Two checked checkpoints and the prompts they are asked.
 #[derive(Debug)]
-pub struct Models {
+pub struct ModelPair {
     /// The pretrained model.
     pub pretrained: Checkpoint,
     /// The expert, of the same architecture.
@@ -23,7 +23,7 @@ pub struct Models {
     pub preprocess: Preprocess,
 }
 
-impl Models {
+impl ModelPair {
     /// The pretrained model's class vectors, on the CPU.
     ///
     /// # Errors

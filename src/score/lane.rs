@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::engine::{Images, TowerKind};
-use super::inputs::Models;
+use super::inputs::ModelPair;
 use super::parents::ParentModels;
 use super::predict::predict;
 use super::scorer::{Parental, Said, Scorer};
@@ -58,7 +58,7 @@ impl Lane {
     ///
     /// # Errors
     /// When the device refuses the memory or fails.
-    pub fn new(models: Models, rule: LaneRule, device: Device) -> Result<Self, Problem> {
+    pub fn new(models: ModelPair, rule: LaneRule, device: Device) -> Result<Self, Problem> {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(rule.n_threads).build();
         let threads =
             threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use device::{DeviceKind, numerics_class, pick};
 pub use engine::TowerKind;
-pub use inputs::{Models, TextSource};
+pub use inputs::{ModelPair, TextSource};
 pub use lane::{Lane, LaneRule};
 
 use crate::error::{Exit, Problem};

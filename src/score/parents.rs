@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::engine::{Engine, Images, TowerKind, engine};
-use super::inputs::{Models, TextSource};
+use super::inputs::{ModelPair, TextSource};
 use crate::error::Problem;
 use crate::merge::recipe::StaticRule;
 use crate::merge::slerp::slerp_into;
@@ -39,7 +39,11 @@ struct Merged {
 impl ParentModels {
     /// Moves both parents to `device` and encodes the prompts once per distinct text tower. Returns the parents' tensors by
     /// name too, for the merges that are built once.
-    pub(super) fn new(models: Models, device: Device, tower: TowerKind) -> Result<(Self, Parents), Problem> {
+    pub(super) fn new(
+        models: ModelPair,
+        device: Device,
+        tower: TowerKind,
+    ) -> Result<(Self, Parents), Problem> {
         let is_encoded = matches!(models.text, TextSource::Prompts(_));
         let text_differs = is_encoded && !models.report.text_towers_equal();
         let parts: &[Part] = if text_differs { &[Part::Vision, Part::Text] } else { &[Part::Vision] };

@@ -13,6 +13,8 @@ use t3b_corrupt::{Assets, Cell, Corruption, Grey, RngMode, Severity, Suite};
 /// Cells, and how images become them.
 #[derive(Debug, Clone)]
 pub struct Corrupt {
+    /// `corrupt.suite`: where most of the cells come from.
+    pub suite: Option<String>,
     /// Every (corruption, severity) in scoring order, `clean/0` first when included.
     pub cells: Vec<Cell>,
     /// What is done for grey data sets.
@@ -31,7 +33,7 @@ impl Corrupt {
     /// Reads and checks `[corrupt]`; problems stay in `reader`. Relative paths are taken from `dir`.
     pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
         let assets = read_assets(reader, dir);
-        let suite = read_suite(reader, &assets);
+        let (suite_name, suite) = read_suite(reader, &assets).unzip();
         let of_grey_sets = reader.choice("corrupt.grey", ("luma", Grey::Luma), &[("native", Grey::Native)]);
         let is_grey = suite.as_ref().is_some_and(Suite::grey);
         let grey = if is_grey { of_grey_sets } else { Grey::No };
@@ -51,6 +53,7 @@ impl Corrupt {
             cells.iter().filter(inexact).map(|cell| cell.corruption.to_string()).collect();
         names.dedup();
         Self {
+            suite: suite_name,
             cells,
             grey,
             at: reader.choice("corrupt.at", ("model", CorruptAt::Model), &[("source", CorruptAt::Source)]),
@@ -79,14 +82,14 @@ fn read_assets(reader: &mut Reader, dir: &Path) -> Assets {
     })
 }
 
-fn read_suite(reader: &mut Reader, assets: &Assets) -> Option<Suite> {
+fn read_suite(reader: &mut Reader, assets: &Assets) -> Option<(String, Suite)> {
     let name = reader.opt_text("corrupt.suite")?;
     let suite = Suite::with_assets(&name, assets);
     if suite.is_none() {
         let what = format!("corrupt.suite: found {}, allowed {}", quoted(&name), Suite::names().join(", "));
         reader.problem(Problem::new("C001", Exit::Config, what));
     }
-    suite
+    Some((name, suite?))
 }
 
 /// A corruption's name and its five severities.

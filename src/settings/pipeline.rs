@@ -1,5 +1,6 @@
 //! `pipelines/*.toml`: what is computed. Any key here may change a row, so all of them are fingerprinted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::Value;
@@ -9,7 +10,7 @@ use super::layers::Reader;
 use super::merge::Merge;
 use super::models::Models;
 use crate::error::{Exit, Problem, quoted};
-use crate::ledger::is_name;
+use crate::ledger::{Facts, is_name};
 use crate::messages::Mixing;
 use crate::store::local_path;
 use t3b_decode::{BurnedIn, Limits, Rendering, Window};
@@ -19,6 +20,8 @@ use t3b_decode::{BurnedIn, Limits, Rendering, Window};
 pub struct Pipeline {
     /// Names the run; part of the default run id.
     pub name: String,
+    /// `run.tags`: what the images are, for tables of several runs; by name of the tag.
+    pub tags: BTreeMap<String, String>,
     /// Keys every random number.
     pub seed: u64,
     /// Samples that share one coefficient.
@@ -97,14 +100,15 @@ impl Pipeline {
             );
             reader.problem(Problem::new("C001", Exit::Config, what));
         }
-        // Read by reports from the plan; here they are known keys.
-        for tag in ["modality", "dataset", "setting", "site"] {
-            reader.opt_text(&format!("run.tags.{tag}"));
-        }
+        let tags = Facts::TAGS.iter().filter_map(|tag| {
+            reader.opt_text(&format!("run.tags.{tag}")).map(|text| ((*tag).to_owned(), text))
+        });
+        let tags = tags.collect();
         let seed = reader.whole("run.seed", 0..=u64::from(u32::MAX));
         let output = Output::read(reader, dir);
         let pipeline = Self {
             name: read_name(reader),
+            tags,
             seed,
             batch_size,
             mixing: reader.choice("run.batches", ("pure", Mixing::Pure), &[("mixed", Mixing::Mixed)]),

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::column::{Column, Kind, Rows, Value};
+use super::column::{Column, ColumnType, Rows, Value};
 use super::names::Names;
 use crate::merge::statistics::{Running, quantile};
 use crate::messages::{Member, Scored, Signal, Slot};
@@ -47,23 +47,25 @@ impl Rows for Batches {
 
     fn columns() -> Vec<Column<Self>> {
         vec![
-            Column::must("batch", Kind::I64, |row| row.slot.batch.into()),
-            Column::must("corruption", Kind::Word, |row| row.names.batch_cell(row.slot).0.into()),
-            Column::must("severity", Kind::I32, |row| Value::Whole(row.names.batch_cell(row.slot).1)),
-            Column::must("first_sample_row", Kind::I64, |row| row.slot.first_row.into()),
-            Column::must("last_sample_row", Kind::I64, |row| {
+            Column::must("batch", ColumnType::I64, |row| row.slot.batch.into()),
+            Column::must("corruption", ColumnType::Word, |row| row.names.batch_cell(row.slot).0.into()),
+            Column::must("severity", ColumnType::I32, |row| Value::Whole(row.names.batch_cell(row.slot).1)),
+            Column::must("first_sample_row", ColumnType::I64, |row| row.slot.first_row.into()),
+            Column::must("last_sample_row", ColumnType::I64, |row| {
                 (row.slot.first_row + u64::from(row.slot.n_planned) - 1).into()
             }),
-            Column::must("n_planned", Kind::I32, |row| row.slot.n_planned.into()),
-            Column::must("n_scored", Kind::I32, |row| row.n_scored.into()),
-            Column::must("n_quarantined", Kind::I32, |row| (row.slot.n_planned - row.n_scored).into()),
-            Column::may("js_mean_nats", Kind::F64, |row| Running::of(&row.js_nats).mean().into()),
-            Column::may("js_p50_nats", Kind::F64, |row| quantile(&row.js_nats, 0.5).into()),
-            Column::may("js_p95_nats", Kind::F64, |row| quantile(&row.js_nats, 0.95).into()),
-            Column::may("pt_entropy_mean_nats", Kind::F64, |row| row.pt_entropy_mean_nats.into()),
-            Column::may("ft_entropy_mean_nats", Kind::F64, |row| row.ft_entropy_mean_nats.into()),
-            Column::may("agree_frac", Kind::F64, |row| row.agree_frac.into()),
-            Column::must("composition_sha256", Kind::Text, |row| row.composition_sha256.as_str().into()),
+            Column::must("n_planned", ColumnType::I32, |row| row.slot.n_planned.into()),
+            Column::must("n_scored", ColumnType::I32, |row| row.n_scored.into()),
+            Column::must("n_quarantined", ColumnType::I32, |row| (row.slot.n_planned - row.n_scored).into()),
+            Column::may("js_mean_nats", ColumnType::F64, |row| Running::of(&row.js_nats).mean().into()),
+            Column::may("js_p50_nats", ColumnType::F64, |row| quantile(&row.js_nats, 0.5).into()),
+            Column::may("js_p95_nats", ColumnType::F64, |row| quantile(&row.js_nats, 0.95).into()),
+            Column::may("pt_entropy_mean_nats", ColumnType::F64, |row| row.pt_entropy_mean_nats.into()),
+            Column::may("ft_entropy_mean_nats", ColumnType::F64, |row| row.ft_entropy_mean_nats.into()),
+            Column::may("agree_frac", ColumnType::F64, |row| row.agree_frac.into()),
+            Column::must("composition_sha256", ColumnType::Text, |row| {
+                row.composition_sha256.as_str().into()
+            }),
         ]
     }
 }

@@ -1,6 +1,6 @@
 //! `coefficients`: one row per batch, cell and merging method: what the weights were merged with.
 
-use super::column::{Column, Kind, Rows, Value};
+use super::column::{Column, ColumnType, Rows, Value};
 use super::names::Names;
 use crate::merge::method::Method;
 use crate::merge::statistics::Running;
@@ -35,18 +35,18 @@ impl Rows for Coefficients {
 
     fn columns() -> Vec<Column<Self>> {
         vec![
-            Column::must("batch", Kind::I64, |row| row.slot.batch.into()),
-            Column::must("corruption", Kind::Word, |row| row.names.batch_cell(row.slot).0.into()),
-            Column::must("severity", Kind::I32, |row| Value::Whole(row.names.batch_cell(row.slot).1)),
-            Column::must("method", Kind::Word, |row| row.method.name().into()),
-            Column::must("lambda_mean", Kind::F64, |row| row.with.lambda_mean.into()),
-            Column::must("lambda_std", Kind::F64, |row| row.with.lambda_std.into()),
-            Column::must("lambda_min", Kind::F64, |row| row.with.lambda_min.into()),
-            Column::must("lambda_max", Kind::F64, |row| row.with.lambda_max.into()),
-            Column::must("guard_plus", Kind::I32, |row| row.with.guard_plus.into()),
-            Column::must("guard_minus", Kind::I32, |row| row.with.guard_minus.into()),
-            Column::must("heterogeneous", Kind::Bool, |row| row.with.is_heterogeneous.into()),
-            Column::may("entropy_mean_nats", Kind::F64, |row| row.entropy_mean_nats.into()),
+            Column::must("batch", ColumnType::I64, |row| row.slot.batch.into()),
+            Column::must("corruption", ColumnType::Word, |row| row.names.batch_cell(row.slot).0.into()),
+            Column::must("severity", ColumnType::I32, |row| Value::Whole(row.names.batch_cell(row.slot).1)),
+            Column::must("method", ColumnType::Word, |row| row.method.name().into()),
+            Column::must("lambda_mean", ColumnType::F64, |row| row.with.lambda_mean.into()),
+            Column::must("lambda_std", ColumnType::F64, |row| row.with.lambda_std.into()),
+            Column::must("lambda_min", ColumnType::F64, |row| row.with.lambda_min.into()),
+            Column::must("lambda_max", ColumnType::F64, |row| row.with.lambda_max.into()),
+            Column::must("guard_plus", ColumnType::I32, |row| row.with.guard_plus.into()),
+            Column::must("guard_minus", ColumnType::I32, |row| row.with.guard_minus.into()),
+            Column::must("heterogeneous", ColumnType::Bool, |row| row.with.is_heterogeneous.into()),
+            Column::may("entropy_mean_nats", ColumnType::F64, |row| row.entropy_mean_nats.into()),
         ]
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Exit, Problem};
 
 /// Type of a column. Signed integers only, no nanoseconds: what every reader of Parquet takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ColumnType {
     /// Text that differs from row to row.
     Text,
     /// Text that repeats: a dictionary in memory and plain text in Parquet.
@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     F32List,
 }
 
-impl Kind {
+impl ColumnType {
     /// The type as docs/tables.md names it.
     pub(crate) fn described(self) -> &'static str {
         match self {
@@ -70,15 +70,15 @@ fn item() -> Field {
 /// What one row has in one column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Value<'a> {
-    /// For [`Kind::Text`] and [`Kind::Word`].
+    /// For [`ColumnType::Text`] and [`ColumnType::Word`].
     Text(&'a str),
     /// For the integers; a number outside the column's range becomes its nearest.
     Whole(i64),
     /// For the floating-point numbers, rounded to the column's precision.
     Number(f64),
-    /// For [`Kind::Bool`].
+    /// For [`ColumnType::Bool`].
     Flag(bool),
-    /// For [`Kind::F32List`].
+    /// For [`ColumnType::F32List`].
     Numbers(&'a [f64]),
     /// Nothing; allowed where the column may be null.
     Null,
@@ -134,7 +134,7 @@ pub(crate) struct Column<T: Rows + ?Sized> {
     /// Its name.
     pub(crate) name: &'static str,
     /// Its type.
-    pub(crate) kind: Kind,
+    pub(crate) kind: ColumnType,
     /// Whether a row may have nothing there.
     pub(crate) is_nullable: bool,
     /// What a row has there.
@@ -145,7 +145,7 @@ impl<T: Rows + ?Sized> Column<T> {
     /// A column that every row fills.
     pub(crate) fn must(
         name: &'static str,
-        kind: Kind,
+        kind: ColumnType,
         value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>,
     ) -> Self {
         Self { name, kind, is_nullable: false, value }
@@ -154,7 +154,7 @@ impl<T: Rows + ?Sized> Column<T> {
     /// A column that a row may leave empty.
     pub(crate) fn may(
         name: &'static str,
-        kind: Kind,
+        kind: ColumnType,
         value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>,
     ) -> Self {
         Self { name, kind, is_nullable: true, value }
@@ -234,17 +234,17 @@ enum Builder {
 }
 
 impl Builder {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: ColumnType) -> Self {
         match kind {
-            Kind::Text => Self::Text(StringBuilder::new()),
-            Kind::Word => Self::Word(StringDictionaryBuilder::new()),
-            Kind::I64 => Self::I64(Int64Builder::new()),
-            Kind::I32 => Self::I32(Int32Builder::new()),
-            Kind::I16 => Self::I16(Int16Builder::new()),
-            Kind::F64 => Self::F64(Float64Builder::new()),
-            Kind::F32 => Self::F32(Float32Builder::new()),
-            Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::F32List => Self::F32List(ListBuilder::new(Float32Builder::new()).with_field(item())),
+            ColumnType::Text => Self::Text(StringBuilder::new()),
+            ColumnType::Word => Self::Word(StringDictionaryBuilder::new()),
+            ColumnType::I64 => Self::I64(Int64Builder::new()),
+            ColumnType::I32 => Self::I32(Int32Builder::new()),
+            ColumnType::I16 => Self::I16(Int16Builder::new()),
+            ColumnType::F64 => Self::F64(Float64Builder::new()),
+            ColumnType::F32 => Self::F32(Float32Builder::new()),
+            ColumnType::Bool => Self::Bool(BooleanBuilder::new()),
+            ColumnType::F32List => Self::F32List(ListBuilder::new(Float32Builder::new()).with_field(item())),
         }
     }
 

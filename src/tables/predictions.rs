@@ -1,6 +1,6 @@
 //! `predictions`: one row per scored sample, cell and method.
 
-use super::column::{Column, Kind, Rows, Value};
+use super::column::{Column, ColumnType, Rows, Value};
 use super::names::Position;
 use crate::merge::method::Method;
 use crate::messages::Prediction;
@@ -32,27 +32,29 @@ impl Rows for Predictions {
 
     fn columns() -> Vec<Column<Self>> {
         vec![
-            Column::must("sample_id", Kind::Text, |row| row.at.sample_id()),
-            Column::must("manifest_row", Kind::I64, |row| row.at.member.sample.manifest_row.into()),
-            Column::must("sample_row", Kind::I64, |row| row.at.member.sample.row.into()),
-            Column::must("corruption", Kind::Word, |row| row.at.corruption()),
-            Column::must("severity", Kind::I32, |row| row.at.severity()),
-            Column::must("batch", Kind::I64, |row| row.at.slot.batch.into()),
-            Column::must("pos_in_batch", Kind::I16, |row| row.at.pos_in_batch()),
-            Column::must("method", Kind::Word, |row| row.method.name().into()),
-            Column::may("label_idx", Kind::I32, |row| row.label_idx().into()),
-            Column::may("label", Kind::Word, |row| row.label_idx().map(|idx| row.class(idx)).into()),
-            Column::must("pred_idx", Kind::I32, |row| row.said.pred_idx.into()),
-            Column::must("pred", Kind::Word, |row| row.class(row.said.pred_idx).into()),
-            Column::must("pred_prob", Kind::F32, |row| row.said.pred_prob.into()),
-            Column::must("margin", Kind::F32, |row| row.said.margin.into()),
-            Column::must("entropy_nats", Kind::F32, |row| row.said.entropy_nats.into()),
-            Column::may("correct", Kind::Bool, |row| row.label_idx().map(|l| l == row.said.pred_idx).into()),
+            Column::must("sample_id", ColumnType::Text, |row| row.at.sample_id()),
+            Column::must("manifest_row", ColumnType::I64, |row| row.at.member.sample.manifest_row.into()),
+            Column::must("sample_row", ColumnType::I64, |row| row.at.member.sample.row.into()),
+            Column::must("corruption", ColumnType::Word, |row| row.at.corruption()),
+            Column::must("severity", ColumnType::I32, |row| row.at.severity()),
+            Column::must("batch", ColumnType::I64, |row| row.at.slot.batch.into()),
+            Column::must("pos_in_batch", ColumnType::I16, |row| row.at.pos_in_batch()),
+            Column::must("method", ColumnType::Word, |row| row.method.name().into()),
+            Column::may("label_idx", ColumnType::I32, |row| row.label_idx().into()),
+            Column::may("label", ColumnType::Word, |row| row.label_idx().map(|idx| row.class(idx)).into()),
+            Column::must("pred_idx", ColumnType::I32, |row| row.said.pred_idx.into()),
+            Column::must("pred", ColumnType::Word, |row| row.class(row.said.pred_idx).into()),
+            Column::must("pred_prob", ColumnType::F32, |row| row.said.pred_prob.into()),
+            Column::must("margin", ColumnType::F32, |row| row.said.margin.into()),
+            Column::must("entropy_nats", ColumnType::F32, |row| row.said.entropy_nats.into()),
+            Column::may("correct", ColumnType::Bool, |row| {
+                row.label_idx().map(|l| l == row.said.pred_idx).into()
+            }),
         ]
     }
 }
 
 /// The column that `output.probs` adds.
 pub(crate) fn probs() -> Column<Predictions> {
-    Column::may("probs", Kind::F32List, |row| Value::Numbers(&row.said.probs))
+    Column::may("probs", ColumnType::F32List, |row| Value::Numbers(&row.said.probs))
 }

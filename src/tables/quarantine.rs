@@ -1,6 +1,6 @@
 //! `quarantine`: one row per rejected sample, or per rejected (sample, cell).
 
-use super::column::{Column, Kind, Rows};
+use super::column::{Column, ColumnType, Rows};
 use super::names::{Names, severity};
 use crate::messages::Reject;
 
@@ -20,22 +20,26 @@ impl Rows for Quarantine {
 
     fn columns() -> Vec<Column<Self>> {
         vec![
-            Column::must("sample_id", Kind::Text, |row| (&*row.reject.sample.id).into()),
-            Column::must("manifest_row", Kind::I64, |row| row.reject.sample.manifest_row.into()),
-            Column::must("sample_row", Kind::I64, |row| row.reject.sample.row.into()),
-            Column::may("corruption", Kind::Word, |row| {
+            Column::must("sample_id", ColumnType::Text, |row| (&*row.reject.sample.id).into()),
+            Column::must("manifest_row", ColumnType::I64, |row| row.reject.sample.manifest_row.into()),
+            Column::must("sample_row", ColumnType::I64, |row| row.reject.sample.row.into()),
+            Column::may("corruption", ColumnType::Word, |row| {
                 row.reject.cell.map(|cell| &*row.names.cells[cell].corruption).into()
             }),
-            Column::may("severity", Kind::I32, |row| {
+            Column::may("severity", ColumnType::I32, |row| {
                 row.reject.cell.map(|cell| severity(row.names, cell)).into()
             }),
-            Column::must("stage", Kind::Word, |row| row.reject.stage.name().into()),
-            Column::must("reason_code", Kind::Word, |row| row.reject.reason.code().into()),
-            Column::must("detail", Kind::Text, |row| row.reject.detail.as_str().into()),
-            Column::may("bytes", Kind::I64, |row| row.reject.size_bytes.into()),
-            Column::may("format_sniffed", Kind::Word, |row| row.reject.format.into()),
-            Column::may("declared_width_px", Kind::I32, |row| row.reject.declared_px.map(|px| px.0).into()),
-            Column::may("declared_height_px", Kind::I32, |row| row.reject.declared_px.map(|px| px.1).into()),
+            Column::must("stage", ColumnType::Word, |row| row.reject.stage.name().into()),
+            Column::must("reason_code", ColumnType::Word, |row| row.reject.reason.code().into()),
+            Column::must("detail", ColumnType::Text, |row| row.reject.detail.as_str().into()),
+            Column::may("bytes", ColumnType::I64, |row| row.reject.size_bytes.into()),
+            Column::may("format_sniffed", ColumnType::Word, |row| row.reject.format.into()),
+            Column::may("declared_width_px", ColumnType::I32, |row| {
+                row.reject.declared_px.map(|px| px.0).into()
+            }),
+            Column::may("declared_height_px", ColumnType::I32, |row| {
+                row.reject.declared_px.map(|px| px.1).into()
+            }),
         ]
     }
 }

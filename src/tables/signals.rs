@@ -1,6 +1,6 @@
 //! `signals`: one row per scored sample and cell, what the parents say of it together.
 
-use super::column::{Column, Kind, Rows};
+use super::column::{Column, ColumnType, Rows};
 use super::names::Position;
 use crate::messages::Signal;
 
@@ -20,18 +20,18 @@ impl Rows for Signals {
 
     fn columns() -> Vec<Column<Self>> {
         vec![
-            Column::must("sample_id", Kind::Text, |row| row.at.sample_id()),
-            Column::must("manifest_row", Kind::I64, |row| row.at.member.sample.manifest_row.into()),
-            Column::must("sample_row", Kind::I64, |row| row.at.member.sample.row.into()),
-            Column::must("corruption", Kind::Word, |row| row.at.corruption()),
-            Column::must("severity", Kind::I32, |row| row.at.severity()),
-            Column::must("batch", Kind::I64, |row| row.at.slot.batch.into()),
-            Column::must("pos_in_batch", Kind::I16, |row| row.at.pos_in_batch()),
-            Column::must("js_nats", Kind::F64, |row| row.signal.js_nats.into()),
-            Column::must("lambda_sample", Kind::F64, |row| row.signal.lambda_sample.into()),
-            Column::must("pt_entropy_nats", Kind::F64, |row| row.signal.pt_entropy_nats.into()),
-            Column::must("ft_entropy_nats", Kind::F64, |row| row.signal.ft_entropy_nats.into()),
-            Column::must("agree", Kind::Bool, |row| row.signal.agree.into()),
+            Column::must("sample_id", ColumnType::Text, |row| row.at.sample_id()),
+            Column::must("manifest_row", ColumnType::I64, |row| row.at.member.sample.manifest_row.into()),
+            Column::must("sample_row", ColumnType::I64, |row| row.at.member.sample.row.into()),
+            Column::must("corruption", ColumnType::Word, |row| row.at.corruption()),
+            Column::must("severity", ColumnType::I32, |row| row.at.severity()),
+            Column::must("batch", ColumnType::I64, |row| row.at.slot.batch.into()),
+            Column::must("pos_in_batch", ColumnType::I16, |row| row.at.pos_in_batch()),
+            Column::must("js_nats", ColumnType::F64, |row| row.signal.js_nats.into()),
+            Column::must("lambda_sample", ColumnType::F64, |row| row.signal.lambda_sample.into()),
+            Column::must("pt_entropy_nats", ColumnType::F64, |row| row.signal.pt_entropy_nats.into()),
+            Column::must("ft_entropy_nats", ColumnType::F64, |row| row.signal.ft_entropy_nats.into()),
+            Column::must("agree", ColumnType::Bool, |row| row.signal.agree.into()),
         ]
     }
 }

@@ -36,7 +36,7 @@ fn main() {
     let (pt, ft): (Tensors, Tensors) = (parent(2), parent(3));
     let engine = Arc::new(FastVision::new(&config));
     let packed = |tensors| {
-        let packed = pack(engine.plan(), tensors).expect("a packed tower");
+        let packed = pack(engine.packing(), tensors).expect("a packed tower");
         with_values(&packed, <[f32]>::to_vec).expect("values")
     };
     let (packed_pt, packed_ft) = (packed(&pt), packed(&ft));

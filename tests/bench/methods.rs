@@ -20,12 +20,12 @@ use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
 use t3b::model::{Checkpoint, Preprocess, Role};
 use t3b::score::TowerKind;
-use t3b::score::{Lane, LaneRule, Models, TextSource};
+use t3b::score::{Lane, LaneRule, ModelPair, TextSource};
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 31;
 
-fn models() -> Models {
+fn models() -> ModelPair {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
     let load = |name: &str, role| {
         let spec = CheckpointSpec {
@@ -44,7 +44,7 @@ fn models() -> Models {
     let tokens = prompts.tokenize(&vocabulary, pretrained.config().context_tokens).expect("tokens");
     let report = PairReport::compare(&pretrained, &expert).expect("one architecture");
     let preprocess = Preprocess::of_family(pretrained.config());
-    Models { pretrained, expert, report, text: TextSource::Prompts(tokens), preprocess }
+    ModelPair { pretrained, expert, report, text: TextSource::Prompts(tokens), preprocess }
 }
 
 fn t3(guard: Option<Guard>) -> CoefficientRule {

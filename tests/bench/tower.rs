@@ -39,7 +39,7 @@ fn main() {
 
     let tensors = random::tensors(&config, SEEDS).expect("memory");
     let engine = Arc::new(FastVision::new(&config));
-    let fast = VisionTower::fast(&engine, &pack(engine.plan(), &tensors).expect("a packed tower"));
+    let fast = VisionTower::fast(&engine, &pack(engine.packing(), &tensors).expect("a packed tower"));
     let candle = VisionTower::reference(&tensors, &config, &Device::Cpu).expect("a tower");
     let side = config.image_px;
     let bytes: Vec<u8> = (0..batch * side * side * 3)

@@ -114,7 +114,7 @@ impl Golden {
 /// The tower that jobs run on a CPU.
 fn fast(tensors: &BTreeMap<String, Tensor>, config: &ClipConfig) -> VisionTower {
     let engine = Arc::new(FastVision::new(config));
-    VisionTower::fast(&engine, &pack(engine.plan(), tensors).unwrap())
+    VisionTower::fast(&engine, &pack(engine.packing(), tensors).unwrap())
 }
 
 fn golden<T: DeserializeOwned>(text: &str) -> T {

@@ -76,7 +76,7 @@ impl Pair {
     /// The fast tower, which merges weights while it reads them; f32 only.
     fn fast(&self, pixels: &Tensor, lambda: &[f64]) -> Tensor {
         let engine = FastVision::new(&self.config);
-        let packed = |tensors: &Tensors| pack(engine.plan(), tensors).unwrap();
+        let packed = |tensors: &Tensors| pack(engine.packing(), tensors).unwrap();
         let (pt, ft) = (packed(&self.pt), packed(&self.ft));
         let features = with_values(&pt, |pt| {
             with_values(&ft, |ft| {

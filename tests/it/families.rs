@@ -172,7 +172,7 @@ impl Case {
         let plain = VisionTower::new(checkpoint.tensors(), config, &Device::Cpu).unwrap();
         let mut worst = self.difference(&model(plain), &pixels);
         let engine = Arc::new(FastVision::new(config));
-        let packed = pack(engine.plan(), checkpoint.tensors()).unwrap();
+        let packed = pack(engine.packing(), checkpoint.tensors()).unwrap();
         // The kernels of unoptimised builds are slow; one picture of real size is enough for a second tower.
         let few = if side < 100 { pictures.len() } else { 1 };
         let fast = model(VisionTower::fast(&engine, &packed));

@@ -9,7 +9,7 @@ use t3b_image::Rgb8;
 use t3b_image::npz::{CUT, NpyHeader, NpzError};
 
 /// Shape and place of the values.
-struct Layout<'a> {
+struct ArrayLayout<'a> {
     width_px: u32,
     height_px: u32,
     n_channels: usize,
@@ -17,13 +17,13 @@ struct Layout<'a> {
 }
 
 pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Fault> {
-    let Layout { width_px, height_px, .. } = layout(bytes)?;
+    let ArrayLayout { width_px, height_px, .. } = layout(bytes)?;
     let n_pixels = u64::from(width_px) * u64::from(height_px);
     Ok(Header { width_px, height_px, peak_bytes: n_pixels.saturating_mul(Rgb8::CHANNELS as u64) })
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
-    let Layout { width_px, height_px, n_channels, values } = layout(bytes)?;
+    let ArrayLayout { width_px, height_px, n_channels, values } = layout(bytes)?;
     let pixels = match n_channels {
         1 => values.iter().flat_map(|&value| [value; 3]).collect(),
         3 => values.to_vec(),
@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Rgb8, Fault> {
     Rgb8::new(width_px, height_px, pixels).ok_or_else(|| Fault::corrupt("the array has no pixels"))
 }
 
-fn layout(bytes: &[u8]) -> Result<Layout<'_>, Fault> {
+fn layout(bytes: &[u8]) -> Result<ArrayLayout<'_>, Fault> {
     let mut rest = bytes;
     let header = NpyHeader::read(&mut rest, "").map_err(|error| match error {
         NpzError::BadHeader { problem, .. } if problem != CUT => Fault::corrupt(problem),
@@ -62,7 +62,7 @@ fn layout(bytes: &[u8]) -> Result<Layout<'_>, Fault> {
         Some(declared) if declared < found => {
             Err(Fault::corrupt(format!("{} bytes behind the array", found - declared)))
         }
-        _ => Ok(Layout { width_px, height_px, n_channels, values: rest }),
+        _ => Ok(ArrayLayout { width_px, height_px, n_channels, values: rest }),
     }
 }
 

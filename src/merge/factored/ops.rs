@@ -10,7 +10,7 @@ use candle_nn::ops::silu;
 
 use super::Tensors;
 use crate::model::config::Activation;
-use crate::model::error::Fault;
+use crate::model::error::CheckpointFault;
 use crate::model::layout::{self, Part, TensorSpec};
 use crate::model::{ClipConfig, ModelError};
 
@@ -96,7 +96,7 @@ impl Blends {
         if missing.is_empty() {
             Ok(Self { tensors: blends, norm_eps: config.vision.norm_eps })
         } else {
-            Err(Fault::Names { owner: "model", missing, unknown: Vec::new() }.into())
+            Err(CheckpointFault::Names { owner: "model", missing, unknown: Vec::new() }.into())
         }
     }
 

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     checkpoint::{Checkpoint, Role, pinned},
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     files::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Files},
     layout::{self, TensorSpec},
     shards::{Entry, Shards},
@@ -132,11 +132,14 @@ impl Fold<'_> {
 fn tensor(entry: &Entry<'_>) -> Result<Tensor, ModelError> {
     let values = widen::to_f32(entry.dtype, entry.bytes);
     if let Some((count, first)) = widen::non_finite(&values) {
-        return Err(Fault::NonFinite { name: entry.name.clone(), count, first, other_tensors: 0 }.into());
+        return Err(
+            CheckpointFault::NonFinite { name: entry.name.clone(), count, first, other_tensors: 0 }.into()
+        );
     }
     Ok(Tensor::from_vec(values, entry.shape.as_slice(), &Device::Cpu)?)
 }
 
 fn refused(key: &str, found: &str, allowed: &str) -> ModelError {
-    Fault::Adapter { key: key.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }.into()
+    CheckpointFault::Adapter { key: key.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }
+        .into()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{refused, settings::Settings};
 use crate::model::error::ModelError;
-use crate::model::layout::{Kind, TensorSpec};
+use crate::model::layout::{Role, TensorSpec};
 use crate::model::shards::Entry;
 use crate::model::widen;
 
@@ -125,7 +125,7 @@ fn resolved(
     let is_there = |module: &String| {
         let spec = specs.get(&format!("{module}.{kind}"))?;
         let is_foldable =
-            kind != "weight" || matches!(spec.kind, Kind::Matrix | Kind::Embedding | Kind::Gain);
+            kind != "weight" || matches!(spec.kind, Role::Matrix | Role::Embedding | Role::Gain);
         is_foldable.then(|| module.clone())
     };
     let mut name = key;

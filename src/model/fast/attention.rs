@@ -4,7 +4,7 @@ use pulp::Arch;
 
 use super::aligned::Aligned;
 use super::norm::Softmax;
-use super::plan::{Linear, PANEL, Plan};
+use super::packing::{Linear, PANEL, Packing};
 use super::product::{Product, ProductScratch, Rows, RowsMut};
 use super::weights::{Model, Run};
 
@@ -38,15 +38,15 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let head_width = plan.width / plan.heads;
+    pub(super) fn new(packing: &Packing) -> Self {
+        let head_width = packing.width / packing.heads;
         Self {
-            tokens: plan.tokens,
-            heads: plan.heads,
+            tokens: packing.tokens,
+            heads: packing.heads,
             head_width,
-            third: plan.row,
-            to_scores: Linear::alone(head_width, plan.tokens),
-            to_mixture: Linear::alone(plan.tokens, head_width),
+            third: packing.row,
+            to_scores: Linear::alone(head_width, packing.tokens),
+            to_mixture: Linear::alone(packing.tokens, head_width),
         }
     }
 

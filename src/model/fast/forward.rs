@@ -8,7 +8,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::attention::Attention;
 use super::norm::{LayerNorm, UnitLength};
-use super::plan::{Head, Layer, Linear, Norm, PANEL, Plan};
+use super::packing::{Head, Layer, Linear, Norm, PANEL, Packing};
 use super::product::{Product, Rows, RowsMut};
 use super::weights::Run;
 use super::workspace::Workspace;
@@ -16,7 +16,7 @@ use super::workspace::Workspace;
 /// One set of images on its way through the tower.
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) packing: &'a Packing,
     pub(super) arch: Arch,
     /// The models of the set's images.
     pub(super) runs: &'a [Run<'a>],
@@ -38,30 +38,30 @@ impl Pass<'_> {
     ///
     /// `pixels`: `[images, 3, image_px, image_px]`.
     pub(super) fn embed(&mut self, pixels: &[f32]) {
-        let (plan, tokens, stride) = (self.plan, self.plan.tokens, self.plan.patches.inputs);
+        let (packing, tokens, stride) = (self.packing, self.packing.tokens, self.packing.patches.inputs);
         let rows = self.work.inner.chunks_exact_mut(tokens * stride);
-        for (pixels, rows) in pixels.chunks_exact(plan.pixels()).zip(rows) {
-            unfold(pixels, plan, rows, stride);
+        for (pixels, rows) in pixels.chunks_exact(packing.pixels()).zip(rows) {
+            unfold(pixels, packing, rows, stride);
         }
         self.arch.dispatch(Positions {
-            plan,
+            packing,
             runs: self.runs,
             rows: &mut self.work.residual,
             scratch: (&mut self.work.vectors.0, &mut self.work.vectors.1),
         });
         // Their bias is not the class token's, so it came with the positions.
-        let linear = Linear { bias: None, ..plan.patches };
+        let linear = Linear { bias: None, ..packing.patches };
         self.arch.dispatch(Product {
             linear,
-            panels: 0..plan.row / PANEL,
+            panels: 0..packing.row / PANEL,
             activation: None,
             runs: self.runs,
             n_rows: tokens,
-            x: Rows { values: &self.work.inner, stride, columns: 3 * plan.patch_px.pow(2) },
-            y: RowsMut { values: &mut self.work.residual, stride: plan.row, keeps: true },
+            x: Rows { values: &self.work.inner, stride, columns: 3 * packing.patch_px.pow(2) },
+            y: RowsMut { values: &mut self.work.residual, stride: packing.row, keeps: true },
             scratch: &mut self.work.product,
         });
-        if let Some(norm) = plan.pre_norm {
+        if let Some(norm) = packing.pre_norm {
             self.norm(norm, self.all());
             std::mem::swap(&mut self.work.residual, &mut self.work.hidden);
         }
@@ -70,24 +70,24 @@ impl Pass<'_> {
     /// Some blocks in order. Where the class token alone is projected, nothing reads the patches behind the tower's last block,
     /// so there only that goes on, and of the patches keys and values are computed.
     pub(super) fn blocks(&mut self, layers: Range<usize>) {
-        let projects = matches!(self.plan.head, Head::Projection(_));
+        let projects = matches!(self.packing.head, Head::Projection(_));
         for index in layers {
-            let is_last = index + 1 == self.plan.layers.len();
+            let is_last = index + 1 == self.packing.layers.len();
             self.block(index, if is_last && projects { self.class() } else { self.all() });
         }
     }
 
     /// The tokens behind the last block to unit rows, written to `out: [images, projection width]`.
     pub(super) fn project(&mut self, out: &mut [f32]) {
-        let plan = self.plan;
-        match &plan.head {
+        let packing = self.packing;
+        match &packing.head {
             Head::Projection(linear) => self.project_class(*linear),
             Head::Attention { probe, layer } => self.pool(*probe, layer),
         }
-        let stride = plan.feature_row();
+        let stride = packing.feature_row();
         let rows = &mut self.work.features[..self.n_images * stride];
         self.arch.dispatch(UnitLength { stride, rows });
-        let rows = out.chunks_exact_mut(plan.projection_width);
+        let rows = out.chunks_exact_mut(packing.projection_width);
         for (out, row) in rows.zip(self.work.features.chunks_exact(stride)) {
             out.copy_from_slice(&row[..out.len()]);
         }
@@ -95,14 +95,14 @@ impl Pass<'_> {
 
     fn project_class(&mut self, linear: Linear) {
         let class = self.class();
-        self.norm(self.plan.post_norm, class);
+        self.norm(self.packing.post_norm, class);
         self.arch.dispatch(Product {
             linear,
             panels: 0..linear.outputs / PANEL,
             activation: None,
             runs: self.runs,
             n_rows: 1,
-            x: Rows { values: &self.work.hidden, stride: self.stride(class), columns: self.plan.width },
+            x: Rows { values: &self.work.hidden, stride: self.stride(class), columns: self.packing.width },
             y: RowsMut { values: &mut self.work.features, stride: linear.outputs, keeps: false },
             scratch: &mut self.work.product,
         });
@@ -110,9 +110,9 @@ impl Pass<'_> {
 
     /// Attention of the learned query to all patches and the perceptron behind it, in every image's first row.
     fn pool(&mut self, probe: usize, layer: &Layer) {
-        let (row, first, third) = (self.plan.row, self.class(), self.plan.row / PANEL);
+        let (row, first, third) = (self.packing.row, self.class(), self.packing.row / PANEL);
         let stride = self.stride(first);
-        self.norm(self.plan.post_norm, self.all());
+        self.norm(self.packing.post_norm, self.all());
         self.arch.dispatch(Probe {
             start: probe,
             row,
@@ -126,7 +126,7 @@ impl Pass<'_> {
             activation: None,
             runs: self.runs,
             n_rows: 1,
-            x: Rows { values: &self.work.features, stride: row, columns: self.plan.width },
+            x: Rows { values: &self.work.features, stride: row, columns: self.packing.width },
             y: RowsMut { values: &mut self.work.qkv, stride: 3 * stride, keeps: false },
             scratch: &mut self.work.product,
         });
@@ -142,7 +142,7 @@ impl Pass<'_> {
 
     /// Attention and multilayer perceptron, each behind a layer norm and added to what is there.
     fn block(&mut self, index: usize, kept: Kept) {
-        let layer = &self.plan.layers[index];
+        let layer = &self.packing.layers[index];
         self.norm(layer.attention_norm, self.all());
         self.attend(layer.qkv, kept);
         self.out(layer.out, kept, true);
@@ -157,20 +157,20 @@ impl Pass<'_> {
         self.arch.dispatch(Product {
             linear: layer.rise,
             panels: 0..inner / PANEL,
-            activation: Some(self.plan.activation),
+            activation: Some(self.packing.activation),
             runs: self.runs,
             n_rows: kept.n_rows,
-            x: Rows { values: &self.work.hidden, stride, columns: self.plan.width },
+            x: Rows { values: &self.work.hidden, stride, columns: self.packing.width },
             y: RowsMut { values: &mut self.work.inner, stride: inner, keeps: false },
             scratch: &mut self.work.product,
         });
         self.arch.dispatch(Product {
             linear: layer.fall,
-            panels: 0..self.plan.row / PANEL,
+            panels: 0..self.packing.row / PANEL,
             activation: None,
             runs: self.runs,
             n_rows: kept.n_rows,
-            x: Rows { values: &self.work.inner, stride: inner, columns: self.plan.mlp_width },
+            x: Rows { values: &self.work.inner, stride: inner, columns: self.packing.mlp_width },
             y: RowsMut { values: &mut self.work.residual, stride, keeps: true },
             scratch: &mut self.work.product,
         });
@@ -178,7 +178,7 @@ impl Pass<'_> {
 
     /// Queries of the kept rows, keys and values of all, and the mixtures of the kept rows, in place of the hidden rows.
     fn attend(&mut self, qkv: Linear, kept: Kept) {
-        let third = self.plan.row / PANEL;
+        let third = self.packing.row / PANEL;
         self.project_hidden(qkv, 0..third, kept);
         self.project_hidden(qkv, third..3 * third, self.all());
         self.mix(kept);
@@ -186,8 +186,8 @@ impl Pass<'_> {
 
     /// The mixtures of the kept rows' queries, in place of the hidden rows.
     fn mix(&mut self, kept: Kept) {
-        let (tokens, row) = (self.plan.tokens, self.plan.row);
-        let attention = Attention::new(self.plan);
+        let (tokens, row) = (self.packing.tokens, self.packing.row);
+        let attention = Attention::new(self.packing);
         let work = &mut *self.work;
         let images = work.qkv.chunks_exact(tokens * 3 * row).zip(work.hidden.chunks_exact_mut(tokens * row));
         for (qkv, hidden) in images.take(self.n_images) {
@@ -204,7 +204,7 @@ impl Pass<'_> {
             activation: None,
             runs: self.runs,
             n_rows: rows.n_rows,
-            x: Rows { values: &self.work.hidden, stride, columns: self.plan.width },
+            x: Rows { values: &self.work.hidden, stride, columns: self.packing.width },
             y: RowsMut { values: &mut self.work.qkv, stride: 3 * stride, keeps: false },
             scratch: &mut self.work.product,
         });
@@ -219,7 +219,7 @@ impl Pass<'_> {
             activation: None,
             runs: self.runs,
             n_rows: rows.n_rows,
-            x: Rows { values: &self.work.hidden, stride, columns: self.plan.width },
+            x: Rows { values: &self.work.hidden, stride, columns: self.packing.width },
             y: RowsMut { values: &mut self.work.residual, stride, keeps },
             scratch: &mut self.work.product,
         });
@@ -231,8 +231,8 @@ impl Pass<'_> {
             norm,
             runs: self.runs,
             n_rows: rows.n_rows,
-            width: self.plan.width,
-            eps: self.plan.norm_eps as f32,
+            width: self.packing.width,
+            eps: self.packing.norm_eps as f32,
             stride: self.stride(rows),
             x: &self.work.residual,
             y: &mut self.work.hidden,
@@ -241,24 +241,24 @@ impl Pass<'_> {
     }
 
     fn all(&self) -> Kept {
-        Kept { n_rows: self.plan.tokens, step: 1 }
+        Kept { n_rows: self.packing.tokens, step: 1 }
     }
 
     fn class(&self) -> Kept {
-        Kept { n_rows: 1, step: self.plan.tokens }
+        Kept { n_rows: 1, step: self.packing.tokens }
     }
 
     fn stride(&self, rows: Kept) -> usize {
-        rows.step * self.plan.row
+        rows.step * self.packing.row
     }
 }
 
 /// The patches of an image as rows, behind a row of zeros where there is a class token: `[3, side, side]` to
 /// `[tokens, 3 * patch * patch]`. A convolution whose stride is its kernel is a linear layer on each patch; pixels behind the
 /// last whole patch have no part in it.
-fn unfold(pixels: &[f32], plan: &Plan, rows: &mut [f32], stride: usize) {
-    let (side, patch) = (plan.image_px, plan.patch_px);
-    let (per_line, first) = (side / patch, usize::from(plan.class.is_some()));
+fn unfold(pixels: &[f32], packing: &Packing, rows: &mut [f32], stride: usize) {
+    let (side, patch) = (packing.image_px, packing.patch_px);
+    let (per_line, first) = (side / patch, usize::from(packing.class.is_some()));
     rows[..first * stride].fill(0.0);
     for (line, pixels) in pixels.chunks_exact(side).enumerate() {
         let (channel, y) = (line / side, line % side);
@@ -276,7 +276,7 @@ fn unfold(pixels: &[f32], plan: &Plan, rows: &mut [f32], stride: usize) {
 /// Starts every image's rows with their positions, the class token's with its embedding too, the patches' with the bias of their
 /// convolution where there is one.
 struct Positions<'a> {
-    plan: &'a Plan,
+    packing: &'a Packing,
     runs: &'a [Run<'a>],
     /// `[images * tokens, row]`.
     rows: &'a mut [f32],
@@ -288,25 +288,25 @@ impl WithSimd for Positions<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (row, tokens) = (self.plan.row, self.plan.tokens);
-        let n_before_patches = usize::from(self.plan.class.is_some());
+        let (row, tokens) = (self.packing.row, self.packing.tokens);
+        let n_before_patches = usize::from(self.packing.class.is_some());
         let mut rest = self.rows;
         for run in self.runs {
             let (images, behind) = rest.split_at_mut(run.n_images * tokens * row);
             rest = behind;
             for image in images.chunks_exact_mut(tokens * row) {
                 for (token, x) in image.chunks_exact_mut(row).enumerate() {
-                    let start = self.plan.positions + token * row;
+                    let start = self.packing.positions + token * row;
                     x.copy_from_slice(run.model.read(simd, start, row, self.scratch.1));
                 }
             }
-            if let Some(class) = self.plan.class {
+            if let Some(class) = self.packing.class {
                 let class = run.model.read(simd, class, row, self.scratch.0);
                 for image in images.chunks_exact_mut(tokens * row) {
                     image.iter_mut().zip(class).for_each(|(x, class)| *x += class);
                 }
             }
-            if let Some(bias) = self.plan.patches.bias {
+            if let Some(bias) = self.packing.patches.bias {
                 let bias = run.model.read(simd, bias, row, self.scratch.0);
                 for image in images.chunks_exact_mut(tokens * row) {
                     for x in image.chunks_exact_mut(row).skip(n_before_patches) {

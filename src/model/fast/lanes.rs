@@ -5,7 +5,7 @@
 
 use pulp::Simd;
 
-use super::plan::LANES;
+use super::packing::LANES;
 
 /// Sum of a row whose length is a multiple of [`LANES`].
 #[inline(always)]

@@ -1,13 +1,13 @@
 //! A fast `f32` image tower for CPUs: CLIP's vision transformer on packed weights, one set of images per core.
 //!
-//! Read in this order: [`plan`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
+//! Read in this order: [`packing`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
 //! model or a merge of two as the source of a layer, [`tile`] the register kernel, [`product`] linear layers made of it,
 //! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`workspace`] the
 //! memory of a pass, [`forward`] a set of images through the layers, [`tower`] batches over cores.
 //!
 //! Determinism: a row of features has the same bits whatever else is in the batch, on any number of threads and with any
 //! instruction set. Every output of a linear layer is a sum of chains of fused multiply-adds, each over
-//! [`K_BLOCK`](plan::K_BLOCK) inputs in ascending order; every sum over a row has [`LANES`](plan::LANES) partial sums,
+//! [`K_BLOCK`](packing::K_BLOCK) inputs in ascending order; every sum over a row has [`LANES`](packing::LANES) partial sums,
 //! combined in one order; functions are polynomials of our own, not the platform's.
 
 mod activation;
@@ -18,7 +18,7 @@ mod forward;
 mod lanes;
 mod norm;
 mod pack;
-pub mod plan;
+pub mod packing;
 mod product;
 #[cfg(test)]
 mod tests;
@@ -28,6 +28,6 @@ mod weights;
 mod workspace;
 
 pub use aligned::Aligned;
-pub use plan::Plan;
+pub use packing::Packing;
 pub use tower::{Activations, FastVision};
 pub use weights::Weights;

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::exp::exp;
 use super::lanes;
-use super::plan::{LANES, Norm};
+use super::packing::{LANES, Norm};
 use super::weights::Run;
 
 /// Layer norm of some rows of every image.

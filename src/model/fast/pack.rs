@@ -1,9 +1,9 @@
 //! From named tensors to the flat buffer.
 
 use super::aligned::Aligned;
-use super::plan::{Head, Layer, Linear, Norm, Plan};
+use super::packing::{Head, Layer, Linear, Norm, Packing};
 
-impl Plan {
+impl Packing {
     /// Packs an image tower.
     ///
     /// `tensor` returns the values of a tensor, row-major, by its Hugging Face name, such as `visual_projection.weight`.
@@ -13,7 +13,7 @@ impl Plan {
     #[must_use]
     pub fn pack<'a>(&self, tensor: impl Fn(&str) -> &'a [f32]) -> Aligned {
         let mut buffer = Aligned::zeros(self.len());
-        let mut packer = Packer { plan: self, tensor, buffer: &mut buffer };
+        let mut packer = Packer { packing: self, tensor, buffer: &mut buffer };
         let embedding = |name: &str| format!("vision_model.embeddings.{name}");
         if let Some(class) = self.class {
             packer.rows(class, 1, &embedding("class_embedding"));
@@ -47,7 +47,7 @@ impl Plan {
 }
 
 struct Packer<'p, F> {
-    plan: &'p Plan,
+    packing: &'p Packing,
     tensor: F,
     buffer: &'p mut [f32],
 }
@@ -55,13 +55,13 @@ struct Packer<'p, F> {
 impl<'a, F: Fn(&str) -> &'a [f32]> Packer<'_, F> {
     /// The linear layers of a block, below these names.
     fn layer(&mut self, layer: &Layer, attention: &str, mlp: &str) {
-        let plan = self.plan;
+        let packing = self.packing;
         for (third, projection) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-            self.linear(&layer.qkv, third * plan.row, plan.width, &format!("{attention}.{projection}"));
+            self.linear(&layer.qkv, third * packing.row, packing.width, &format!("{attention}.{projection}"));
         }
-        self.linear(&layer.out, 0, plan.width, &format!("{attention}.out_proj"));
-        self.linear(&layer.rise, 0, plan.mlp_width, &format!("{mlp}.fc1"));
-        self.linear(&layer.fall, 0, plan.width, &format!("{mlp}.fc2"));
+        self.linear(&layer.out, 0, packing.width, &format!("{attention}.out_proj"));
+        self.linear(&layer.rise, 0, packing.mlp_width, &format!("{mlp}.fc1"));
+        self.linear(&layer.fall, 0, packing.width, &format!("{mlp}.fc2"));
     }
 
     /// Weight and bias of `outputs` outputs from number `first` on.
@@ -82,8 +82,8 @@ impl<'a, F: Fn(&str) -> &'a [f32]> Packer<'_, F> {
     fn matrix(&mut self, linear: &Linear, first: usize, outputs: usize, name: &str) {
         let values = (self.tensor)(name);
         let inputs = values.len() / outputs;
-        let fits =
-            values.len() == inputs * outputs && inputs.next_multiple_of(super::plan::LANES) == linear.inputs;
+        let fits = values.len() == inputs * outputs
+            && inputs.next_multiple_of(super::packing::LANES) == linear.inputs;
         assert!(fits, "{name} has {} values", values.len());
         for (output, values) in values.chunks_exact(inputs).enumerate() {
             linear.put_output(self.buffer, first + output, values);
@@ -98,9 +98,9 @@ impl<'a, F: Fn(&str) -> &'a [f32]> Packer<'_, F> {
     /// `n_rows` rows of the residual width from `start` on.
     fn rows(&mut self, start: usize, n_rows: usize, name: &str) {
         let values = (self.tensor)(name);
-        assert_eq!(values.len(), n_rows * self.plan.width, "values of {name}");
-        let rows = self.buffer[start..].chunks_exact_mut(self.plan.row);
-        for (row, values) in rows.zip(values.chunks_exact(self.plan.width)) {
+        assert_eq!(values.len(), n_rows * self.packing.width, "values of {name}");
+        let rows = self.buffer[start..].chunks_exact_mut(self.packing.row);
+        for (row, values) in rows.zip(values.chunks_exact(self.packing.width)) {
             row[..values.len()].copy_from_slice(values);
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::aligned::Aligned;
-use super::plan::{K_BLOCK, Linear, PANEL};
+use super::packing::{K_BLOCK, Linear, PANEL};
 use super::tile::{Multiply, TILE, pack_rows};
 use super::weights::Run;
 use crate::model::config::Activation;

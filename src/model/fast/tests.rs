@@ -50,7 +50,7 @@ fn tensors(config: &ClipConfig, seed: u64) -> Tensors {
 }
 
 fn packed(tower: &FastVision, tensors: &Tensors) -> Aligned {
-    tower.plan().pack(|name| &tensors[name])
+    tower.packing().pack(|name| &tensors[name])
 }
 
 fn pixels(config: &ClipConfig, n_images: usize) -> Vec<f32> {
@@ -114,7 +114,7 @@ fn features_are_those_of_the_reference_at_every_batch_size() {
     let pixels = pixels(&config, 64);
     let expected = reference(&config, &tensors, &pixels);
     for n_images in 1..=64 {
-        let ours = tower.features(Weights::One(&weights), &pixels[..n_images * tower.plan().pixels()]);
+        let ours = tower.features(Weights::One(&weights), &pixels[..n_images * tower.packing().pixels()]);
         assert_close(&ours, &expected[..n_images * config.projection]);
     }
 }
@@ -179,7 +179,7 @@ fn a_row_has_the_same_bits_in_every_batch_and_on_every_number_of_threads() {
     let tower = FastVision::new(&config);
     let weights = packed(&tower, &tensors(&config, 1));
     let pixels = pixels(&config, 64);
-    let per_image = tower.plan().pixels();
+    let per_image = tower.packing().pixels();
     let alone: Vec<f32> =
         pixels.chunks(per_image).flat_map(|image| tower.features(Weights::One(&weights), image)).collect();
     for n_images in [1, 2, 7, 33, 64] {
@@ -223,7 +223,7 @@ fn a_merge_on_the_fly_has_the_bits_of_the_merged_model() {
             lambda => pt.iter().zip(&ft[..]).map(|(pt, ft)| pt + lambda * (ft - pt)).collect(),
         }
     };
-    let images = pixels.chunks(tower.plan().pixels()).zip(lambda);
+    let images = pixels.chunks(tower.packing().pixels()).zip(lambda);
     let expected: Vec<f32> =
         images.flat_map(|(image, lambda)| tower.features(Weights::One(&merged(lambda)), image)).collect();
     for n_threads in 1..=3 {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::activation::activate;
-use super::plan::{LANES, PANEL};
+use super::packing::{LANES, PANEL};
 use crate::model::config::Activation;
 
 /// Rows of a packed tile. Twelve rows of two vectors of sixteen fill the registers of AVX-512.

@@ -6,7 +6,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::forward::Pass;
-use super::plan::Plan;
+use super::packing::Packing;
 use super::weights::Weights;
 use super::workspace::{Workspace, images_per_set};
 use crate::model::config::ClipConfig;
@@ -19,7 +19,7 @@ use crate::model::config::ClipConfig;
 /// dropped. The weights are the caller's.
 #[derive(Debug)]
 pub struct FastVision {
-    plan: Plan,
+    packing: Packing,
     arch: Arch,
     idle: Mutex<Vec<Workspace>>,
 }
@@ -42,13 +42,13 @@ impl FastVision {
 
     /// The same on a given instruction set.
     pub(super) fn on(arch: Arch, config: &ClipConfig) -> Self {
-        Self { plan: Plan::new(config), arch, idle: Mutex::default() }
+        Self { packing: Packing::new(config), arch, idle: Mutex::default() }
     }
 
     /// The layout of its weights.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
+    pub fn packing(&self) -> &Packing {
+        &self.packing
     }
 
     /// Unit-length image features, `[B, projection]`, row-major.
@@ -57,17 +57,17 @@ impl FastVision {
     /// bit. A feature of length zero gives NaN.
     ///
     /// # Panics
-    /// When the pixels are not whole images, or the weights do not fit the plan or the number of images.
+    /// When the pixels are not whole images, or the weights do not fit the packing or the number of images.
     #[must_use]
     pub fn features(&self, weights: Weights<'_>, pixels: &[f32]) -> Vec<f32> {
         let n_images = self.n_images(weights, pixels);
-        let mut features = vec![0.0; n_images * self.plan.projection_width];
+        let mut features = vec![0.0; n_images * self.packing.projection_width];
         let sets = Sets::new(n_images, self, weights);
-        let outputs = sets.of_mut(&mut features, self.plan.projection_width);
-        sets.of(pixels, self.plan.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
+        let outputs = sets.of_mut(&mut features, self.packing.projection_width);
+        sets.of(pixels, self.packing.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
             sets.pass(set, |pass| {
                 pass.embed(pixels);
-                pass.blocks(0..self.plan.layers.len());
+                pass.blocks(0..self.packing.layers.len());
                 pass.project(out);
             });
         });
@@ -81,13 +81,13 @@ impl FastVision {
     /// the rows are left out.
     #[must_use]
     pub fn prefix(&self, weights: Weights<'_>, pixels: &[f32], n_layers: usize) -> Activations {
-        assert!(n_layers < self.plan.layers.len(), "the last block belongs to the features");
+        assert!(n_layers < self.packing.layers.len(), "the last block belongs to the features");
         let n_images = self.n_images(weights, pixels);
-        let per_image = self.plan.tokens * self.plan.row;
+        let per_image = self.packing.tokens * self.packing.row;
         let mut rows = vec![0.0; n_images * per_image];
         let sets = Sets::new(n_images, self, weights);
         let outputs = sets.of_mut(&mut rows, per_image);
-        sets.of(pixels, self.plan.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
+        sets.of(pixels, self.packing.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
             sets.pass(set, |pass| {
                 pass.embed(pixels);
                 pass.blocks(0..n_layers);
@@ -101,20 +101,20 @@ impl FastVision {
     /// pixels, if the weights of those blocks and of the embeddings are the same.
     ///
     /// # Panics
-    /// When the activations are another architecture's, or the weights do not fit the plan or the number of images.
+    /// When the activations are another architecture's, or the weights do not fit the packing or the number of images.
     #[must_use]
     pub fn features_from(&self, weights: Weights<'_>, activations: &Activations) -> Vec<f32> {
-        let per_image = self.plan.tokens * self.plan.row;
+        let per_image = self.packing.tokens * self.packing.row;
         let n_images = activations.rows.len() / per_image;
         assert_eq!(activations.rows.len(), n_images * per_image, "values of activations");
-        weights.check(self.plan.len(), n_images);
-        let mut features = vec![0.0; n_images * self.plan.projection_width];
+        weights.check(self.packing.len(), n_images);
+        let mut features = vec![0.0; n_images * self.packing.projection_width];
         let sets = Sets::new(n_images, self, weights);
-        let outputs = sets.of_mut(&mut features, self.plan.projection_width);
+        let outputs = sets.of_mut(&mut features, self.packing.projection_width);
         sets.of(&activations.rows, per_image).zip(outputs).enumerate().for_each(|(set, (rows, out))| {
             sets.pass(set, |pass| {
                 pass.work.residual[..rows.len()].copy_from_slice(rows);
-                pass.blocks(activations.n_layers..self.plan.layers.len());
+                pass.blocks(activations.n_layers..self.packing.layers.len());
                 pass.project(out);
             });
         });
@@ -122,9 +122,9 @@ impl FastVision {
     }
 
     fn n_images(&self, weights: Weights<'_>, pixels: &[f32]) -> usize {
-        let n_images = pixels.len() / self.plan.pixels();
-        assert_eq!(pixels.len(), n_images * self.plan.pixels(), "values of whole images");
-        weights.check(self.plan.len(), n_images);
+        let n_images = pixels.len() / self.packing.pixels();
+        assert_eq!(pixels.len(), n_images * self.packing.pixels(), "values of whole images");
+        weights.check(self.packing.len(), n_images);
         n_images
     }
 }
@@ -140,7 +140,7 @@ struct Sets<'a> {
 impl<'a> Sets<'a> {
     /// As few sets as memory allows, but one for every thread if there are images enough.
     fn new(n_images: usize, tower: &'a FastVision, weights: Weights<'a>) -> Self {
-        let largest = images_per_set(&tower.plan);
+        let largest = images_per_set(&tower.packing);
         let n_threads = rayon::current_num_threads();
         let n_sets = n_images.div_ceil(largest).next_multiple_of(n_threads).clamp(1, n_images.max(1));
         Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1) }
@@ -161,11 +161,11 @@ impl<'a> Sets<'a> {
         let tower = self.tower;
         let idle = || tower.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
-        let mut work = kept.unwrap_or_else(|| Workspace::new(&tower.plan));
+        let mut work = kept.unwrap_or_else(|| Workspace::new(&tower.packing));
         let first = set * self.per_set;
         let n_images = self.per_set.min(self.n_images - first);
         let runs = self.weights.runs(first, n_images);
-        f(&mut Pass { plan: &tower.plan, arch: tower.arch, runs: &runs, n_images, work: &mut work });
+        f(&mut Pass { packing: &tower.packing, arch: tower.arch, runs: &runs, n_images, work: &mut work });
         idle().push(work);
     }
 }

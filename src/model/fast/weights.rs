@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-/// The packed weights of a pass. Every slice is [`Plan::len`](super::Plan::len) long.
+/// The packed weights of a pass. Every slice is [`Packing::len`](super::Packing::len) long.
 #[derive(Debug, Clone, Copy)]
 pub enum Weights<'a> {
     /// The same model for every image.

@@ -2,7 +2,7 @@
 
 use super::aligned::Aligned;
 use super::attention::{Attention, HeadScratch};
-use super::plan::Plan;
+use super::packing::Packing;
 use super::product::ProductScratch;
 
 /// Rows of activations that a set of images fills if it can. More rows reuse a panel of weights more often; fewer leave
@@ -10,8 +10,8 @@ use super::product::ProductScratch;
 const SET_ROWS: usize = 400;
 
 /// Images that are computed together on one core.
-pub(super) fn images_per_set(plan: &Plan) -> usize {
-    (SET_ROWS / plan.tokens).max(1)
+pub(super) fn images_per_set(packing: &Packing) -> usize {
+    (SET_ROWS / packing.tokens).max(1)
 }
 
 /// Buffers for up to a set of images. Rows lie one behind the other, the tokens of an image first.
@@ -34,20 +34,22 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let n_images = images_per_set(plan);
-        let n_rows = n_images * plan.tokens;
-        let inner =
-            plan.patches.inputs.max(plan.layers.iter().map(|layer| layer.rise.outputs).max().unwrap_or(0));
+    pub(super) fn new(packing: &Packing) -> Self {
+        let n_images = images_per_set(packing);
+        let n_rows = n_images * packing.tokens;
+        let inner = packing
+            .patches
+            .inputs
+            .max(packing.layers.iter().map(|layer| layer.rise.outputs).max().unwrap_or(0));
         Self {
-            residual: Aligned::zeros(n_rows * plan.row),
-            hidden: Aligned::zeros(n_rows * plan.row),
-            qkv: Aligned::zeros(n_rows * 3 * plan.row),
+            residual: Aligned::zeros(n_rows * packing.row),
+            hidden: Aligned::zeros(n_rows * packing.row),
+            qkv: Aligned::zeros(n_rows * 3 * packing.row),
             inner: Aligned::zeros(n_rows * inner),
-            features: Aligned::zeros(n_images * plan.feature_row()),
-            vectors: (Aligned::zeros(plan.row), Aligned::zeros(plan.row)),
-            head: Attention::new(plan).scratch(),
-            product: ProductScratch::new(plan.tokens, n_images),
+            features: Aligned::zeros(n_images * packing.feature_row()),
+            vectors: (Aligned::zeros(packing.row), Aligned::zeros(packing.row)),
+            head: Attention::new(packing).scratch(),
+            product: ProductScratch::new(packing.tokens, n_images),
         }
     }
 }

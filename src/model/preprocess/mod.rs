@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     checkpoint::Role,
     config::{ClipConfig, VisionKind},
-    error::{Fault, ModelError},
+    error::{CheckpointFault, ModelError},
     files::Files,
     normalize::{MEAN, STD},
 };
@@ -100,7 +100,9 @@ impl Preprocess {
             right.framing.crop = left.framing.crop;
             if let Some((key, left, right)) = left.differs(&right) {
                 let (left, right) = (format!("{} {left}", pair[0].0), format!("{} {right}", pair[1].0));
-                return Err(Fault::Conflict { key: format!("preprocessing: {key}"), left, right }.into());
+                return Err(
+                    CheckpointFault::Conflict { key: format!("preprocessing: {key}"), left, right }.into()
+                );
             }
         }
         Ok(said.into_iter().next().map(|(_, preprocess)| preprocess))
@@ -227,7 +229,7 @@ impl Preprocess {
         match pretrained.differs(expert) {
             None => Ok(()),
             Some((key, left, right)) => {
-                let fault = Fault::PreprocessPair { key, left, right };
+                let fault = CheckpointFault::PreprocessPair { key, left, right };
                 Err(ModelError::of(Role::Expert, fault))
             }
         }
@@ -235,7 +237,8 @@ impl Preprocess {
 }
 
 fn refused(key: &str, found: &str, allowed: &str) -> ModelError {
-    Fault::Preprocess { key: key.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }.into()
+    CheckpointFault::Preprocess { key: key.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }
+        .into()
 }
 
 /// Three numbers, or one for all channels; deviations are positive.

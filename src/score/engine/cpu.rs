@@ -28,7 +28,7 @@ impl CpuEngine {
     /// When the tensors are not contiguous `f32` on the CPU.
     pub(super) fn new(named: &Parents, config: &ClipConfig, n_shared: usize) -> Result<Self, ModelError> {
         let tower = Arc::new(FastVision::new(config));
-        let parents = named.packed(tower.plan())?;
+        let parents = named.packed(tower.packing())?;
         Ok(Self { tower, parents, n_shared })
     }
 }
@@ -41,7 +41,7 @@ impl Engine for CpuEngine {
     fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
         match tensors.get(PACKED) {
             Some(packed) => Ok(VisionTower::fast(&self.tower, packed)),
-            None => Ok(VisionTower::fast(&self.tower, &pack(self.tower.plan(), tensors)?)),
+            None => Ok(VisionTower::fast(&self.tower, &pack(self.tower.packing(), tensors)?)),
         }
     }
 
@@ -74,7 +74,7 @@ impl Engine for CpuEngine {
                 }
             })
         });
-        let shape = (lambda.len(), self.tower.plan().projection_width());
+        let shape = (lambda.len(), self.tower.packing().projection_width());
         Ok(Tensor::from_vec(features???, shape, &Device::Cpu)?)
     }
 }

@@ -17,7 +17,7 @@ const MAX_DATA_BYTES: u64 = 2 << 30;
 
 /// Which number stands in the data, by the standard's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SampleType {
     U8,
     I8,
     I16,
@@ -38,7 +38,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NiftiHeader {
     is_big_endian: bool,
-    kind: Kind,
+    kind: SampleType,
     /// Voxels along x, y, z; at least 1 each.
     pub(super) sides: [u32; 3],
     /// Along the fourth axis.
@@ -159,11 +159,17 @@ impl NiftiHeader {
             let dim = std::array::from_fn(|n| fields.i64(16 + 8 * n));
             let data_at = fields.i64(168) as f64;
             let scale = (fields.f64(176), fields.f64(184));
-            (dim, Kind::read(fields.i16(12))?, scale, (fields.f64(200), fields.f64(192)), data_at)
+            (dim, SampleType::read(fields.i16(12))?, scale, (fields.f64(200), fields.f64(192)), data_at)
         } else {
             let dim = std::array::from_fn(|n| fields.i16(40 + 2 * n).into());
             let scale = (fields.f32(112), fields.f32(116));
-            (dim, Kind::read(fields.i16(70))?, scale, (fields.f32(128), fields.f32(124)), fields.f32(108))
+            (
+                dim,
+                SampleType::read(fields.i16(70))?,
+                scale,
+                (fields.f32(128), fields.f32(124)),
+                fields.f32(108),
+            )
         };
         let (sides, n_volumes) = sides(dim)?;
         let (slope, inter) = match (slope, inter) {
@@ -212,7 +218,7 @@ impl NiftiHeader {
 
     /// The colours of voxels, which are not scaled; `None` where they are numbers.
     pub(super) fn colors(&self, voxels: &[u8]) -> Option<Vec<[u8; 3]>> {
-        let is_color = matches!(self.kind, Kind::Rgb | Kind::Rgba);
+        let is_color = matches!(self.kind, SampleType::Rgb | SampleType::Rgba);
         let pixels = voxels.chunks_exact(self.kind.len()).map(|bytes| [bytes[0], bytes[1], bytes[2]]);
         is_color.then(|| pixels.collect())
     }
@@ -231,22 +237,22 @@ impl NiftiHeader {
         }
         let [a, b, c, d, ..] = ordered;
         let stored = match self.kind {
-            Kind::U8 | Kind::Rgb | Kind::Rgba => f64::from(a),
-            Kind::I8 => f64::from(a as i8),
-            Kind::I16 => f64::from(i16::from_le_bytes([a, b])),
-            Kind::U16 => f64::from(u16::from_le_bytes([a, b])),
-            Kind::I32 => f64::from(i32::from_le_bytes([a, b, c, d])),
-            Kind::U32 => f64::from(u32::from_le_bytes([a, b, c, d])),
-            Kind::I64 => i64::from_le_bytes(ordered) as f64,
-            Kind::U64 => u64::from_le_bytes(ordered) as f64,
-            Kind::F32 => f64::from(f32::from_le_bytes([a, b, c, d])),
-            Kind::F64 => f64::from_le_bytes(ordered),
+            SampleType::U8 | SampleType::Rgb | SampleType::Rgba => f64::from(a),
+            SampleType::I8 => f64::from(a as i8),
+            SampleType::I16 => f64::from(i16::from_le_bytes([a, b])),
+            SampleType::U16 => f64::from(u16::from_le_bytes([a, b])),
+            SampleType::I32 => f64::from(i32::from_le_bytes([a, b, c, d])),
+            SampleType::U32 => f64::from(u32::from_le_bytes([a, b, c, d])),
+            SampleType::I64 => i64::from_le_bytes(ordered) as f64,
+            SampleType::U64 => u64::from_le_bytes(ordered) as f64,
+            SampleType::F32 => f64::from(f32::from_le_bytes([a, b, c, d])),
+            SampleType::F64 => f64::from_le_bytes(ordered),
         };
         stored * self.slope + self.inter
     }
 }
 
-impl Kind {
+impl SampleType {
     /// By the type's code alone: bitpix repeats it, and is wrong where they differ.
     fn read(code: i16) -> Result<Self, Fault> {
         match code {

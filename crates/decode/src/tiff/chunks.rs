@@ -10,12 +10,12 @@ use super::super::facts::Facts;
 use super::super::inflate;
 use super::super::jpeg::{self, ColorRule};
 use super::super::packbits;
-use super::layout::{Compression, Layout, Photometric, Predictor};
+use super::layout::{Compression, Photometric, Predictor, SampleLayout};
 
-/// Decodes every chunk. Shape: `[height, width, n_samples]`, of [`Layout::sample_bytes`] little-endian bytes each.
+/// Decodes every chunk. Shape: `[height, width, n_samples]`, of [`SampleLayout::sample_bytes`] little-endian bytes each.
 ///
 /// JPEG gives RGB or grey whatever the photometric interpretation was. Tiles that were left out are zeros.
-pub(super) fn samples(layout: &Layout<'_>) -> Result<Vec<u8>, Fault> {
+pub(super) fn samples(layout: &SampleLayout<'_>) -> Result<Vec<u8>, Fault> {
     let (across, down) = (layout.width.div_ceil(layout.chunk.0), layout.height.div_ceil(layout.chunk.1));
     let n_bytes = layout.sample_bytes();
     let pixel = layout.n_samples * n_bytes;
@@ -48,7 +48,7 @@ pub(super) fn samples(layout: &Layout<'_>) -> Result<Vec<u8>, Fault> {
 }
 
 /// One chunk of `n_rows` whole rows.
-fn decode(layout: &Layout<'_>, data: &[u8], n_rows: usize) -> Result<Vec<u8>, Fault> {
+fn decode(layout: &SampleLayout<'_>, data: &[u8], n_rows: usize) -> Result<Vec<u8>, Fault> {
     let row_len = layout.row_len();
     let len = row_len * n_rows;
     let reversed: Vec<u8>;
@@ -129,7 +129,7 @@ fn sum_longs(row: &mut [u8], step: usize, is_big_endian: bool) {
 }
 
 /// One row of Adobe's floating-point predictor (TIFF Technical Note 3) to little-endian samples.
-fn sum_floats(row: &[u8], layout: &Layout<'_>) -> Vec<u8> {
+fn sum_floats(row: &[u8], layout: &SampleLayout<'_>) -> Vec<u8> {
     let (n_bytes, step) = (layout.sample_bytes(), layout.step());
     let mut sums = row.to_vec();
     (step..sums.len()).for_each(|at| sums[at] = sums[at].wrapping_add(sums[at - step]));
@@ -195,7 +195,7 @@ fn lzw(data: &[u8], len: usize) -> Result<Vec<u8>, Fault> {
 }
 
 /// A JPEG chunk has its own markers; tables that all chunks share stand in a tag of their own.
-fn decode_jpeg(layout: &Layout<'_>, data: &[u8], n_rows: usize) -> Result<Vec<u8>, Fault> {
+fn decode_jpeg(layout: &SampleLayout<'_>, data: &[u8], n_rows: usize) -> Result<Vec<u8>, Fault> {
     const SOI: [u8; 2] = [0xff, 0xd8];
     const EOI: [u8; 2] = [0xff, 0xd9];
     let bad = || Fault::corrupt("the JPEG markers of a strip or tile");

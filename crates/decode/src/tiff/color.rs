@@ -4,11 +4,11 @@ use super::super::facts::Facts;
 use super::super::jpeg;
 use super::super::levels;
 use super::super::rendering::Window;
-use super::layout::{Compression, Layout, Photometric, SampleKind};
+use super::layout::{Compression, Photometric, SampleKind, SampleLayout};
 use t3b_image::Rgb8;
 
 /// Makes RGB of `[height, width, n_samples]` samples; extra samples are dropped.
-pub(super) fn rgb(layout: &Layout<'_>, samples: &[u8], window: Window, facts: &mut Facts) -> Vec<u8> {
+pub(super) fn rgb(layout: &SampleLayout<'_>, samples: &[u8], window: Window, facts: &mut Facts) -> Vec<u8> {
     let is_grey = matches!(layout.photometric, Photometric::BlackIsZero | Photometric::WhiteIsZero);
     let is_wide = layout.bits > 16 || layout.kind != SampleKind::Unsigned;
     if is_grey && (is_wide || layout.bits > 8) {
@@ -44,7 +44,13 @@ pub(super) fn rgb(layout: &Layout<'_>, samples: &[u8], window: Window, facts: &m
 }
 
 /// Grey of more than 8 bits, signed or floating-point: by the window, or by its high byte where it is of 9 to 16 bits.
-fn grey(layout: &Layout<'_>, samples: &[u8], is_wide: bool, window: Window, facts: &mut Facts) -> Vec<u8> {
+fn grey(
+    layout: &SampleLayout<'_>,
+    samples: &[u8],
+    is_wide: bool,
+    window: Window,
+    facts: &mut Facts,
+) -> Vec<u8> {
     let n_bytes = layout.sample_bytes();
     let pixels = samples.chunks_exact(layout.n_samples * n_bytes).map(|pixel| &pixel[..n_bytes]);
     let mut levels = if is_wide {
@@ -65,7 +71,7 @@ fn grey(layout: &Layout<'_>, samples: &[u8], is_wide: bool, window: Window, fact
 }
 
 /// How many bits of a sample are used: those that it has, or MaxSampleValue where that is one less than a power of two.
-fn used_bits(layout: &Layout<'_>) -> Option<u32> {
+fn used_bits(layout: &SampleLayout<'_>) -> Option<u32> {
     if layout.bits < 16 {
         return Some(layout.bits as u32);
     }
@@ -98,7 +104,7 @@ fn divide(byte: u8, alpha: u8) -> u8 {
 /// Applies the orientation tag, as Pillow does for TIFF and not for JPEG.
 ///
 /// Gives width, height and pixels of the page as it is meant to be seen.
-pub(super) fn upright(layout: &Layout<'_>, rgb: Vec<u8>) -> (usize, usize, Vec<u8>) {
+pub(super) fn upright(layout: &SampleLayout<'_>, rgb: Vec<u8>) -> (usize, usize, Vec<u8>) {
     let (width, height) = (layout.width, layout.height);
     if layout.orientation == 1 {
         return (width, height, rgb);

@@ -49,7 +49,7 @@ pub(super) enum Predictor {
 
 /// A page that can be decoded.
 #[derive(Debug)]
-pub(super) struct Layout<'a> {
+pub(super) struct SampleLayout<'a> {
     pub(super) file: File<'a>,
     pub(super) width: usize,
     pub(super) height: usize,
@@ -94,7 +94,7 @@ pub(super) fn size_px(page: &Directory<'_>) -> Result<(u32, u32), Fault> {
     Ok((side(256)?, side(257)?))
 }
 
-impl<'a> Layout<'a> {
+impl<'a> SampleLayout<'a> {
     /// Reads a page whose size passed the limits.
     pub(super) fn read(page: &Directory<'a>) -> Result<Self, Fault> {
         let (width, height) = size_px(page)?;

@@ -27,7 +27,7 @@ use super::facts::Facts;
 use super::rendering::Rendering;
 use super::{Header, frames};
 use ifd::{Directory, File};
-use layout::Layout;
+use layout::SampleLayout;
 use t3b_image::Rgb8;
 
 /// Follows the pages and reads the size of the one that is wanted.
@@ -61,7 +61,7 @@ pub(super) fn is_risky(bytes: &[u8]) -> bool {
 pub(super) fn decode(bytes: &[u8], rendering: &Rendering, facts: &mut Facts) -> Result<Rgb8, Fault> {
     let pages = pages(bytes)?;
     let page = pages[frames::choose(pages.len() as u32, rendering.frame)? as usize];
-    let layout = Layout::read(&page)?;
+    let layout = SampleLayout::read(&page)?;
     let samples = chunks::samples(&layout)?;
     let rgb = color::rgb(&layout, &samples, rendering.window, facts);
     let (width, height, rgb) = color::upright(&layout, rgb);

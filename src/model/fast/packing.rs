@@ -115,7 +115,7 @@ pub(super) enum Head {
 
 /// The layout of an image tower's weights, and its sizes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct Packing {
     /// Side of an image.
     pub(super) image_px: usize,
     /// Side of a patch.
@@ -154,7 +154,7 @@ pub struct Plan {
     len: usize,
 }
 
-impl Plan {
+impl Packing {
     /// Lays out the image tower of an architecture.
     #[must_use]
     pub fn new(config: &ClipConfig) -> Self {
@@ -292,6 +292,6 @@ mod tests {
     #[test]
     fn a_published_tower_needs_no_padding() {
         let config = ClipConfig::named("clip-vit-base-patch16").expect("a known name");
-        assert_eq!(Plan::new(&config).len(), 86_192_640);
+        assert_eq!(Packing::new(&config).len(), 86_192_640);
     }
 }

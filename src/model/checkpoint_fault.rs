@@ -10,7 +10,7 @@ const NAME_CHARS: usize = 96;
 /// Every fault; the variants are in the order of their codes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum CheckpointFault {
     /// `W001`: the file's name says that loading it would mean reading a pickle.
     #[error("pickle-based checkpoints are refused; convert to safetensors on a trusted machine")]
     Pickle,
