@@ -43,6 +43,8 @@ mod archives;
 mod archives_hostile;
 /// The shipped pair on real cells, read back by another engine.
 mod bccd;
+/// Manifests of a few bytes that would cost gigabytes.
+mod bounds;
 /// What a run says of itself and what keeps it honest: status, tidy, reproduce, numerics, stalls, verify.
 mod care;
 /// A listing that was cut short, and a large one.

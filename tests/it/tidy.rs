@@ -50,7 +50,7 @@ fn each_library_is_known_by_few_modules() {
         "src/tables",
         "src/ledger",
         "src/report",
-        "src/source/rows.rs",
+        "src/source/rows",
         "src/source/archive/table.rs",
         "src/source/catalog",
     ];
