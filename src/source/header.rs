@@ -67,9 +67,7 @@ impl Header {
     /// # Errors
     /// `M027` when two columns are the same then, `M018` for more columns than any table has.
     pub(super) fn of(names: &[String]) -> Result<Self, Problem> {
-        if names.len() > MAX_COLUMNS {
-            return Err(bad("M018", format!("found {} columns, allowed {MAX_COLUMNS}", names.len())));
-        }
+        Self::check_width(names.len())?;
         let mut places = [None; N_COLUMNS];
         let (mut notes, mut uri_synonym) = (Vec::new(), None);
         let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
@@ -97,6 +95,15 @@ impl Header {
             }
         }
         Ok(Self { places, n_columns: names.len(), notes, uri_synonym })
+    }
+
+    /// # Errors
+    /// `M018` for more columns than any table has.
+    pub(super) fn check_width(n_columns: usize) -> Result<(), Problem> {
+        if n_columns > MAX_COLUMNS {
+            return Err(bad("M018", format!("found {n_columns} columns, allowed {MAX_COLUMNS}")));
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -68,7 +68,10 @@ fn row<'a>(n: usize, get: impl Fn(usize) -> Option<&'a str>) -> Result<Row, Prob
 fn read_csv(bytes: &[u8], take: Take<'_>) -> Result<(Header, usize), Problem> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(bytes);
     let names: Vec<String> = match reader.headers() {
-        Ok(header) => header.iter().map(str::to_owned).collect(),
+        Ok(header) => {
+            Header::check_width(header.len())?;
+            header.iter().map(str::to_owned).collect()
+        }
         Err(_) => return Err(bad("M009", "manifest header: not UTF-8 text")),
     };
     let header = Header::of(&names)?;

@@ -5,7 +5,7 @@
 //! of what is allowed would end a good picture's process after an update. So a new system call is not refused until it is
 //! listed; the limits, and the second death of [`super::Desk`], hold without either wall.
 
-/// Puts up both walls for this thread and all that it will start. Nothing else runs yet.
+/// Puts up both walls for this thread and all that it will start; the second for those that run already, too.
 ///
 /// Where the kernel, or a container, has no such wall the process goes on without it: the promise of one row rests on the
 /// limits.
@@ -40,7 +40,7 @@ fn no_calls() -> Option<()> {
 /// Answers these calls with an error where one of their rules fits, or always where there is none.
 #[cfg(target_os = "linux")]
 fn install(calls: impl Iterator<Item = (i64, Vec<seccompiler::SeccompRule>)>, errno: i32) -> Option<()> {
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
     let mut rules: std::collections::BTreeMap<_, _> = calls.collect();
     if cfg!(target_arch = "x86_64") {
         // The same calls, and those of its own, by the numbers of the 32-bit-pointer interface.
@@ -54,7 +54,7 @@ fn install(calls: impl Iterator<Item = (i64, Vec<seccompiler::SeccompRule>)>, er
     let architecture = std::env::consts::ARCH.try_into().ok()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture).ok()?;
     let program: BpfProgram = filter.try_into().ok()?;
-    apply_filter(&program).ok()
+    apply_filter_all_threads(&program).ok()
 }
 
 #[cfg(target_os = "linux")]
