@@ -16,11 +16,9 @@ for set in bccd blood_pbc breast_busi xray_pneumonia oct_neh3; do
     first=protocol-first-${set//_/-}
     $t3b run "$pipeline" --set "input.root=$data/$set" --set 'merge.methods=["pretrained","expert","t3_b"]' --set merge.grid=0 \
         --run-id "$first" --run-date 2026-01-01 >/dev/null
-    # The control: T3's mean over the first pass, read by merge.from; the line's best point is picked on training images.
-    sed '/^\[merge.constant\]/,/^lambda/d' "$pipeline" > "pipelines/protocol/real/.$set.tmp"
-    $t3b run "pipelines/protocol/real/.$set.tmp" --set "input.root=$data/$set" --set "merge.from=$out/_t3b/runs/$first" \
+    # The whole pipeline; the constant is that mean, and the line's best point is picked on training images.
+    $t3b run "$pipeline" --set "input.root=$data/$set" --set "merge.from=$out/_t3b/runs/$first" \
         --run-id "protocol-${set//_/-}" --run-date 2026-01-01 >/dev/null
-    rm "pipelines/protocol/real/.$set.tmp"
     runs+=("$out/_t3b/runs/protocol-${set//_/-}")
 done
 $t3b evaluate "${runs[@]}" --out out/protocol/report

@@ -6,7 +6,7 @@
 //! unit vectors, [`zeroshot`] unit vectors to logits.
 //!
 //! Every way in which a file can be unusable is a [`ModelError`] with a code from `W001` to `W016`, raised before any
-//! inference. The reference implementations are `transformers` and `open_clip`; `tests/it/clip.rs`, `layouts.rs` and
+//! inference. The reference implementations are `transformers` and `open_clip`; `tests/it/exact/clip.rs`, `layouts.rs` and
 //! `families.rs` hold this module to them.
 
 mod adapter;

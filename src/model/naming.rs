@@ -1,7 +1,7 @@
 //! Whose names a weights file uses, and where each tensor of the architecture stands in it.
 //!
 //! References: `convert_clip_original_pytorch_to_hf.py` and `convert_siglip_to_hf.py` of `transformers`, read backwards, and
-//! timm's `vision_transformer.py`; `tests/it/layouts.rs` and `tests/it/families.rs` compare names, shapes and logits with
+//! timm's `vision_transformer.py`; `tests/it/checkpoints_as_found/layouts.rs` and `tests/it/checkpoints_as_found/families.rs` compare names, shapes and logits with
 //! `open_clip`.
 
 use super::{

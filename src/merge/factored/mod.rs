@@ -7,7 +7,7 @@
 //! outputs are merged: two matrix products over the whole batch, one per parent, on any device and in any precision; where
 //! the parents are equal a layer is computed once. On the CPU the [fast tower](crate::model::fast) merges weights instead,
 //! a panel at a time while it reads them, at the arithmetic of a plain pass. Either way no merged model exists at any time.
-//! Reference: `tests/it/factored.rs` compares with materialised merges.
+//! Reference: `tests/it/exact/factored.rs` compares with materialised merges.
 //!
 //! [`ops`] holds the affine building blocks, [`tower`] CLIP's image tower made of them.
 

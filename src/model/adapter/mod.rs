@@ -2,7 +2,7 @@
 //!
 //! [`settings`] reads `adapter_config.json`, [`names`] sorts the tensors of the file, [`initial`] undoes initialisations that
 //! change the base, [`linear_algebra`] is what that needs. Reference: PEFT 0.21, `tuners/lora`, whose `merge_and_unload`
-//! `tests/it/layouts.rs` compares with.
+//! `tests/it/checkpoints_as_found/layouts.rs` compares with.
 
 mod initial;
 mod linear_algebra;

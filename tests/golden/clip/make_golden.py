@@ -1,4 +1,4 @@
-"""Writes the values that tests/it/clip.rs compares src/model with, computed by PyTorch and transformers.
+"""Writes the values that tests/it/exact/clip.rs compares src/model with, computed by PyTorch and transformers.
 
     python make_golden.py --merges bpe_simple_vocab_16e6.txt          # all but the folders
     python make_golden.py --dir NAME=FOLDER                           # folder_NAME.json for a checkpoint folder

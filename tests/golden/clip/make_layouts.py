@@ -1,4 +1,4 @@
-"""Writes what tests/it/layouts.rs compares src/model with: open_clip's own models and PEFT's own adapters.
+"""Writes what tests/it/checkpoints_as_found/layouts.rs compares src/model with: open_clip's own models and PEFT's own adapters.
 
     python make_layouts.py
 

@@ -1,4 +1,4 @@
-"""Makes files/ and golden.json for tests/it/decode.rs.
+"""Makes files/ and golden.json for tests/it/exact/decode.rs.
 
     pip install pillow==13.0.0 numpy==2.4.6 torch==2.15.0 torchvision==0.29.2
     python make_golden.py [SHARED]        SHARED holds bccd/ and bccd_smears/; default ../../../../shared/data

@@ -1,4 +1,4 @@
-"""Makes frames/ and frames.json for tests/it/decode/dicom.rs: compressed frames of every codec, 24 x 20 pixels.
+"""Makes frames/ and frames.json for tests/it/exact/decode/dicom.rs: compressed frames of every codec, 24 x 20 pixels.
 
     pip install numpy==2.4.6 imagecodecs==2026.3.6
     python make_frames.py

@@ -1,4 +1,4 @@
-"""Makes golden.json for tests/it/decode/dicom.rs: real DICOM files rendered to 8 bits by pydicom.
+"""Makes golden.json for tests/it/exact/decode/dicom.rs: real DICOM files rendered to 8 bits by pydicom.
 
     pip install pydicom==3.0.2 numpy==2.4.6 pillow==13.0.0 pylibjpeg==2.1.0 pylibjpeg-libjpeg==2.5.0 \
         pylibjpeg-openjpeg==2.6.0

@@ -1,4 +1,4 @@
-"""Writes what tests/it/families.rs and tests/it/field.rs compare src/model with: the references' own probabilities.
+"""Writes what tests/it/checkpoints_as_found/families.rs and tests/it/checkpoints_as_found/field.rs compare src/model with: the references' own probabilities.
 
     python make_golden.py
 

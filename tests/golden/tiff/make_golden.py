@@ -1,4 +1,4 @@
-"""Makes files/ and golden.json for tests/it/decode/tiff.rs: small TIFF files and what Pillow makes of them.
+"""Makes files/ and golden.json for tests/it/exact/decode/tiff.rs: small TIFF files and what Pillow makes of them.
 
     pip install pillow==13.0.0 numpy==2.4.6 tifffile imagecodecs
     python make_golden.py

@@ -24,7 +24,7 @@ use t3b::model::{
 use t3b_image::Rgb8;
 use t3b_image::resize::Resizer;
 
-use crate::layouts::{ALL, bytes_of, file_of};
+use crate::checkpoints_as_found::layouts::{ALL, bytes_of, file_of};
 use crate::support::{Fixture, N_CELLS};
 use crate::tables::table;
 
@@ -58,7 +58,7 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn goldens() -> Goldens {
-    serde_json::from_str(include_str!("../golden/models/families.json")).unwrap()
+    serde_json::from_str(include_str!("../../golden/models/families.json")).unwrap()
 }
 
 impl Goldens {

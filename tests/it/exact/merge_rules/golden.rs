@@ -17,7 +17,7 @@ use super::{cases, close, number, numbers};
 
 macro_rules! golden {
     ($name:literal) => {
-        serde_json::from_str::<Value>(include_str!(concat!("../../golden/merge/", $name, ".json")))
+        serde_json::from_str::<Value>(include_str!(concat!("../../../golden/merge/", $name, ".json")))
             .expect("golden file parses")
     };
 }

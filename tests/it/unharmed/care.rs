@@ -128,12 +128,13 @@ fn other_numerics_are_refused_unless_allowed_and_then_recorded() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     let canary = value["canary"].as_str().unwrap();
     assert_eq!(canary.len(), 64);
-    let changed = crate::sealed::resealed(&text, "plan_sha256", |text| text.replace(canary, &"0".repeat(64)));
+    let changed =
+        crate::unharmed::sealed::resealed(&text, "plan_sha256", |text| text.replace(canary, &"0".repeat(64)));
     let hash = |plan: &str| plan.split("\"plan_sha256\": \"").nth(1).unwrap()[..64].to_owned();
     let receipt = fixture.path("out/_t3b/runs/r/receipts/00000.json");
     let first = fs::read_to_string(&receipt).unwrap();
     let follows = |text: &str| text.replace(&hash(&text_of(&plan)), &hash(&changed));
-    fs::write(&receipt, crate::sealed::resealed(&first, "receipt_sha256", follows)).unwrap();
+    fs::write(&receipt, crate::unharmed::sealed::resealed(&first, "receipt_sha256", follows)).unwrap();
     fs::write(&plan, &changed).unwrap();
     let error = fixture.run("out", &[]).unwrap_err();
     assert_eq!((error.problems()[0].code, error.exit()), ("R004", Exit::Config));

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::shards::images;
+use crate::inputs::shards::images;
 use crate::support::Fixture;
 use crate::tables::table;
 

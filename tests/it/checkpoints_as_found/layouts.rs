@@ -23,7 +23,7 @@ use t3b::model::{
     tower::{TextTower, VisionTower},
 };
 
-use crate::clip::{LOGITS_RELATIVE, noise};
+use crate::exact::clip::{LOGITS_RELATIVE, noise};
 
 const SEEDS: Seeds = Seeds { vision: 7, text: 11 };
 /// PEFT multiplies and adds in f32 as we do, in another order. Measured 2.4e-7 in weights up to 2.
@@ -45,11 +45,11 @@ struct Model {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("../golden/clip/open_clip.json")).unwrap()
+    serde_json::from_str(include_str!("../../golden/clip/open_clip.json")).unwrap()
 }
 
 fn tiny() -> ClipConfig {
-    let golden: Value = serde_json::from_str(include_str!("../golden/clip/tiny.json")).unwrap();
+    let golden: Value = serde_json::from_str(include_str!("../../golden/clip/tiny.json")).unwrap();
     ClipConfig::from_hf_json(&golden["config"].to_string()).unwrap()
 }
 

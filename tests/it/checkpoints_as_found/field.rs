@@ -19,7 +19,7 @@ use t3b::model::{
 };
 
 use crate::bad_checkpoints as bad;
-use crate::layouts::{ALL, bytes_of, file_of, spec};
+use crate::checkpoints_as_found::layouts::{ALL, bytes_of, file_of, spec};
 use crate::support::Fixture;
 
 /// PEFT multiplies and adds in f32, and decomposes in it where it does.
@@ -33,7 +33,7 @@ fn golden(name: &str) -> std::path::PathBuf {
 }
 
 fn tiny() -> ClipConfig {
-    let golden: Value = serde_json::from_str(include_str!("../golden/clip/tiny.json")).unwrap();
+    let golden: Value = serde_json::from_str(include_str!("../../golden/clip/tiny.json")).unwrap();
     ClipConfig::from_hf_json(&golden["config"].to_string()).unwrap()
 }
 
@@ -168,7 +168,7 @@ fn f4_an_image_half_whose_configuration_is_not_the_bases_is_refused() {
 
 #[test]
 fn f5_two_configurations_that_disagree_are_an_error_with_the_key() {
-    let goldens = crate::families::goldens();
+    let goldens = crate::checkpoints_as_found::families::goldens();
     let case = goldens.case("open_clip_shortest_bicubic");
     let out = tempfile::tempdir().unwrap();
     case.write(out.path());

@@ -17,7 +17,7 @@ use t3b_decode::{Limits, decode};
 use t3b_image::npz::{NpyHeader, NpzWriter};
 use t3b_image::resize::Resizer;
 
-use crate::shards::{images, write_shard};
+use crate::inputs::shards::{images, write_shard};
 use crate::support::{Fixture, python, repo, shared};
 use crate::tables::{Columns, table};
 

@@ -10,7 +10,7 @@ fn bytes_are_normalised_as_the_processor_does_it() {
     struct Channels {
         channels: Vec<Vec<f32>>,
     }
-    let golden: Channels = serde_json::from_str(include_str!("../golden/clip/normalise.json")).unwrap();
+    let golden: Channels = serde_json::from_str(include_str!("../../golden/clip/normalise.json")).unwrap();
     let normalizer = Normalizer::new();
     for (channel, values) in golden.channels.iter().enumerate() {
         for (byte, value) in values.iter().enumerate() {

@@ -175,13 +175,13 @@ fn a_run_made_visible_before_every_receipt_would_be_noticed() {
     let hash = |plan: &str| plan.split("\"plan_sha256\": \"").nth(1).unwrap()[..64].to_owned();
     let plan = read("_t3b/runs/r/plan.json");
     // Every seal is made again, as one would who wants less to be published.
-    let hasty = crate::sealed::resealed(&plan, "plan_sha256", |text| {
+    let hasty = crate::unharmed::sealed::resealed(&plan, "plan_sha256", |text| {
         text.replace("\"n_partitions\": 3", "\"n_partitions\": 2")
             .replace("\"n_samples\": 40", "\"n_samples\": 32")
     });
     for key in ["_t3b/runs/r/receipts/00000.json", "_t3b/runs/r/receipts/00001.json"] {
         let change = |text: &str| text.replace(&hash(&plan), &hash(&hasty));
-        write(key, crate::sealed::resealed(&read(key), "receipt_sha256", change));
+        write(key, crate::unharmed::sealed::resealed(&read(key), "receipt_sha256", change));
     }
     write("_t3b/runs/r/plan.json", hasty);
     runtime.block_on(t3b::ledger::finalize(&root, "r")).unwrap();

@@ -18,11 +18,12 @@ use t3b::model::{
 use crate::bad_checkpoints as bad;
 
 const SEEDS: Seeds = Seeds { vision: 3, text: 5 };
-const MERGES: &[u8] = include_bytes!("../golden/clip/tiny_merges.txt");
+const MERGES: &[u8] = include_bytes!("../../golden/clip/tiny_merges.txt");
 const MATRIX: &str = "visual_projection.weight";
 
 fn config() -> ClipConfig {
-    let golden: serde_json::Value = serde_json::from_str(include_str!("../golden/clip/tiny.json")).unwrap();
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../../golden/clip/tiny.json")).unwrap();
     ClipConfig::from_hf_json(&golden["config"].to_string()).unwrap()
 }
 

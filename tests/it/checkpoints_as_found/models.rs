@@ -160,7 +160,7 @@ fn every_bad_checkpoint_ends_the_command_with_its_code() {
 
 #[test]
 fn label_files_are_in_the_order_of_the_data_sets() {
-    let golden: Value = serde_json::from_str(include_str!("../golden/medmnist_labels.json")).unwrap();
+    let golden: Value = serde_json::from_str(include_str!("../../golden/medmnist_labels.json")).unwrap();
     for (set, names) in golden["labels"].as_object().unwrap() {
         let file: toml::Table =
             fs::read_to_string(repo(&format!("pipelines/labels/{set}.toml"))).unwrap().parse().unwrap();

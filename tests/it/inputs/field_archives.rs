@@ -14,8 +14,8 @@ use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
 use t3b_image::npz::NpyHeader;
 
-use crate::archives::{pictures, quarantined};
-use crate::shards::{images, write_shard};
+use crate::inputs::archives::{pictures, quarantined};
+use crate::inputs::shards::{images, write_shard};
 use crate::support::{Fixture, shared};
 use crate::tables::table;
 

@@ -7,12 +7,12 @@ use arrow::datatypes::DataType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::archives::{Compression, write_table};
 use crate::canaries::Archive;
+use crate::inputs::archives::{Compression, write_table};
+use crate::inputs::shards::{images, write_shard};
 use crate::peers::Peer;
 use crate::proxy::{Dose, Proxy, Toxic};
 use crate::s3_server::{Front, SECRET};
-use crate::shards::{images, write_shard};
 use crate::support::Fixture;
 
 /// What users keep in their environment, besides [`SECRET`].

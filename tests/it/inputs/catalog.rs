@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::inputs::shards::{images, write_shard};
 use crate::process::is_full;
-use crate::shards::{images, write_shard};
 use crate::support::Fixture;
 use crate::tables::table;
 

@@ -10,7 +10,7 @@ use t3b_image::Rgb8;
 use t3b_image::npz::{NpyHeader, NpzWriter};
 use t3b_image::resize::Resizer;
 
-use crate::shards::images;
+use crate::inputs::shards::images;
 use crate::support::Fixture;
 use crate::tables::{Columns, table};
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::inputs::shards::images;
 use crate::process::is_full;
-use crate::shards::images;
 use crate::support::Fixture;
 use crate::support::dicom::{Syntax, file, grey_16, text, with};
 use crate::tables::table;

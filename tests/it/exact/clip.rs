@@ -30,8 +30,8 @@ const FAST_RELATIVE: f32 = 5e-5;
 /// bitwise. Measured 5e-6.
 const BATCH_ABSOLUTE: f32 = 2e-5;
 
-const TINY: &str = include_str!("../golden/clip/tiny.json");
-const TINY_MERGES: &[u8] = include_bytes!("../golden/clip/tiny_merges.txt");
+const TINY: &str = include_str!("../../golden/clip/tiny.json");
+const TINY_MERGES: &[u8] = include_bytes!("../../golden/clip/tiny_merges.txt");
 
 #[derive(Deserialize)]
 struct Golden {
@@ -160,7 +160,7 @@ fn random_weights_are_those_of_the_generator_in_python() {
         first_values: BTreeMap<String, Vec<f32>>,
     }
     let (tiny, config, _) = tiny();
-    let first: First = golden(include_str!("../golden/clip/random.json"));
+    let first: First = golden(include_str!("../../golden/clip/random.json"));
     for spec in layout::tensors(&config) {
         let Some(wanted) = first.first_values.get(&spec.name) else { continue };
         assert_eq!(random::values(&spec, tiny.seeds())[..wanted.len()], wanted[..], "{}", spec.name);
@@ -183,7 +183,7 @@ fn logits_of_a_tiny_model_are_those_of_pytorch() {
 
 #[test]
 fn logits_of_vit_b_32_are_those_of_pytorch() {
-    let golden: Golden = golden(include_str!("../golden/clip/vit_b_32.json"));
+    let golden: Golden = golden(include_str!("../../golden/clip/vit_b_32.json"));
     assert_eq!(golden.config(), ClipConfig::named("openai/clip-vit-base-patch32").unwrap());
     golden.check(&golden.model(&Vocabulary::openai()), &golden.config());
 }
@@ -196,7 +196,7 @@ fn image_features_of_vit_b_16_are_those_of_pytorch() {
         images: usize,
         image_features: Vec<Vec<f32>>,
     }
-    let golden: Features = golden(include_str!("../golden/clip/vit_b_16.json"));
+    let golden: Features = golden(include_str!("../../golden/clip/vit_b_16.json"));
     let config = ClipConfig::from_hf_json(&golden.config.to_string()).unwrap();
     assert_eq!(config, ClipConfig::named("clip-vit-base-patch16").unwrap());
     let tensors = random::tensors(&config, Seeds { vision: 7, text: 11 }).unwrap();

@@ -8,7 +8,7 @@ use t3b::model::{
     vocabulary::Vocabulary,
 };
 
-const MERGES: &[u8] = include_bytes!("../golden/clip/tiny_merges.txt");
+const MERGES: &[u8] = include_bytes!("../../golden/clip/tiny_merges.txt");
 
 #[test]
 fn token_ids_are_those_of_transformers() {
@@ -24,7 +24,7 @@ fn token_ids_are_those_of_transformers() {
         ids: Vec<u32>,
         uncut: usize,
     }
-    let cases: Cases = serde_json::from_str(include_str!("../golden/clip/tokens.json")).unwrap();
+    let cases: Cases = serde_json::from_str(include_str!("../../golden/clip/tokens.json")).unwrap();
     let openai = Vocabulary::openai();
     let tiny = Vocabulary::from_merges(MERGES, 600).unwrap();
     for case in cases.cases {

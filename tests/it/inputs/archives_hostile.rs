@@ -10,7 +10,7 @@ use parquet::basic::Compression;
 use t3b_decode::{Limits, decode};
 use t3b_image::npz::NpyHeader;
 
-use crate::archives::{list, pictures, quarantined, score_listed, write_table, write_zip};
+use crate::inputs::archives::{list, pictures, quarantined, score_listed, write_table, write_zip};
 use crate::support::Fixture;
 use crate::tables::table;
 
