@@ -14,7 +14,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Exit, Problem, RunError, may_be_secret, quoted};
-use crate::ledger::{Facts, Finalized, Plan, SpecMap, fingerprint};
+use crate::ledger::{Facts, Finalized, Group, Plan, SpecMap, fingerprint};
+use crate::messages::{Mixing, Sample};
 use crate::score::ModelPair;
 use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
@@ -159,6 +160,7 @@ impl Job {
             n_samples: self.manifest.samples.len() as u64,
             n_partitions: u32::try_from(self.partitions().len()).unwrap_or(u32::MAX),
             cells: cells.iter().map(|cell| (cell.corruption.to_string(), cell.severity)).collect(),
+            groups: groups(&self.manifest),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
             canary: String::new(),
         })
@@ -199,6 +201,25 @@ impl Job {
         let samples = |p: &Partition| &self.manifest.samples[p.rows.clone()];
         partitions.iter().map(|p| self.manifest.n_batches(samples(p), size)).sum()
     }
+}
+
+/// Which samples are in which cells, where rows declare theirs.
+fn groups(manifest: &Manifest) -> Vec<Group> {
+    let samples = &manifest.samples;
+    if samples.iter().all(|sample| sample.declared.is_none()) {
+        return Vec::new();
+    }
+    let whole = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let group = |samples: &[Arc<Sample>]| {
+        let (first_cell, n_cells) = samples[0].declared.map_or((0, manifest.n_made), |cell| (cell, 1));
+        Group {
+            first_row: samples[0].row,
+            n_samples: samples.len() as u64,
+            first_cell: whole(first_cell),
+            n_cells: whole(n_cells),
+        }
+    };
+    samples.chunk_by(|a, b| a.declared == b.declared).map(group).collect()
 }
 
 /// A path as messages show it, unless it could hold a credential.
@@ -253,11 +274,12 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         ignores_declared: spec.pipeline.corrupt.ignores_declared,
     };
     let manifest = Manifest::parse(name, &bytes, rule)?;
-    // Receipts are held against a plan that counts every sample in every cell; until it counts declared cells, none is begun.
-    if manifest.samples.iter().any(|sample| sample.declared.is_some()) {
-        let what = "the manifest declares cells (corruption, severity), which runs do not take yet";
+    let declares = manifest.samples.iter().any(|sample| sample.declared.is_some());
+    if declares && spec.pipeline.mixing == Mixing::Mixed {
+        let what = "run.batches: found mixed, allowed pure: the manifest declares cells (corruption, severity), and such an image is \
+                    in one cell only";
         return Err(Problem::new("C001", Exit::Config, what)
-            .hint("remove the two columns, or set corrupt.declared = \"corrupt\" to corrupt these images once more")
+            .hint("or set corrupt.declared = \"corrupt\" to ignore the two columns and corrupt these images once more")
             .into());
     }
     Ok(manifest)

@@ -98,28 +98,34 @@ impl Content {
         self.check_batches()
     }
 
-    /// Every sample of the partition is in every cell once: scored or quarantined.
+    /// Every sample of the partition is in each of its cells once, and in no other: scored or quarantined.
     fn check_pairs(&self, plan: &Plan, receipt: &Receipt) -> Result<HashSet<Pair>, &'static str> {
         const WRONG: &str = "signals or quarantine cannot be read as the plan's";
-        let samples = plan.samples_of(receipt.partition);
-        let inside = |row: i64| u64::try_from(row).is_ok_and(|row| samples.contains(&row));
+        let (rows, coverage) = (plan.rows_of(receipt.partition), plan.coverage());
+        let cells_of = |row: i64| match u64::try_from(row) {
+            Ok(row) if rows.contains(&row) => coverage.cells_of(row),
+            _ => 0..0,
+        };
         let mut scored = HashSet::new();
         for (row, cell) in self.of(Table::Signals).and_then(|rows| rows.places(plan)).ok_or(WRONG)? {
-            if !inside(row) || !scored.insert((row, cell.ok_or(WRONG)?)) {
-                return Err("a sample is in signals twice, or of another partition");
+            let cell = cell.ok_or(WRONG)?;
+            if !cells_of(row).contains(&cell) || !scored.insert((row, cell)) {
+                return Err(
+                    "a sample is in signals twice, in a cell that is not its own, or of another partition",
+                );
             }
         }
         let mut accounted = scored.clone();
         for (row, cell) in self.of(Table::Quarantine).and_then(|rows| rows.places(plan)).ok_or(WRONG)? {
-            let cells = cell.map_or(0..plan.cells.len(), |cell| cell..cell + 1);
-            for cell in cells {
-                if !inside(row) || !accounted.insert((row, cell)) {
-                    return Err("a sample is in quarantine twice, scored too, or of another partition");
-                }
+            let own = cells_of(row);
+            let mut cells = cell.map_or(own.clone(), |cell| cell..cell + 1);
+            if own.is_empty() || !cells.all(|cell| own.contains(&cell) && accounted.insert((row, cell))) {
+                return Err(
+                    "a sample is in quarantine twice, scored too, in a cell that is not its own, or of another partition",
+                );
             }
         }
-        let n_pairs = (samples.end - samples.start) * plan.cells.len() as u64;
-        if accounted.len() as u64 != n_pairs || scored.len() as u64 != receipt.n_scored {
+        if accounted.len() as u64 != coverage.n_pairs(&rows) || scored.len() as u64 != receipt.n_scored {
             return Err("a sample is neither scored nor quarantined");
         }
         Ok(scored)

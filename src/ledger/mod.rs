@@ -6,6 +6,7 @@
 
 mod attempts;
 mod content;
+mod coverage;
 mod diagnostics;
 mod facts;
 mod finalize;
@@ -19,6 +20,7 @@ mod tidy;
 mod verify;
 
 pub use attempts::{Attempt, record};
+pub use coverage::{Coverage, Group};
 pub use diagnostics::{Diagnostics, Joint};
 pub use facts::Facts;
 pub use finalize::{Finalized, finalize, is_published};

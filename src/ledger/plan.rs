@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::coverage::{Coverage, Group};
 use super::facts::Facts;
 use super::layout::Layout;
 use super::receipt::MAX_JSON_BYTES;
@@ -45,6 +46,9 @@ pub struct Plan {
     pub n_partitions: u32,
     /// Corruption and severity of every cell, in scoring order.
     pub cells: Vec<(String, u8)>,
+    /// Where rows declare their cells, which samples are in which; empty where all are in all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
     /// Version of the program that planned.
     pub code_version: String,
     /// Numerics of the machine that planned: hash of two fixed images' logits.
@@ -86,7 +90,12 @@ pub fn parse(bytes: &[u8]) -> Result<Plan, Problem> {
         return Err(contradiction("its settings have another hash than it says"));
     }
     let size = plan.partition_size().ok_or_else(|| contradiction("it has no partition size"))?;
-    if plan.n_samples.div_ceil(size) != u64::from(plan.n_partitions) || plan.cells.is_empty() {
+    let coverage = plan.coverage();
+    if !plan.groups.is_empty() && !coverage.is_whole(plan.n_samples, plan.cells.len(), plan.facts.batch_size)
+    {
+        return Err(contradiction("its declared cells hold other samples than it has"));
+    }
+    if coverage.end().div_ceil(size) != u64::from(plan.n_partitions) || plan.cells.is_empty() {
         return Err(contradiction("its samples make another number of partitions"));
     }
     Ok(plan)
@@ -135,12 +144,24 @@ impl Plan {
         self.spec.get("run.partition_size")?.as_u64().filter(|&size| size > 0)
     }
 
-    /// Rows of the frozen manifest that partition `partition` has.
+    /// Which samples are in which cells.
     #[must_use]
-    pub fn samples_of(&self, partition: u32) -> Range<u64> {
-        let size = self.partition_size().unwrap_or(1);
-        let start = (u64::from(partition) * size).min(self.n_samples);
-        start..(start + size).min(self.n_samples)
+    pub fn coverage(&self) -> Coverage {
+        Coverage::new(&self.groups, self.n_samples, self.cells.len())
+    }
+
+    /// Positions in the frozen list that partition `partition` has; where cells are declared, not at each stands a sample.
+    #[must_use]
+    pub fn rows_of(&self, partition: u32) -> Range<u64> {
+        let (size, end) = (self.partition_size().unwrap_or(1), self.coverage().end());
+        let start = u64::from(partition).saturating_mul(size).min(end);
+        start..start.saturating_add(size).min(end)
+    }
+
+    /// (sample, cell) pairs of the run.
+    #[must_use]
+    pub fn n_pairs(&self) -> u64 {
+        self.coverage().n_pairs(&(0..u64::MAX))
     }
 
     /// Checks that `ours` would compute the same rows as this stored plan, and has the partitions and cells that it has.
@@ -155,16 +176,19 @@ impl Plan {
             return Err(Problem::new("R005", Exit::Config, what));
         }
         if self.spec_sha256 == ours.spec_sha256 {
-            let shape = |plan: &Self| (plan.n_samples, plan.n_partitions, plan.cells.clone());
+            let shape =
+                |plan: &Self| (plan.n_samples, plan.n_partitions, plan.cells.clone(), plan.groups.clone());
             if shape(self) != shape(ours) {
                 let what = format!(
-                    "it has {} samples in {} partitions and {} cells, its manifest and settings make {}, {} and {}",
+                    "it has {} samples in {} partitions and {} cells ({} pairs), its manifest and settings make {}, {} and {} ({})",
                     self.n_samples,
                     self.n_partitions,
                     self.cells.len(),
+                    self.n_pairs(),
                     ours.n_samples,
                     ours.n_partitions,
-                    ours.cells.len()
+                    ours.cells.len(),
+                    ours.n_pairs()
                 );
                 return Err(contradiction(&what));
             }
@@ -259,6 +283,7 @@ mod tests {
             n_samples: 1,
             n_partitions: 1,
             cells: vec![("clean".into(), 0)],
+            groups: vec![],
             code_version: String::new(),
             canary: String::new(),
         }
@@ -276,9 +301,11 @@ mod tests {
     fn a_plan_that_contradicts_itself_is_refused_even_when_it_is_sealed_again() {
         let (whole, text) = plan(0.1 + 0.2).sealed();
         assert_eq!(parse(text.as_bytes()).unwrap().plan_sha256, whole.plan_sha256);
-        let changes: [fn(&mut Plan); 4] = [
+        let changes: [fn(&mut Plan); 6] = [
             |plan| plan.n_partitions = 2,
             |plan| plan.n_samples = 99,
+            |plan| plan.groups = vec![Group { first_row: 0, n_samples: 2, first_cell: 0, n_cells: 1 }],
+            |plan| plan.groups = vec![Group { first_row: 0, n_samples: 1, first_cell: 0, n_cells: 2 }],
             |plan| plan.spec_sha256 = "0".repeat(64),
             |plan| drop(plan.spec.insert("run.seed".to_owned(), 1.into())),
         ];
@@ -293,10 +320,24 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_partitions_tile_the_manifest() {
+    fn rows_of_partitions_tile_the_frozen_list() {
         let mut plan = plan(0.5);
         (plan.n_samples, plan.n_partitions) = (19, 3);
-        assert_eq!([0, 1, 2, 3].map(|n| plan.samples_of(n)), [0..8, 8..16, 16..19, 19..19]);
+        assert_eq!([0, 1, 2, 3].map(|n| plan.rows_of(n)), [0..8, 8..16, 16..19, 19..19]);
+        let group = |first_row, n_samples| Group { first_row, n_samples, first_cell: 0, n_cells: 1 };
+        plan.groups = vec![group(0, 6), group(8, 13)];
+        assert_eq!([0, 1, 2, 3].map(|n| plan.rows_of(n)), [0..8, 8..16, 16..21, 21..21]);
+        assert_eq!(plan.n_pairs(), 19);
+    }
+
+    #[test]
+    fn a_plan_without_declared_cells_is_stored_as_ever() {
+        assert!(!plan(0.5).sealed().1.contains("groups"));
+        let mut declared = plan(0.5);
+        declared.groups = vec![Group { first_row: 0, n_samples: 1, first_cell: 0, n_cells: 1 }];
+        let (whole, text) = declared.sealed();
+        assert_eq!(parse(text.as_bytes()).unwrap(), whole);
+        assert_eq!(plan(0.5).check_same(&whole).unwrap_err().code, "R020");
     }
 
     #[test]

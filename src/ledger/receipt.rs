@@ -162,11 +162,9 @@ impl Receipt {
         if self.files.len() != tables.len() || !tables.iter().zip(&self.files).all(is_named) {
             return Some("names other objects than its own");
         }
-        let samples = plan.samples_of(partition);
-        let n_pairs = self.n_samples.checked_mul(plan.cells.len() as u64);
-        let is_counted = self.n_samples == samples.end - samples.start
-            && n_pairs.is_some()
-            && self.n_scored.checked_add(self.n_quarantined) == n_pairs;
+        let (rows, coverage) = (plan.rows_of(partition), plan.coverage());
+        let is_counted = self.n_samples == coverage.n_samples(&rows)
+            && self.n_scored.checked_add(self.n_quarantined) == Some(coverage.n_pairs(&rows));
         (!is_counted).then_some("counts other samples than the plan gives it")
     }
 

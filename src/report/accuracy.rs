@@ -89,9 +89,13 @@ impl AccuracyTable {
     /// Corruptions in scoring order, `clean` left out.
     #[must_use]
     pub fn corruptions(&self) -> Vec<&str> {
-        let mut names: Vec<&str> =
-            self.cells.iter().map(|(name, _)| name.as_str()).filter(|n| *n != "clean").collect();
-        names.dedup();
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in &self.cells {
+            // Declared cells of one corruption need not stand side by side.
+            if name != "clean" && !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
         names
     }
 

@@ -59,7 +59,7 @@ async fn night(run: &RunAt) -> Result<Night, RunError> {
         numbers: signals[clean].histograms.clone(),
         classes: class_counts,
         quarantine,
-        n_planned: facts.n_samples * facts.cells.len() as u64,
+        n_planned: facts.n_pairs(),
     })
 }
 

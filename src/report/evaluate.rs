@@ -103,7 +103,7 @@ fn evaluate_one(tables: RunTables, choices: Choices, settings: Settings) -> Resu
     let unfit = |_| Problem::new("E005", Exit::BadData, "probabilities do not fit their classes");
     let figures = Figures::new(rows, settings).map_err(|_| no_room())?;
     let truth = |metric| figures.line(&facts.primary, Some("clean"), Some(0), metric).map(|line| line.value);
-    let n = facts.n_samples;
+    let n = facts.clean().map_or(0, |cell| facts.n_in(cell));
     let mut estimates: Vec<Estimated> = Vec::new();
     if let Some(sums) = unlabelled {
         estimates.extend(sums.finish().into_iter().filter_map(|(metric, estimate)| {

@@ -86,7 +86,7 @@ pub async fn parent_probs(root: &Root, plan: &Plan) -> Result<Option<Vec<[Vec<f3
 }
 
 fn stride(plan: &Plan) -> u64 {
-    (plan.n_samples * plan.cells.len() as u64).div_ceil(MAX_ROWS).max(1)
+    plan.n_pairs().div_ceil(MAX_ROWS).max(1)
 }
 
 fn texts(batch: &RecordBatch, name: &str) -> Option<Vec<String>> {

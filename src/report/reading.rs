@@ -65,6 +65,7 @@ pub fn facts(plan: &Plan) -> Result<SetFacts, Problem> {
         methods,
         cells: plan.cells.clone(),
         n_samples: plan.n_samples,
+        groups: plan.groups.iter().map(|group| (group.rows(), group.cells())).collect(),
         suite: facts.suite.clone(),
         batch_size: facts.batch_size,
     })
@@ -82,7 +83,7 @@ pub(super) fn has_probs(plan: &Plan) -> bool {
 pub async fn read(root: &Root, plan: &Plan, calibrator: Option<&Calibrator>) -> Result<RunTables, RunError> {
     let facts = facts(plan)?;
     let mut tables = RunTables {
-        rows: Rows::new(facts.clone(), has_probs(plan), None),
+        rows: Rows::new(facts.clone(), has_probs(plan), facts.units()),
         signals: Vec::new(),
         quarantine: Vec::new(),
         worklist: Worklist::default(),
@@ -172,7 +173,8 @@ impl RunTables {
             let reason = reason.as_string_opt::<i32>()?;
             for (n, sample) in rows.iter().enumerate() {
                 let cell = if severity.is_null(n) { None } else { Some(cells.at(n, severity.value(n))) };
-                let n_cells = if cell.is_none() { facts.cells.len() as u64 } else { 1 };
+                let n_cells =
+                    if cell.is_none() { facts.cells_of(sample.unsigned_abs()).len() as u64 } else { 1 };
                 *reasons.entry(reason.value(n).to_owned()).or_default() += n_cells;
                 let found = match cell {
                     Some(None) => Err(RowError::Unplanned { sample: sample.unsigned_abs() }),
@@ -320,7 +322,7 @@ async fn read_signals(root: &Root, plan: &Plan, facts: &SetFacts) -> Result<Vec<
 /// Store failures, `V002` damaged parts.
 pub async fn divergences(root: &Root, plan: &Plan) -> Result<Vec<Vec<f64>>, RunError> {
     let facts = facts(plan)?;
-    let n = usize::try_from(facts.n_samples).unwrap_or(usize::MAX);
+    let n = usize::try_from(facts.n_positions()).unwrap_or(usize::MAX);
     let mut cells = vec![vec![f64::NAN; n]; facts.cells.len()];
     let columns = ["sample_row", "manifest_row", "corruption", "severity", "js_nats"];
     each_batch(root, plan, Table::Signals, &columns, |batch| {

@@ -7,7 +7,7 @@ use t3b_corrupt::Cell;
 use super::fields::{CORRUPTION, SEVERITY};
 use super::rows::{Row, bad};
 use crate::error::Problem;
-use crate::messages::Sample;
+use crate::messages::{Location, Sample};
 
 /// Longest name of a corruption.
 const MAX_NAME: usize = 40;
@@ -48,14 +48,22 @@ impl Declared {
     /// Orders the samples for batches and gives each its cell and its place: those whose cells the pipeline makes first, then cell by
     /// declared cell. Each declared cell begins at a multiple of `batch_size`, so no batch holds two.
     ///
-    /// Returns the samples, all cells, and how many of these the pipeline makes; none when every row declares its cell.
+    /// Returns the samples, all cells, and how many of these the pipeline makes; none when every row declares its cell. A refused row
+    /// without one counts in the first then.
     pub(super) fn place(
         self,
         mut samples: Vec<(Group, Sample)>,
         made: &[Cell],
         batch_size: u32,
     ) -> (Vec<Arc<Sample>>, Vec<Cell>, usize) {
-        let is_made = samples.iter().any(|(group, _)| group.is_none());
+        let needs_made = |(group, sample): &(Group, Sample)| {
+            group.is_none() && !matches!(sample.location, Location::Refused(..))
+        };
+        let is_made = self.cells.is_empty() || samples.iter().any(needs_made);
+        if !is_made {
+            // What is refused unread must count somewhere, and is no reason to make cells that nothing is scored in.
+            samples.iter_mut().for_each(|(group, _)| *group = Some(group.unwrap_or_default()));
+        }
         let mut cells = if is_made { made.to_vec() } else { Vec::new() };
         let n_made = cells.len();
         let places: Vec<usize> = self.cells.iter().map(|cell| place_of(cell, &mut cells)).collect();

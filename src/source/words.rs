@@ -25,7 +25,7 @@ const WORDS: &str = "able absolute allowed among an and annotation another any a
     sparse special split stands start storage store stored strings structs structure structures such sum symbolic table \
     tables taken tar test text than that the their there they this tiff time times to too train truncated twice two type \
     types uint uint16 uint32 uint64 uint8 uncompressed unicode unknown unpack unpacked unreadable unsigned up utf utf8 val \
-    valid value values version void volume volumes was webp went were what where which while whole whose with within \
+    together unpacks declares valid value values version void volume volumes was webp went were what where which while whole whose with within \
     without word would writes written xz zero zip zstd may seem by damage regular";
 
 /// Whether a text is made of the listing's words alone.

@@ -54,7 +54,7 @@ pub const CONFIG: &str = r#"{
 pub fn plan(data: &[u8]) {
     if let Ok(plan) = parse_plan(data) {
         let tiled: u64 =
-            (0..plan.n_partitions.min(1 << 16)).map(|p| plan.samples_of(p)).map(|r| r.end - r.start).sum();
+            (0..plan.n_partitions.min(1 << 16)).map(|p| plan.coverage().n_samples(&plan.rows_of(p))).sum();
         assert!(tiled <= plan.n_samples);
     }
 }

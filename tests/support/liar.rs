@@ -26,6 +26,8 @@ pub enum Lie {
     ListBomb,
     /// It is forbidden.
     ListForbidden,
+    /// The folder `odd` has a folder without a name, as a key with two slashes makes it. Folders of a disk cannot hold one.
+    ListNameless,
     /// A write is forbidden.
     PutForbidden,
     /// A write finds no space.
@@ -148,6 +150,10 @@ fn made_up(lie: Lie, line: &str) -> Option<Vec<u8>> {
         }
         Lie::ListBomb if is_list => {
             xml("200 OK", &format!("{begin}{}</ListBucketResult>", " ".repeat(17 << 20)))
+        }
+        Lie::ListNameless if is_list && line.contains("odd") => {
+            let nameless = "<CommonPrefixes><Prefix>blood/odd//</Prefix></CommonPrefixes>";
+            xml("200 OK", &format!("{begin}<IsTruncated>false</IsTruncated>{nameless}</ListBucketResult>"))
         }
         Lie::ListForbidden if is_list => xml("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>"),
         Lie::PutForbidden if line.starts_with("PUT ") => {

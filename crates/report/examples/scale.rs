@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         methods: ["pretrained", "expert", "wise_ft", "t3_b"].map(str::to_owned).to_vec(),
         primary: "t3_b".into(),
         n_samples,
+        groups: Vec::new(),
         suite: None,
         batch_size: 32,
         cells,

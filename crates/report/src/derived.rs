@@ -123,8 +123,8 @@ impl Rows {
         let n_classes = self.facts.classes.len();
         let n_cells = self.facts.cells.len();
         for cell in 0..n_cells {
-            let mut right = Bits::new(self.facts.n_samples);
-            let mut seen = Bits::new(self.facts.n_samples);
+            let mut right = Bits::new(self.facts.n_positions());
+            let mut seen = Bits::new(self.facts.n_positions());
             for (place, _) in lines {
                 let group = &self.groups[self.facts.group(*place, cell)];
                 right = right.or(&group.right);
@@ -149,7 +149,7 @@ impl Rows {
                 tally: Tally::new(n_classes),
                 seen: base.seen.clone(),
                 present: base.present.clone(),
-                right: Bits::new(self.facts.n_samples),
+                right: Bits::new(self.facts.n_positions()),
                 detail: Detail::Whole { samples: samples.clone(), outcomes: Vec::new(), probs: Vec::new() },
             };
             for (n, sample) in samples.iter().enumerate() {

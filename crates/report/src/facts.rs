@@ -1,5 +1,7 @@
 //! What is known of one set before its rows: one run, its classes, methods and cells.
 
+use std::ops::Range;
+
 /// Where a set stands in a table of several: strings of `[run.tags]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tags {
@@ -32,6 +34,9 @@ pub struct SetFacts {
     pub cells: Vec<(String, u8)>,
     /// Samples of the frozen manifest.
     pub n_samples: u64,
+    /// Where samples declare their cells: positions in the frozen list, rising, and the places of the cells that the samples there
+    /// are in. Empty where all samples are in all cells.
+    pub groups: Vec<(Range<u64>, Range<usize>)>,
     /// Name of the corruption suite, such as `bloodmnist`; chooses the AlexNet figures.
     pub suite: Option<String>,
     /// Samples that share a coefficient.
@@ -49,6 +54,57 @@ impl SetFacts {
     #[must_use]
     pub fn group(&self, method: usize, cell: usize) -> usize {
         method * self.cells.len() + cell
+    }
+
+    /// One past the last position of the frozen list.
+    #[must_use]
+    pub fn n_positions(&self) -> u64 {
+        self.groups.last().map_or(self.n_samples, |(rows, _)| rows.end)
+    }
+
+    /// The cells that the sample at a position is in; none where no sample stands.
+    #[must_use]
+    pub fn cells_of(&self, sample: u64) -> Range<usize> {
+        if self.groups.is_empty() {
+            return if sample < self.n_samples { 0..self.cells.len() } else { 0..0 };
+        }
+        let behind = self.groups.partition_point(|(rows, _)| rows.start <= sample);
+        let group = behind.checked_sub(1).and_then(|n| self.groups.get(n));
+        group.filter(|(rows, _)| rows.contains(&sample)).map_or(0..0, |(_, cells)| cells.clone())
+    }
+
+    /// Samples that are in a cell.
+    #[must_use]
+    pub fn n_in(&self, cell: usize) -> u64 {
+        if self.groups.is_empty() {
+            return self.n_samples;
+        }
+        let of_cell = self.groups.iter().filter(|(_, cells)| cells.contains(&cell));
+        of_cell.map(|(rows, _)| rows.end - rows.start).sum()
+    }
+
+    /// (sample, cell) pairs.
+    #[must_use]
+    pub fn n_pairs(&self) -> u64 {
+        if self.groups.is_empty() {
+            return self.n_samples * self.cells.len() as u64;
+        }
+        self.groups.iter().map(|(rows, cells)| (rows.end - rows.start) * cells.len() as u64).sum()
+    }
+
+    /// What is resampled together, by position: the samples at one place of their groups. In the published files that is one image in
+    /// all its cells. `None` where every sample is a unit of its own.
+    #[must_use]
+    pub fn units(&self) -> Option<Vec<u32>> {
+        if self.groups.is_empty() {
+            return None;
+        }
+        let mut units = vec![0; usize::try_from(self.n_positions()).ok()?];
+        for (rows, _) in &self.groups {
+            let (start, end) = (usize::try_from(rows.start).ok()?, usize::try_from(rows.end).ok()?);
+            (0..).zip(units.get_mut(start..end)?).for_each(|(n, unit)| *unit = n);
+        }
+        Some(units)
     }
 
     /// The place of a method.

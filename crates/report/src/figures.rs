@@ -98,7 +98,7 @@ impl Figures {
                         value,
                         interval: interval.map(|interval| interval.within(metric)),
                         n,
-                        n_excluded: facts.n_samples - n,
+                        n_excluded: facts.n_in(cell) - n,
                     });
                 }
             }
@@ -274,10 +274,13 @@ fn means(
 ) {
     let facts = &rows.facts;
     let corruptions = facts.corruptions();
+    // Labelled rows of the cell that has fewest, and left out ones of the cell that has most.
     let fewest = |cells: &mut dyn Iterator<Item = usize>| {
-        cells.map(|cell| rows.groups[facts.group(method, cell)].tally.confusion.n()).min().unwrap_or(0)
+        let n = |cell| rows.groups[facts.group(method, cell)].tally.confusion.n();
+        let counts = cells.map(|cell| (n(cell), facts.n_in(cell) - n(cell)));
+        counts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or((0, facts.n_samples))
     };
-    let mut push = |corruption: Option<&str>, metric: Metric, value: f64, list: Vec<f64>, n: u64| {
+    let mut push = |corruption: Option<&str>, metric: Metric, value: f64, list: Vec<f64>, n: (u64, u64)| {
         lines.push(Line {
             method: facts.methods[method].clone(),
             corruption: corruption.map(str::to_owned),
@@ -285,8 +288,8 @@ fn means(
             metric,
             value,
             interval: mean_interval(metric, value, list, draws.n_units),
-            n,
-            n_excluded: facts.n_samples - n,
+            n: n.0,
+            n_excluded: n.1,
         });
     };
     let of = |cell: usize, k: usize| values[facts.group(method, cell)][k];

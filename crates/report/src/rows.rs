@@ -113,8 +113,8 @@ impl Rows {
     /// No rows yet. `units` gives the unit of each sample (patients, for example); without it every sample is one.
     #[must_use]
     pub fn new(facts: SetFacts, has_probs: bool, units: Option<Vec<u32>>) -> Self {
-        let n_rows = facts.n_samples * facts.n_groups() as u64;
-        let is_whole = n_rows <= MAX_WHOLE_ROWS && facts.n_samples <= MAX_WHOLE_SAMPLES;
+        let n_rows = facts.n_pairs() * facts.methods.len() as u64;
+        let is_whole = n_rows <= MAX_WHOLE_ROWS && facts.n_positions() <= MAX_WHOLE_SAMPLES;
         Self::with(facts, has_probs, units, is_whole)
     }
 
@@ -126,15 +126,15 @@ impl Rows {
         };
         let group = |_| Group {
             tally: Tally::new(n_classes),
-            present: Bits::new(facts.n_samples),
-            seen: Bits::new(facts.n_samples),
-            right: Bits::new(facts.n_samples),
+            present: Bits::new(facts.n_positions()),
+            seen: Bits::new(facts.n_positions()),
+            right: Bits::new(facts.n_positions()),
             detail: detail(),
         };
         let groups: Vec<Group> = (0..facts.n_groups()).map(group).collect();
         let ranks =
             (!is_whole).then(|| Ranks::new(groups.len() * (1 + if has_probs { n_classes } else { 0 })));
-        let quarantined = facts.cells.iter().map(|_| Bits::new(facts.n_samples)).collect();
+        let quarantined = facts.cells.iter().map(|_| Bits::new(facts.n_positions())).collect();
         Self { facts, groups, has_probs, units, ranks, quarantined, n_rows: 0 }
     }
 
@@ -157,9 +157,8 @@ impl Rows {
     pub fn add(&mut self, row: &Row<'_>) -> Result<(), RowError> {
         let n_classes = self.facts.classes.len();
         let is_class = |class: u32| (class as usize) < n_classes;
-        let is_planned = row.sample < self.facts.n_samples
+        let is_planned = self.facts.cells_of(row.sample).contains(&row.cell)
             && row.method < self.facts.methods.len()
-            && row.cell < self.facts.cells.len()
             && is_class(row.pred)
             && row.label.is_none_or(is_class)
             && row.probs.is_none_or(|probs| probs.len() == n_classes);
@@ -204,16 +203,16 @@ impl Rows {
         Ok(())
     }
 
-    /// Notes a quarantined sample: in one cell, or in all of them.
+    /// Notes a quarantined sample: in one cell, or in all of its own.
     ///
     /// # Errors
-    /// A sample that the plan does not have.
+    /// A sample that the plan does not have, or does not have in that cell.
     pub fn quarantine(&mut self, sample: u64, cell: Option<usize>) -> Result<(), RowError> {
-        if sample >= self.facts.n_samples {
+        let own = self.facts.cells_of(sample);
+        if own.is_empty() || cell.is_some_and(|cell| !own.contains(&cell)) {
             return Err(RowError::Unplanned { sample });
         }
-        let cells = cell.map_or(0..self.facts.cells.len(), |cell| cell..cell + 1);
-        cells.for_each(|cell| {
+        cell.map_or(own, |cell| cell..cell + 1).for_each(|cell| {
             self.quarantined[cell].set(sample);
         });
         Ok(())
@@ -229,7 +228,7 @@ impl Rows {
             for (method, name) in self.facts.methods.iter().enumerate() {
                 let present = &self.groups[self.facts.group(method, cell)].present;
                 let n_both = present.and(quarantined).count();
-                let n_missing = self.facts.n_samples - present.or(quarantined).count();
+                let n_missing = self.facts.n_in(cell) - present.or(quarantined).count();
                 if n_both > 0 || n_missing > 0 {
                     let place = format!("{name}, {corruption}/{severity}");
                     return Err(Coverage { place, n_missing, n_both });

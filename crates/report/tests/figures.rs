@@ -24,6 +24,7 @@ fn facts(n_samples: u64, methods: &[&str]) -> SetFacts {
             ("noise".into(), 2),
         ],
         n_samples,
+        groups: Vec::new(),
         suite: None,
         batch_size: 8,
     }

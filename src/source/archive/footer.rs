@@ -3,6 +3,11 @@
 //! The library follows a schema as deep as it goes, which ends the process when its stack is used up, and makes room for a page of the
 //! size that the page's header says. Both are numbers in a few bytes of a hostile file.
 
+use std::io::{self, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use parquet::basic::Compression;
+
 use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 
@@ -12,10 +17,15 @@ const MAX_DEPTH: usize = 32;
 const MAX_NESTING: usize = 16;
 /// Bytes of a page as it is held; writers cut them at one MiB, and at a hundred images.
 const MAX_PAGE_BYTES: u64 = 256 << 20;
+/// Bytes that the rows of a file may hold however small it is.
+const SMALL_BYTES: u64 = 64 << 20;
+/// How many times its size the rows of a file may hold beyond that, as with members of a zip: one value of a dictionary, named by a
+/// bit a row, stands for any number of images.
+const MAX_RATIO: u64 = 200;
 /// Length and magic at the end of a file.
 const END_BYTES: u64 = 8;
-/// Enough for the first three numbers of a page header.
-const PAGE_START_BYTES: u64 = 24;
+/// Enough for the numbers of a page header; statistics behind them may be long.
+const PAGE_START_BYTES: u64 = 96;
 
 /// Looks at the schema of a file.
 ///
@@ -56,30 +66,77 @@ pub(in crate::source) fn check_footer(footer: &[u8]) -> Result<(), Fault> {
     Err(corrupt())
 }
 
+/// Bytes that the rows of a file of this size may hold, together and in each row group.
+pub(in crate::source) fn max_expanded(size: u64) -> u64 {
+    size.saturating_mul(MAX_RATIO).saturating_add(SMALL_BYTES)
+}
+
+/// The refusal of a file whose rows hold more.
+pub(in crate::source) fn expands_too_far(size: u64) -> (Reason, String) {
+    let allowed = max_expanded(size);
+    (
+        Reason::ArchiveExceedsLimit,
+        format!("rows that hold more than {allowed} bytes together, in a file of {size}"),
+    )
+}
+
+/// What the header of a page says of its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Page {
+    /// Bytes of the page as it is held.
+    unpacked: u64,
+    /// Bytes in front of them that are never compressed: the levels of a page of the second version.
+    plain: u64,
+    is_compressed: bool,
+}
+
 /// Looks at the header of a page that begins at `start`.
 ///
 /// # Errors
 /// `archive_exceeds_limit` for a page that would be too large, `archive_corrupt` for what is no such header.
-pub(super) fn check_page(file: &Ranged, start: u64) -> Result<(), Fault> {
+pub(super) fn check_page(file: &Ranged, start: u64) -> Result<Page, Fault> {
     let corrupt = || Fault::bytes(Reason::ArchiveCorrupt, "a page without a header");
     let n_bytes = file.size().saturating_sub(start).min(PAGE_START_BYTES);
     let bytes = file.part(start, n_bytes).map_err(|_| corrupt())?;
-    let mut compact = Compact { rest: &bytes };
-    // Kind, size when unpacked, size as stored: every writer begins so.
-    for wanted in 1..=2 {
-        let first = compact.field(wanted - 1).flatten();
-        if first != Some((wanted, I32)) {
-            return Err(corrupt());
-        }
-        let value = compact.zigzag().ok_or_else(corrupt)?;
-        if wanted == 2 && u64::try_from(value).map_err(|_| corrupt())? > MAX_PAGE_BYTES {
-            let detail = format!("found a page of {value} bytes, allowed {MAX_PAGE_BYTES}");
-            return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
-        }
+    let page = Compact { rest: &bytes }.page().ok_or_else(corrupt)?;
+    let allowed = MAX_PAGE_BYTES.min(max_expanded(file.size()));
+    if page.unpacked > allowed {
+        let detail = format!("found a page of {} bytes, allowed {allowed}", page.unpacked);
+        return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
+    }
+    Ok(page)
+}
+
+/// Unpacks a page into nothing, because the library's decoders of gzip and brotli write until their input ends, whatever the header says:
+/// a few megabytes become gigabytes. What is damaged is theirs to tell.
+///
+/// # Errors
+/// `archive_exceeds_limit` when there is more than the header says.
+pub(super) fn check_unpacked(page: Page, codec: Compression, bytes: &[u8]) -> Result<(), Fault> {
+    let Some(packed) = usize::try_from(page.plain).ok().and_then(|plain| bytes.get(plain..)) else {
+        return Ok(());
+    };
+    if !page.is_compressed {
+        return Ok(());
+    }
+    let allowed = page.unpacked.saturating_sub(page.plain);
+    let mut unpacked: Box<dyn Read + '_> = match codec {
+        Compression::GZIP(_) => Box::new(MultiGzDecoder::new(packed)),
+        Compression::BROTLI(_) => Box::new(brotli::Decompressor::new(packed, 4096)),
+        // The others are told how much room there is.
+        _ => return Ok(()),
+    };
+    let n =
+        io::copy(&mut unpacked.by_ref().take(allowed.saturating_add(1)), &mut io::sink()).unwrap_or_default();
+    if n > allowed {
+        let detail = format!("a page that unpacks to more than the {} bytes it declares", page.unpacked);
+        return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
     }
     Ok(())
 }
 
+/// The second version of a page of data.
+const DATA_PAGE_2: i64 = 3;
 pub(in crate::source) const I32: u8 = 5;
 const LIST: u8 = 9;
 pub(in crate::source) const STRUCT: u8 = 12;
@@ -197,6 +254,45 @@ impl Compact<'_> {
         left.iter().all(|&children| children == 0).then_some(Ok(()))
     }
 
+    /// The header of a page: kind, size when unpacked, size as stored, in this order by every writer; a checksum; then what the kind
+    /// needs, of which the second version's levels matter.
+    fn page(&mut self) -> Option<Page> {
+        let mut number = |id: i64| match self.field(id - 1)? {
+            Some((found, I32)) if found == id => self.zigzag(),
+            _ => None,
+        };
+        let (kind, unpacked) = (number(1)?, number(2)?);
+        let mut page = Page { unpacked: u64::try_from(unpacked).ok()?, plain: 0, is_compressed: true };
+        if kind != DATA_PAGE_2 {
+            return Some(page);
+        }
+        let mut id = 2;
+        while let Some((next, kind)) = self.field(id)? {
+            if (next, kind) == (8, STRUCT) {
+                return self.levels(&mut page).map(|()| page);
+            }
+            self.skip(kind, 0)?;
+            id = next;
+        }
+        Some(page)
+    }
+
+    /// The fields of a second version's page that say what is not compressed.
+    fn levels(&mut self, page: &mut Page) -> Option<()> {
+        let mut id = 0;
+        while let Some((next, kind)) = self.field(id)? {
+            match (next, kind) {
+                (5 | 6, I32) => page.plain += u64::try_from(self.zigzag()?).ok()?,
+                (7, 1) => {}
+                (7, 2) => page.is_compressed = false,
+                (8.., _) => return Some(()),
+                _ => self.skip(kind, 0)?,
+            }
+            id = next;
+        }
+        Some(())
+    }
+
     /// How many children a schema's element has.
     fn children(&mut self) -> Option<u64> {
         let (mut id, mut n_children) = (0, 0);
@@ -238,6 +334,37 @@ mod tests {
 
     fn verdict(children: &[u64]) -> Option<Result<(), Fault>> {
         Compact { rest: &schema(children) }.schema()
+    }
+
+    #[test]
+    fn a_page_that_unpacks_to_more_than_it_declares_is_refused() {
+        use std::io::Write;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&vec![0; 1 << 20]).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let page = |unpacked, plain| Page { unpacked, plain, is_compressed: true };
+        let check = |page, bytes: &[u8]| check_unpacked(page, Compression::GZIP(Default::default()), bytes);
+        assert_eq!(check(page(1 << 20, 0), &gzip), Ok(()));
+        assert!(matches!(
+            check(page((1 << 20) - 1, 0), &gzip),
+            Err(Fault::Bytes(Reason::ArchiveExceedsLimit, _))
+        ));
+        // Levels stand in front, and a page may be stored as it is.
+        let levels = [&[0; 7], gzip.as_slice()].concat();
+        assert_eq!(check(page((1 << 20) + 7, 7), &levels), Ok(()));
+        assert_eq!(check(Page { is_compressed: false, ..page(3, 0) }, &gzip), Ok(()));
+    }
+
+    #[test]
+    fn the_levels_of_a_second_versions_page_are_found() {
+        // kind 3, 300 bytes from 40, then field 8: rows, nulls, rows, encoding, 6 and 2 bytes of levels, not compressed.
+        let header = [
+            0x15, 6, 0x15, 0xd8, 4, 0x15, 80, 0x5c, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0x15, 12, 0x15, 4,
+            0x12, 0, 0,
+        ];
+        let page = Compact { rest: &header }.page();
+        assert_eq!(page, Some(Page { unpacked: 300, plain: 8, is_compressed: false }));
+        assert_eq!(Compact { rest: &header[..12] }.page(), None);
     }
 
     #[test]

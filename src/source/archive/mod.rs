@@ -22,6 +22,7 @@ use crate::store::{Cause, StoreError};
 use arrays::ArrayRows;
 pub(super) use arrays::{array, array_names, described_arrays, images_prefix};
 pub(super) use class::{Labels, labels};
+pub(super) use footer::{expands_too_far, max_expanded};
 pub(super) use reader::{ArchiveReader, RowOf};
 use table::TableRows;
 pub(super) use table::{Look, look};

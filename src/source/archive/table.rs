@@ -1,6 +1,8 @@
 //! Rows of a Parquet column of images: bytes, or Hugging Face's struct of bytes and path.
 
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -12,11 +14,13 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::basic::{Compression, ConvertedType, Type};
 use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::SchemaDescriptor;
 
 use super::class::whole;
-use super::{Cell, Label, footer};
+use super::footer::{self, Page};
+use super::{Cell, Label};
 use crate::messages::Reason;
 use crate::source::ranged::{Fault, Ranged};
 
@@ -25,6 +29,9 @@ const LABELS: [&str; 3] = ["label", "label_idx", "labels"];
 /// Names of a column of images where there are several columns of bytes, the first that is there.
 const IMAGES: [&str; 10] =
     ["image", "images", "img", "picture", "png", "jpg", "jpeg", "dicom", "image_bytes", "bytes"];
+
+/// Longest text that is taken for a class.
+const MAX_LABEL: usize = 1000;
 
 /// One column, standing before one of its rows.
 #[derive(Debug)]
@@ -42,6 +49,8 @@ pub(super) struct TableRows {
 struct Group {
     index: usize,
     at: u64,
+    /// Bytes of the rows before it.
+    n_bytes: u64,
     reader: ParquetRecordBatchReader,
 }
 
@@ -92,7 +101,7 @@ impl TableRows {
         let index = self.group_of(row);
         let mut group = match self.open.take().filter(|group| group.index == index && group.at <= row) {
             Some(group) => group,
-            None => Group { index, at: self.bounds[index], reader: self.reader(index)? },
+            None => Group { index, at: self.bounds[index], n_bytes: 0, reader: self.reader(index)? },
         };
         loop {
             let damaged = || Fault::bytes(Reason::ArchiveCorrupt, "a page that cannot be read");
@@ -100,6 +109,12 @@ impl TableRows {
                 group.reader.next().ok_or_else(|| Fault::bytes(Reason::ArchiveTruncated, "fewer rows"))?;
             let batch = batch.map_err(|_| damaged())?;
             group.at += 1;
+            group.n_bytes = group.n_bytes.saturating_add(held(&batch));
+            let size = self.file.file.size();
+            if group.n_bytes > footer::max_expanded(size) {
+                let (reason, detail) = footer::expands_too_far(size);
+                return Err(Fault::bytes(reason, detail));
+            }
             if group.at > row {
                 self.open = Some(group);
                 return self.cell(&batch).ok_or_else(damaged);
@@ -129,12 +144,28 @@ impl TableRows {
 /// Reads the footer.
 fn load(file: &Ranged) -> Result<(TableFile, ArrowReaderMetadata), Fault> {
     footer::check_schema(file)?;
-    let mut file = TableFile { file: file.clone(), is_open: false };
+    let mut file = TableFile { file: file.clone(), columns: None, page: Arc::default() };
     let no_footer = |_| Fault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::load(&file, options).map_err(no_footer)?;
-    file.is_open = true;
+    let chunks = metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let places: Option<_> = chunks.map(place).collect();
+    let negative = || Fault::bytes(Reason::ArchiveCorrupt, "a column that begins before the file");
+    file.columns = Some(places.ok_or_else(negative)?);
     Ok((file, metadata))
+}
+
+/// Where a column of a row group stands and how it is compressed; `None` where a number is negative.
+fn place(chunk: &ColumnChunkMetaData) -> Option<Column> {
+    let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+    let (start, n_bytes) = (u64::try_from(start).ok()?, u64::try_from(chunk.compressed_size()).ok()?);
+    Some((start..start.saturating_add(n_bytes), chunk.compression()))
+}
+
+/// Bytes that a batch holds.
+fn held(batch: &RecordBatch) -> u64 {
+    let of = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX) as u64;
+    batch.columns().iter().map(of).fold(0, u64::saturating_add)
 }
 
 /// What a Parquet file is, for a listing.
@@ -289,13 +320,19 @@ fn check_codecs(metadata: &ArrowReaderMetadata, image: usize, label: Option<usiz
     for group in metadata.metadata().row_groups() {
         for leaf in label.into_iter().chain([image]) {
             let name = match group.column(leaf).compression() {
-                Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => continue,
-                Compression::GZIP(_) => "gzip",
-                Compression::BROTLI(_) => "brotli",
-                Compression::LZ4 | Compression::LZ4_RAW => "lz4",
+                Compression::UNCOMPRESSED
+                | Compression::SNAPPY
+                | Compression::ZSTD(_)
+                | Compression::GZIP(_)
+                | Compression::BROTLI(_)
+                | Compression::LZ4_RAW => continue,
+                // Hadoop's framing, which does not say how much it unpacks to.
+                Compression::LZ4 => "the old lz4",
                 Compression::LZO => "lzo",
             };
-            let detail = format!("a column compressed by {name}, read are none, snappy and zstd");
+            let detail = format!(
+                "a column compressed by {name}, read are none, snappy, gzip, brotli, lz4 raw and zstd"
+            );
             return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
         }
     }
@@ -323,7 +360,9 @@ fn label_of(column: &ArrayRef) -> Option<Label> {
     }
     if let Some(text) = column.as_string_opt::<i32>() {
         let text = text.value(0).trim();
-        return (!text.is_empty()).then(|| Label::Name(text.to_owned()));
+        let is_name = text.len() <= MAX_LABEL;
+        return (!text.is_empty())
+            .then(|| if is_name { Label::Name(text.to_owned()) } else { Label::Unread });
     }
     match column.data_type() {
         DataType::Boolean => Some(Label::Index(i64::from(column.as_boolean_opt()?.value(0)))),
@@ -343,12 +382,17 @@ fn label_of(column: &ArrayRef) -> Option<Label> {
     }
 }
 
+/// Where the pages of a column stand in the file, and how they are compressed.
+type Column = (Range<u64>, Compression);
+
 /// What the Parquet reader wants of a file.
 #[derive(Debug, Clone)]
 struct TableFile {
     file: Ranged,
-    /// Its footer was read, and what is read next are pages.
-    is_open: bool,
+    /// Its footer was read, and what is read next are pages: where each column stands and how it is compressed.
+    columns: Option<Arc<[Column]>>,
+    /// The page whose header was looked at last.
+    page: Arc<Mutex<Option<Page>>>,
 }
 
 impl Length for TableFile {
@@ -361,8 +405,9 @@ impl ChunkReader for TableFile {
     type T = Ranged;
 
     fn get_read(&self, start: u64) -> ParquetResult<Ranged> {
-        if self.is_open {
-            footer::check_page(&self.file, start).map_err(|fault| self.file.failed(fault))?;
+        if self.columns.is_some() {
+            let page = footer::check_page(&self.file, start).map_err(|fault| self.file.failed(fault))?;
+            *self.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
         }
         let mut reader = self.file.clone();
         reader.seek(SeekFrom::Start(start))?;
@@ -370,6 +415,13 @@ impl ChunkReader for TableFile {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        Ok(self.file.part(start, length as u64)?)
+        let bytes = self.file.part(start, length as u64)?;
+        let page = self.page.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let column = self.columns.iter().flat_map(|columns| columns.iter());
+        let codec = column.clone().find(|(place, _)| place.contains(&start)).map(|(_, codec)| *codec);
+        if let (Some(page), Some(codec)) = (page, codec) {
+            footer::check_unpacked(page, codec, &bytes).map_err(|fault| self.file.failed(fault))?;
+        }
+        Ok(bytes)
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use super::CatalogRule;
-use super::declared::{Declared, of_file};
+use super::declared::{Cells, Declared, of_file};
 use super::kinds::{Kind, ending, kind};
 use super::row::Row;
 use super::tally::Tally;
 use crate::messages::Reason;
 use crate::source::archive::{
-    ArchiveReader, Cell, Label, Labels, Look, RowOf, array, array_names, described_arrays, images_prefix,
-    labels, look, settled,
+    ArchiveReader, Cell, Label, Labels, Look, RowOf, array, array_names, described_arrays, expands_too_far,
+    images_prefix, labels, look, max_expanded, settled,
 };
 use crate::source::ranged::Ranged;
 use crate::source::shard::{self, ShardEntry, entries};
@@ -145,20 +145,29 @@ fn of_shard(uri: &str, entries: Vec<ShardEntry>) -> (Vec<Row>, Tally) {
     (rows, tally)
 }
 
+/// A file that cannot be read counts in the cell that its name declares.
+fn refused_npz(uri: &str, reason: Reason, found: &str) -> Row {
+    let (corruption, severity) = match of_file(uri, "", 0).cells {
+        Cells::One(corruption, severity) => (Some(corruption), Some(severity)),
+        Cells::Made | Cells::Ladder { .. } => (None, None),
+    };
+    Row { corruption, severity, ..Row::refused(uri, reason, found) }
+}
+
 fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: &CatalogRule) -> Result<(Vec<Row>, Tally), StoreError> {
     let (mut tally, mut rows) = (Tally::default(), Vec::new());
     let names = match settled(|| array_names(&file()))? {
         Ok(names) => names,
-        Err((reason, found)) => return Ok((vec![Row::refused(uri, reason, &found)], tally)),
+        Err((reason, found)) => return Ok((vec![refused_npz(uri, reason, &found)], tally)),
     };
     let images: Vec<&String> = names.iter().filter(|name| images_prefix(name).is_some()).collect();
     if images.is_empty() {
         let found = settled(|| described_arrays(&file(), &names))?.unwrap_or_default();
-        return Ok((vec![Row::refused(uri, Reason::ArchiveUnsupported, &found)], tally));
+        return Ok((vec![refused_npz(uri, Reason::ArchiveUnsupported, &found)], tally));
     }
     if images.len() > MAX_ARRAYS {
         let found = format!("{} arrays of images, allowed {MAX_ARRAYS}", images.len());
-        return Ok((vec![Row::refused(uri, Reason::ArchiveExceedsLimit, &found)], tally));
+        return Ok((vec![refused_npz(uri, Reason::ArchiveExceedsLimit, &found)], tally));
     }
     let mut n_labels = 0;
     for name in images.iter().copied() {
@@ -170,7 +179,7 @@ fn of_npz(uri: &str, file: impl Fn() -> Ranged, rule: &CatalogRule) -> Result<(V
             // One bad array costs that array.
             Err((reason, found)) => {
                 let entry = Some(name.clone()).filter(|name| !name.is_empty());
-                rows.push(Row { entry, ..Row::refused(uri, reason, &found) });
+                rows.push(Row { entry, ..refused_npz(uri, reason, &found) });
             }
         }
     }
@@ -235,7 +244,10 @@ fn of_array(
     };
     let mut rows: Vec<Row> = (0..found.n_rows).map(&mut row).collect();
     if rule.sha256 {
-        read_rows(&mut rows, file, None, |row, cell| row.sha256 = Some(hash(&cell)))?;
+        let mut reader = ArchiveReader::default();
+        for row in &mut rows {
+            row.sha256 = read_row(&mut reader, row, file, None)?.map(|cell| hash(&cell));
+        }
     }
     Ok(Ok((rows, beside.is_some())))
 }
@@ -271,16 +283,26 @@ fn of_table(
     }
     let place =
         |row: u64| Row { uri: uri.to_owned(), entry: entry.clone(), row: Some(row), ..Row::default() };
-    let mut rows: Vec<Row> = (0..n_rows).map(place).collect();
-    read_rows(&mut rows, &file, wanted, |row, cell| {
-        row.bytes = Some(cell.bytes.len() as u64);
-        row.sha256 = rule.sha256.then(|| hash(&cell));
-        if cell.bytes.is_empty() {
-            row.refused = Some(Reason::EMPTY_OBJECT);
-            row.found = Some("null, or no bytes, in this row".to_owned());
+    let (mut rows, mut reader, mut n_bytes) = (Vec::new(), ArchiveReader::default(), 0_u64);
+    let size = file().size();
+    let too_far = expands_too_far(size);
+    for mut row in (0..n_rows).map(place) {
+        if let Some(cell) = read_row(&mut reader, &mut row, &file, wanted)? {
+            row.bytes = Some(cell.bytes.len() as u64);
+            row.sha256 = rule.sha256.then(|| hash(&cell));
+            if cell.bytes.is_empty() {
+                row.refused = Some(Reason::EMPTY_OBJECT);
+                row.found = Some("null, or no bytes, in this row".to_owned());
+            }
+            n_bytes = n_bytes.saturating_add(cell.bytes.len() as u64);
+            with_label(&mut row, cell.label, &mut tally);
         }
-        with_label(row, cell.label, &mut tally);
-    })?;
+        // A few bytes that stand for any number of images are one row, and not as many.
+        if n_bytes > max_expanded(size) || row.found.as_ref() == Some(&too_far.1) {
+            return Ok((refused(too_far.0, &too_far.1), Tally::default()));
+        }
+        rows.push(row);
+    }
     Ok((rows, tally))
 }
 
@@ -288,39 +310,28 @@ fn hash(cell: &Cell) -> String {
     hex::encode(Sha256::digest(&cell.bytes))
 }
 
-/// Hands every row what it holds, in order; those that cannot be read are refused.
-fn read_rows(
-    rows: &mut [Row],
+/// What a row holds; one that cannot be read is refused, and there is nothing then.
+fn read_row(
+    reader: &mut ArchiveReader,
+    row: &mut Row,
     file: &impl Fn() -> Ranged,
     label_column: Option<&str>,
-    mut with: impl FnMut(&mut Row, Cell),
-) -> Result<(), StoreError> {
-    let mut reader = ArchiveReader::default();
-    for row in rows {
-        let of = RowOf {
-            key: listed_key(&row.uri),
-            entry: row.entry.as_deref().map(Into::into),
-            row: row.row.unwrap_or_default(),
-            label_column: label_column.map(Into::into),
-        };
-        match reader.read(|| Ok(file()), &of)? {
-            Ok(cell) => with(row, cell),
-            Err((reason, found)) => {
-                *row = Row {
-                    label: row.label.take(),
-                    label_idx: row.label_idx.take(),
-                    ..Row {
-                        entry: row.entry.take(),
-                        row: row.row,
-                        bytes: row.bytes,
-                        split: row.split.take(),
-                        ..Row::refused(&row.uri, reason, &found)
-                    }
-                };
-            }
+) -> Result<Option<Cell>, StoreError> {
+    let of = RowOf {
+        key: listed_key(&row.uri),
+        entry: row.entry.as_deref().map(Into::into),
+        row: row.row.unwrap_or_default(),
+        label_column: label_column.map(Into::into),
+    };
+    match reader.read(|| Ok(file()), &of)? {
+        Ok(cell) => Ok(Some(cell)),
+        Err((reason, found)) => {
+            let before = std::mem::take(row);
+            let refused = Row::refused(&before.uri, reason, &found);
+            *row = Row { sha256: None, refused: refused.refused, found: refused.found, ..before };
+            Ok(None)
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

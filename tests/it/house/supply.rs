@@ -1,11 +1,12 @@
-//! What `cargo deny` would refuse and needs no advisory database for: sources and licences of everything in the lock file.
+//! What `cargo deny` would refuse: sources, licences and advisories of everything in the lock file.
 
 use std::process::Command;
 
+use semver::{Version, VersionReq};
 use serde_json::Value;
 use toml::Table;
 
-use crate::support::repo;
+use crate::support::{repo, shared};
 
 fn deny() -> Table {
     std::fs::read_to_string(repo(".deny.toml")).unwrap().parse().unwrap()
@@ -67,4 +68,47 @@ fn every_licence_is_known() {
         .collect();
     assert_eq!(refused, [] as [&str; 0]);
     assert!(!is_allowed("MIT AND GPL-3.0", &allowed) && is_allowed("GPL-3.0 OR MIT", &allowed));
+}
+
+/// Whether one of `ranges`, `; ` between them, holds `version`.
+fn is_in(ranges: &str, version: &Version) -> bool {
+    let ranges = ranges.split(';').map(str::trim).filter(|range| !range.is_empty());
+    ranges.map(|range| VersionReq::parse(range).unwrap()).any(|range| range.matches(version))
+}
+
+/// Ids of the advisories in `table` (columns of advisories.tsv) that say something of this version of a crate.
+fn advisories<'t>(table: &'t str, name: &str, version: &Version) -> Vec<&'t str> {
+    let rows = table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    let of_crate = rows.filter(|row| row[0] == name);
+    of_crate
+        .filter(|row| {
+            let [patched, unaffected, withdrawn] =
+                [4, 5, 6].map(|column| row.get(column).copied().unwrap_or(""));
+            withdrawn.is_empty() && !is_in(patched, version) && !is_in(unaffected, version)
+        })
+        .map(|row| row[1])
+        .collect()
+}
+
+#[test]
+fn no_crate_has_an_advisory_that_is_not_ignored_with_its_reason() {
+    let Some(path) = shared("advisory-db/advisories.tsv") else { return };
+    let table = std::fs::read_to_string(path).unwrap();
+    let config = deny();
+    let ignored: Vec<&str> =
+        config["advisories"]["ignore"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let lock: Table = std::fs::read_to_string(repo("Cargo.lock")).unwrap().parse().unwrap();
+    let (mut found, mut used) = (Vec::new(), Vec::new());
+    for package in lock["package"].as_array().unwrap() {
+        let (name, version) = (package["name"].as_str().unwrap(), package["version"].as_str().unwrap());
+        for id in advisories(&table, name, &Version::parse(version).unwrap()) {
+            if ignored.contains(&id) { used.push(id) } else { found.push(format!("{name} {version}: {id}")) }
+        }
+    }
+    assert_eq!(found, [] as [&str; 0]);
+    used.dedup();
+    assert_eq!(used, ignored, "an advisory is ignored that says nothing of the lock file any more");
+    // The table is read as its own columns say: a version before the mended one is found, the mended one is not.
+    let is_found = |version| !advisories(&table, "jxl-grid", &Version::parse(version).unwrap()).is_empty();
+    assert!(is_found("0.6.1") && !is_found("0.6.2"));
 }

@@ -104,7 +104,6 @@ fn rows(out: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-#[ignore = "the plan does not count declared cells yet, and runs refuse them"]
 fn exported_medmnist_c_files_score_as_corrupting_on_the_way_does() {
     let fixture = Fixture::new();
     // Those without random numbers: the reference's one stream over a data set depends on all its images.
@@ -128,7 +127,6 @@ fn exported_medmnist_c_files_score_as_corrupting_on_the_way_does() {
 }
 
 #[test]
-#[ignore = "the plan does not count declared cells yet, and runs refuse them"]
 fn medimeta_c_files_with_random_corruptions_score_as_corrupting_on_the_way_does() {
     let fixture = Fixture::new();
     let pictures = pictures(&fixture);
@@ -167,7 +165,6 @@ fn medimeta_c_files_with_random_corruptions_score_as_corrupting_on_the_way_does(
 }
 
 #[test]
-#[ignore = "the plan does not count declared cells yet, and runs refuse them"]
 fn declared_and_made_cells_share_no_batch_and_a_bad_declared_image_is_one_row() {
     let fixture = Fixture::new();
     let manifest = fs::read_to_string(fixture.path("archive/manifest.csv")).unwrap();

@@ -12,11 +12,13 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use t3b_image::npz::NpyHeader;
 
-use crate::inputs::archives::{pictures, quarantined};
+use crate::inputs::archives::{pictures, quarantined, score_listed};
 use crate::inputs::shards::{images, write_shard};
-use crate::support::{Fixture, shared};
+use crate::support::{Fixture, repo, shared};
 use crate::tables::table;
 
 /// An npz of arrays: name, type, shape, bytes.
@@ -227,6 +229,92 @@ fn q02_a_null_where_bytes_should_be_says_so() {
     assert_eq!(column(&fixture, "found"), ["", "null, or no bytes, in this row"]);
 }
 
+#[test]
+fn q07_pages_of_every_codec_give_the_same_rows() {
+    let fixture = Fixture::new();
+    let files: Vec<Vec<u8>> = pictures(&fixture).into_iter().take(4).map(|picture| picture.file).collect();
+    let image: ArrayRef = Arc::new(files.iter().map(Some).collect::<BinaryArray>());
+    let label: ArrayRef = Arc::new(StringArray::from(vec!["0", "1", "0", "1"]));
+    let batch = RecordBatch::try_from_iter_with_nullable([("image", image, true), ("label", label, true)]);
+    let batch = batch.unwrap();
+    let codecs = [
+        ("none", Compression::UNCOMPRESSED),
+        ("snappy", Compression::SNAPPY),
+        ("zstd", Compression::ZSTD(ZstdLevel::default())),
+        ("gzip", Compression::GZIP(GzipLevel::default())),
+        ("brotli", Compression::BROTLI(BrotliLevel::default())),
+        ("lz4", Compression::LZ4_RAW),
+    ];
+    let mut wanted = None;
+    for (name, codec) in codecs {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            let root = format!("{name} {}", version.as_num());
+            let path = fixture.path(&root).join("a.parquet");
+            fs::create_dir(path.parent().unwrap()).unwrap();
+            let properties =
+                WriterProperties::builder().set_compression(codec).set_writer_version(version).build();
+            let file = fs::File::create(&path).unwrap();
+            let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+            let said = list(&fixture, &root, &["--sha256"]);
+            assert!(said.contains("4 samples"), "{root}: {said}");
+            let found = (column(&fixture, "sha256"), column(&fixture, "label"), column(&fixture, "bytes"));
+            assert_eq!(found.0.len(), 4, "{root}");
+            assert_eq!(*wanted.get_or_insert(found.clone()), found, "{root}");
+        }
+    }
+}
+
+/// A few kilobytes that stand for 2.4 TB, as pyarrow writes them: one refused row, after as many bytes as a small file may hold.
+#[test]
+fn c14_one_value_for_all_rows_is_refused_before_it_is_read_for_each() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("one value")).unwrap();
+    let bomb = repo("tests/golden/archives/dictionary.parquet");
+    fs::copy(bomb, fixture.path("one value/a.parquet")).unwrap();
+    for more in [&[][..], &["--sha256"]] {
+        let said = list(&fixture, "one value", more);
+        assert!(said.contains("1 samples") && said.contains("refused: archive_exceeds_limit 1"), "{said}");
+        let found = column(&fixture, "found").concat();
+        assert!(found.starts_with("rows that hold more than 6") && found.contains("together"), "{found}");
+    }
+    // Whoever asks for a row by name gets those before the bound, and reads no further for the others.
+    let rows: String = [0, 7, 8, 299_999].iter().map(|row| format!("a.parquet,{row},8388608\n")).collect();
+    fs::write(fixture.path("rows.csv"), format!("uri,row,bytes\n{rows}")).unwrap();
+    let manifest = fixture.path("rows.csv").to_string_lossy().into_owned();
+    let reasons: Vec<String> = score_listed(&fixture, "one value", &manifest, "out", "40")
+        .into_iter()
+        .map(|(_, reason)| reason)
+        .collect();
+    assert_eq!(reasons[..2], ["unsupported_format"; 2]);
+    assert_eq!(reasons[2..], ["archive_exceeds_limit"; 2]);
+}
+
+#[test]
+fn c39_a_manifest_compressed_by_gzip_is_refused_by_the_codecs_name() {
+    let fixture = Fixture::new();
+    let uri: ArrayRef = Arc::new(StringArray::from(vec!["a.png"]));
+    let batch = RecordBatch::try_from_iter([("uri", uri)]).unwrap();
+    for (codec, wanted) in [
+        (Compression::GZIP(GzipLevel::default()), "M012"),
+        (Compression::BROTLI(BrotliLevel::default()), "M012"),
+        (Compression::LZ4_RAW, ""),
+        (Compression::ZSTD(ZstdLevel::default()), ""),
+    ] {
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let file = fs::File::create(fixture.path("archive/m.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let said = fixture.t3b(&["samples", "pipeline.toml", "--set", "input.manifest=m.parquet"]);
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.success(), wanted.is_empty(), "{codec}: {text}");
+        let is_named = ["gzip", "brotli"].iter().any(|name| text.contains(&format!("compressed by {name}")));
+        assert!(text.contains(wanted) && (wanted.is_empty() || is_named), "{codec}: {text}");
+    }
+}
+
 fn entries(files: &[(&str, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
     files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect()
 }
@@ -313,11 +401,15 @@ fn files_of_the_reports_are_rows_or_refused_rows() {
         ("A18_s.tar", 1, 0),
         ("Q02_a.parquet", 2, 1),
         ("Q05_a.parquet", 1, 1),
-        ("Q07_gzip_a.parquet", 1, 1),
+        ("Q07_brotli_a.parquet", 6, 0),
+        ("Q07_gzip_a.parquet", 6, 0),
+        ("Q07_lz4_a.parquet", 6, 0),
         ("Q10_a.parquet", 1, 1),
         ("Q11_a.parquet", 2, 0),
         ("Q12b_a.parquet", 6, 0),
         ("Q12d_a.parquet", 6, 0),
+        ("Q12e_a.parquet", 6, 0),
+        ("Q12f_a.parquet", 6, 0),
         ("Q15_a.parquet", 1, 1),
         ("Q16_a.parquet", 6, 0),
     ] {

@@ -16,6 +16,8 @@ mod decode_command;
 mod dicom_run;
 /// Archives as public bug reports have them.
 mod field_archives;
+/// Manifests as public bug reports have them.
+mod field_manifests;
 /// Inputs that fuzzing has found.
 mod found;
 /// Every bad input of the list in one run: its own code, and no other row moves.

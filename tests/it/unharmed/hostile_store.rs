@@ -87,6 +87,27 @@ fn a_listing_that_lies_is_never_a_short_manifest() {
     }
 }
 
+/// Not a lie, but keys that a bucket can have and a folder cannot: `odd//x.png`.
+#[test]
+fn keys_with_empty_segments_cost_their_folder_and_not_the_listing() {
+    let fixture = Fixture::new();
+    let peer = Peer::s3(Front::Locked);
+    peer.stock(&fixture);
+    let image = fixture.files("archive").into_iter().find(|(name, _)| name.ends_with(".png")).unwrap().1;
+    peer.put("archive/blood/odd/x.png", image);
+    let liar = Liar::start(peer.port, Lie::ListNameless);
+    let mut command = peer.command(&fixture, &["manifest", "build", "s3://archive/blood", "-o", "m.csv"]);
+    command.env("T3B_STORE_ENDPOINT", format!("http://127.0.0.1:{}", liar.port));
+    let said = command.output().unwrap();
+    assert_eq!(said.status.code(), Some(0), "{}", told(&said));
+    assert!(told(&said).contains("refused: object_refused 1"), "{}", told(&said));
+    let manifest = fs::read_to_string(fixture.path("m.csv")).unwrap();
+    let refused: Vec<&str> = manifest.lines().filter(|line| line.contains("object_refused")).collect();
+    assert_eq!(refused.len(), 1, "{manifest}");
+    assert!(refused[0].contains("a folder with a name that no key can be"), "{refused:?}");
+    assert!(manifest.lines().count() > 30, "the others are listed: {manifest}");
+}
+
 /// The signals of a run's one sample in the clean cell, if it was scored.
 fn signals(fixture: &Fixture, out: &str) -> Vec<String> {
     table(&fixture.path(out), "signals").text("js_nats")

@@ -58,11 +58,31 @@ impl<'a> Fragments<'a> {
         }
     }
 
-    /// The compressed bytes of one frame.
+    /// The compressed bytes of one frame, without the zero that makes their length even.
+    ///
+    /// Nobody can tell that zero from a last byte of data, so where a codestream has no end marker it is taken for no data: it must
+    /// not stand in for bits that were cut. RLE, deflate and JPEG XL have no end marker at all, and keep it.
+    pub(super) fn frame(&self, n_frames: u32, frame: u32) -> Result<Cow<'a, [u8]>, Fault> {
+        let joined = self.joined(n_frames, frame)?;
+        let has_end = matches!(
+            codec_of(&joined),
+            Some(Codec::Jpeg | Codec::JpegLossless | Codec::JpegLs | Codec::Jpeg2000)
+        );
+        Ok(match joined {
+            Cow::Borrowed([data @ .., 0]) if has_end => data.into(),
+            Cow::Owned(mut data) if has_end && data.ends_with(&[0]) => {
+                data.pop();
+                data.into()
+            }
+            joined => joined,
+        })
+    }
+
+    /// The bytes of a frame's fragments.
     ///
     /// Which fragments belong to it: all of them for a single frame; one each where the numbers agree; else what the
     /// basic or the extended offset table says; else each frame begins where a codestream begins, if those are as many.
-    pub(super) fn frame(&self, n_frames: u32, frame: u32) -> Result<Cow<'a, [u8]>, Fault> {
+    fn joined(&self, n_frames: u32, frame: u32) -> Result<Cow<'a, [u8]>, Fault> {
         let fragments = &self.fragments;
         let (n_frames, frame) = (n_frames as usize, frame as usize);
         if fragments.len() == n_frames {

@@ -108,14 +108,8 @@ fn ended(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
     if bytes.ends_with(&END) || unpadded.ends_with(&END) {
         return Ok(bytes.into());
     }
-    // A zero at the very end may be the byte that makes the length even, and must not stand in for one that was cut.
-    let is_whole = |end: usize| match bytes.len().checked_sub(end) {
-        Some(0) => !bytes.ends_with(&[0]),
-        Some(1) => bytes.ends_with(&[0]),
-        _ => false,
-    };
     match end_of_tile_parts(bytes) {
-        Some(end) if is_whole(end) => Ok([&bytes[..end], &END].concat().into()),
+        Some(end) if end == bytes.len() => Ok([&bytes[..end], &END].concat().into()),
         _ => Err(Fault::truncated("no end-of-codestream marker at the end of the frame")),
     }
 }

@@ -268,11 +268,7 @@ pub(super) fn entropy_data(bytes: &[u8], start: usize, is_contained: bool) -> Re
             (Some(next), Some(0x00 | 0xd0..=0xd7)) => at += next + 2,
             (Some(next), Some(_)) => return Ok(&bytes[start..at + next]),
             (Some(next), None) if is_contained => return Ok(&bytes[start..at + next]),
-            // A zero at the end may be what makes the stream's length even, and must not stand in for bits that were cut.
-            (None, _) if is_contained => {
-                let is_filler = bytes.len() > at && bytes.ends_with(&[0]);
-                return Ok(&bytes[start..bytes.len() - usize::from(is_filler)]);
-            }
+            (None, _) if is_contained => return Ok(&bytes[start..]),
             _ => return Err(cut(bytes)),
         }
     }

@@ -2,7 +2,7 @@
 
 use t3b_stats::Metric;
 
-use super::svg::{Chart, escape, legend, percent_ticks};
+use super::svg::{Chart, escape, legend, percent_ticks, points, round_ticks};
 use crate::derived::line_lambda;
 use crate::figures::Figures;
 use crate::signals::CellSignals;
@@ -55,12 +55,12 @@ pub(super) fn by_severity(set: &Figures) -> String {
         Some((mean, mean, mean))
     };
     let methods = lines_of(set);
-    let points = |method: &String| -> Vec<(f64, f64)> {
+    let curve = |method: &String| -> Vec<(f64, f64)> {
         (0..=5_u8)
             .filter_map(|severity| at(method, severity).map(|found| (f64::from(severity), found.0)))
             .collect()
     };
-    let all: Vec<f64> = methods.iter().flat_map(points).map(|(_, y)| y).collect();
+    let all: Vec<f64> = methods.iter().flat_map(curve).map(|(_, y)| y).collect();
     if all.is_empty() {
         return String::new();
     }
@@ -75,7 +75,7 @@ pub(super) fn by_severity(set: &Figures) -> String {
         if let Some((_, low, high)) = at(method, 0) {
             chart.whisker(0.04 * n as f64 - 0.1, low.max(chart_low(low, &all)), high, &class);
         }
-        chart.line(&points(method), &class, true);
+        chart.line(&curve(method), &class, true);
         keys.push((class, method.clone()));
     }
     let keys: Vec<(&str, &str)> = keys.iter().map(|(class, name)| (class.as_str(), name.as_str())).collect();
@@ -162,8 +162,6 @@ pub(super) fn by_cell(set: &Figures, signals: &[CellSignals], is_lambda: bool) -
     let n = found.len();
     let name = if is_lambda { "lambda of samples" } else { "Jensen-Shannon divergence, nats" };
     let mut chart = Chart::new(name, (520.0, 260.0), (-0.7, n as f64 - 0.3), (low, high));
-    let y_ticks: Vec<(f64, String)> =
-        (0..=4).map(|k| low + (high - low) * f64::from(k) / 4.0).map(|y| (y, format!("{y:.3}"))).collect();
     let mut x_ticks: Vec<(f64, String)> = Vec::new();
     let mut list = String::new();
     for (k, (corruption, cells)) in set.facts.corruptions().iter().enumerate() {
@@ -174,7 +172,7 @@ pub(super) fn by_cell(set: &Figures, signals: &[CellSignals], is_lambda: bool) -
     if let Some(clean) = set.facts.clean() {
         x_ticks.push((clean as f64, "clean".to_owned()));
     }
-    chart.axes(&x_ticks, "corruption, severities 1 to 5 from left to right", &y_ticks, name);
+    chart.axes(&x_ticks, "corruption, severities 1 to 5 from left to right", &round_ticks(low, high), name);
     for (cell, (mean, range)) in found.iter().enumerate() {
         let x = cell as f64;
         chart.bar((x - 0.3, x + 0.3), (range[0], range[1]), "range");
@@ -197,9 +195,9 @@ pub(super) fn reliability(set: &Figures) -> String {
     for (n, method) in methods.iter().enumerate() {
         let Some(place) = set.facts.method(method) else { continue };
         let bins = set.rows.groups[set.facts.group(place, clean)].tally.bins.reliability();
-        let points: Vec<(f64, f64)> =
+        let curve: Vec<(f64, f64)> =
             bins.into_iter().flatten().map(|bin| (bin.confidence, bin.accuracy)).collect();
-        chart.line(&points, &format!("c{n}"), true);
+        chart.line(&curve, &format!("c{n}"), true);
         let ece = set
             .line(method, Some("clean"), Some(0), Metric::Ece)
             .map_or(String::new(), |line| format!(", ECE {:.1} %", 100.0 * line.value));
@@ -273,8 +271,8 @@ pub(super) fn heat(set: &Figures, reference: &str) -> String {
                 let strength = (one.difference.abs() * 600.0).min(70.0);
                 let mark = if one.p_adjusted <= 0.05 { "<b>*</b>" } else { "" };
                 format!(
-                    "<td class=\"{class}\" style=\"--s:{strength:.0}%\">{:+.1}{mark}</td>",
-                    100.0 * one.difference
+                    "<td class=\"{class}\" style=\"--s:{strength:.0}%\">{}{mark}</td>",
+                    points(one.difference)
                 )
             });
         }

@@ -10,7 +10,7 @@ use crate::figures::Figures;
 use crate::files::{bold, cell, columns, detectable_words, shown};
 use crate::signals::CellSignals;
 use crate::unlabelled::Estimated;
-use svg::escape;
+use svg::{escape, points};
 
 pub use signatures::{Signature, signatures};
 
@@ -106,7 +106,7 @@ fn cards(set: &PageSet<'_>) -> String {
     let quarantined: u64 = set.quarantine.iter().map(|(_, n)| n).sum();
     all += &format!(
         "<div class=\"card\"><span>quarantined pairs</span><b>{quarantined}</b><small>of {} planned</small></div>",
-        facts.n_samples * facts.cells.len() as u64
+        facts.n_pairs()
     );
     format!("<div class=\"cards\">{all}</div>")
 }
@@ -152,14 +152,13 @@ fn worth(figures: &Figures) -> String {
         ["constant", "wise_ft", "best_static", "confidence_switch", "entropy_ratio_b", "pretrained", "expert"]
     {
         for one in figures.against(&figures.facts.primary, other) {
-            let interval = one
-                .interval
-                .map_or(String::new(), |i| format!("{:+.1} to {:+.1}", 100.0 * i.low, 100.0 * i.high));
+            let interval =
+                one.interval.map_or(String::new(), |i| format!("{} to {}", points(i.low), points(i.high)));
             body += &format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{:+.1}</td><td>{interval}</td><td>{:.3}</td></tr>",
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{interval}</td><td>{:.3}</td></tr>",
                 escape(other),
                 one.corruption.as_deref().unwrap_or("corrupted"),
-                100.0 * one.difference,
+                points(one.difference),
                 one.p_value
             );
         }
@@ -179,8 +178,7 @@ fn operations(set: &PageSet<'_>) -> String {
     if !set.estimates.is_empty() {
         let row = |one: &Estimated| {
             let truth = one.truth.map_or("-".to_owned(), |truth| format!("{:.1}", 100.0 * truth));
-            let error =
-                one.truth.map_or("-".to_owned(), |truth| format!("{:+.1}", 100.0 * (one.estimate - truth)));
+            let error = one.truth.map_or("-".to_owned(), |truth| points(one.estimate - truth));
             format!(
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{:.1}</td><td>{truth}</td><td>{error}</td></tr>",
                 escape(&one.method),

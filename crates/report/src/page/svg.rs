@@ -137,6 +137,25 @@ pub(super) fn percent_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
     ticks
 }
 
+/// At most seven ticks at round numbers between two values.
+pub(super) fn round_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    let decade = 10_f64.powf((high - low).log10().floor());
+    let steps = [0.1, 0.2, 0.5, 1.0, 2.0].map(|step| step * decade);
+    let step = steps.into_iter().find(|step| (high - low) / step <= 6.0).unwrap_or(2.0 * decade);
+    let digits = (-step.log10().floor()).max(0.0) as usize;
+    let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
+    (0..=(last - first).max(0.0) as u32)
+        .map(|n| (first + f64::from(n)) * step)
+        .map(|value| (value, format!("{value:.digits$}")))
+        .collect()
+}
+
+/// A difference of two shares in points, with its sign; one that rounds to nothing has none.
+pub(super) fn points(difference: f64) -> String {
+    let text = format!("{:+.1}", 100.0 * difference);
+    if matches!(text.as_str(), "+0.0" | "-0.0") { "0.0".to_owned() } else { text }
+}
+
 /// What each class of line stands for.
 pub(super) fn legend(entries: &[(&str, &str)]) -> String {
     let one = |(class, name): &(&str, &str)| {
@@ -146,4 +165,26 @@ pub(super) fn legend(entries: &[(&str, &str)]) -> String {
         )
     };
     format!("<p class=\"legend\">{}</p>", entries.iter().map(one).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let labels =
+            |low, high| round_ticks(low, high).into_iter().map(|(_, label)| label).collect::<Vec<_>>();
+        assert_eq!(labels(0.493, 0.575), ["0.50", "0.52", "0.54", "0.56"]);
+        assert_eq!(labels(0.0, 0.606), ["0.0", "0.2", "0.4", "0.6"]);
+        assert_eq!(labels(0.0, 30.0), ["0", "5", "10", "15", "20", "25", "30"]);
+    }
+
+    #[test]
+    fn nothing_has_no_sign() {
+        assert_eq!(
+            ["-0.1", "0.0", "0.0", "+1.2"].map(str::to_owned),
+            [-0.001, -0.0001, 0.0, 0.012].map(points)
+        );
+    }
 }
