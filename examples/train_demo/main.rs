@@ -5,7 +5,7 @@
 //! 2. the generalist, from random weights, on crops of which many are damaged;
 //! 3. the expert: its image tower fine-tuned on clean crops, its text tower untouched;
 //! 4. both written under `models/tiny`, read back, and compared with the training's own forward pass;
-//! 5. the accuracy table, printed and written into the model card `models/tiny/README.md`.
+//! 5. the accuracy table, printed, and the model card `models/tiny/README.md`.
 //!
 //! Every random number is seeded, so the same class of machine gives the same files.
 

@@ -1,19 +1,22 @@
 //! One function per command: from arguments to printed lines and an exit code.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::json;
 
+use super::closing::{Manner, Work, exit_of, notes, print_finalized, tell};
 use super::output::Log;
 use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
 use crate::demo;
 use crate::error::{Exit, Problem, RunError, quoted};
+use crate::flow::meter::Meter;
 use crate::flow::progress::LogFormat;
-use crate::flow::progress::rss_mib;
-use crate::job::{Job, Outcome, Request};
-use crate::ledger::{Finalized, Layout, finalize, nonce, split_run_uri, verify};
-use crate::report::accuracy;
+use crate::job::{Job, Pace, Request};
+use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify};
+use crate::report::reasons;
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 
@@ -22,6 +25,9 @@ use crate::store::Root;
 /// # Errors
 /// Everything that kept the command from doing what was asked.
 pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
+    if !matches!(cli.command, Command::DecodeWorker) {
+        super::variables::check()?;
+    }
     match &cli.command {
         Command::Demo(args) => run_demo(args),
         Command::Run(args) => run_pipeline(args),
@@ -36,6 +42,9 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Verify(args) => verify_run(args),
         Command::Status(args) => super::runs::show_status(args),
         Command::Tidy(args) => super::runs::tidy_run(args),
+        Command::Runs(command) => super::past::runs_of(command),
+        Command::Show(args) => super::past::show_sample(args),
+        Command::Discard(args) => super::past::discard_run(args),
         Command::Reproduce(args) => super::runs::reproduce_run(args),
         Command::Decode(args) => super::decode::decode(args),
         Command::Evaluate(args) => super::evaluate::evaluate_runs(args),
@@ -48,7 +57,6 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
 
 pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     let spec = Spec::load(&args.sources())?;
-    super::variables::check(&spec)?;
     start_logging(&spec.settings);
     Ok(spec)
 }
@@ -109,74 +117,29 @@ fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
         run_date: args.run_date.clone(),
         shard: args.shard,
         allow_other_numerics: args.allow_other_numerics,
+        meter: Meter::default(),
     };
-    run_spec(spec, &request)
+    run_spec(spec, &request, Manner { json: args.json, wide: args.wide })
 }
 
-fn run_spec(spec: Spec, request: &Request) -> Result<Exit, RunError> {
-    let settings = spec.settings.clone();
+fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunError> {
+    let (settings, started) = (spec.settings.clone(), Instant::now());
     on_runtime(&settings, async {
         let output_root = spec.pipeline.output.root.clone();
         // Opened before it is printed: a root with credentials in it is refused here.
         let output = Root::open(&output_root, true, &settings.store)?;
-        let (_following, stop) = follow(settings.drain_deadline);
+        let (_following, stop) = follow(settings.drain_deadline, request.meter.clone());
         let job = unless_stopped(&stop, Job::prepare(spec)).await?;
-        warn(&job);
-        let run_id = job.run_id(request)?;
-        say!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
+        notes(&job);
+        // Made before it is printed: a date or an id that cannot be used is refused first.
+        let run_id = job.plan(request)?.run_id;
+        if !manner.json {
+            say!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
+        }
         let outcome = job.run(request, stop).await?;
-        report(&outcome, &output, &output_root).await
+        let work = Work { wall: started.elapsed(), meter: request.meter.clone() };
+        tell(&outcome, &output, &output_root, &work, manner).await
     })
-}
-
-async fn report(outcome: &Outcome, output: &Root, output_root: &str) -> Result<Exit, RunError> {
-    let done = match outcome {
-        Outcome::ShardDone { n_missing } => {
-            say!("shard done; {n_missing} partitions of the run are not committed yet");
-            return Ok(Exit::Done);
-        }
-        Outcome::AlreadyDone(done) => {
-            say!("already complete: nothing to do, {} objects written", done.n_written);
-            done
-        }
-        Outcome::Published(done) => done,
-    };
-    print_finalized(done, output_root);
-    let table = accuracy(output, &done.plan).await?;
-    if table.counts.values().any(|counts| counts.n_labelled > 0) {
-        say!("\n{table}");
-    }
-    Ok(exit_of(done))
-}
-
-fn print_finalized(done: &Finalized, output_root: &str) {
-    let root = output_root.trim_end_matches('/');
-    say!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
-    say!("tables  {root}/tables/<table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
-    if let Some(peak) = rss_mib("VmHWM:") {
-        say!("memory  {peak} MiB at its peak");
-    }
-    say!(
-        "look    duckdb -c \"from read_parquet('{root}/tables/predictions/**/*.parquet', hive_partitioning = true) limit 9\""
-    );
-}
-
-fn exit_of(done: &Finalized) -> Exit {
-    if !done.over_quarantine {
-        return Exit::Done;
-    }
-    let n_pairs = done.n_scored + done.n_quarantined;
-    tell!(
-        "warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine; see the quarantine table",
-        done.n_quarantined
-    );
-    Exit::OverQuarantine
-}
-
-fn warn(job: &Job) {
-    for warning in &job.warnings {
-        tell!("warning: {warning}");
-    }
 }
 
 fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
@@ -189,30 +152,59 @@ fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         let sizes: Option<Vec<u64>> = job.manifest.samples.iter().map(|sample| sample.size_bytes).collect();
         let n_bytes = sizes.map(|sizes| sizes.iter().sum::<u64>());
         let (n_samples, n_batches) = (job.manifest.samples.len(), job.n_batches(&partitions));
+        let n_pairs = job.manifest.n_pairs();
+        let (partition_size, batch_size) = (job.spec.pipeline.partition_size, job.spec.pipeline.batch_size);
+        let merge = &job.spec.pipeline.merge;
+        let n_methods = merge.methods.len() + merge.grid.len();
+        let pace = match job.pace(&plan).await {
+            Ok(pace) => Some(pace),
+            Err(error) => {
+                tell!("note: no batch could be tried: {error}");
+                None
+            }
+        };
         if args.json {
             let cells: Vec<_> =
                 plan.cells.iter().map(|(c, s)| json!({ "corruption": c, "severity": s })).collect();
             let plan = json!({
                 "run_id": plan.run_id, "spec_sha256": plan.spec_sha256, "n_samples": n_samples,
                 "n_partitions": partitions.len(), "n_cells": cells.len(), "n_batches": n_batches,
-                "batch_size": job.spec.pipeline.batch_size, "input_bytes": n_bytes, "cells": cells,
-                "methods": plan.spec.get("merge.methods"),
+                "batch_size": batch_size, "input_bytes": n_bytes, "cells": cells,
+                "methods": plan.spec.get("merge.methods"), "partition_size": partition_size,
+                "pairs_per_s": pace.map(|pace| pace.pairs_per_s),
+                "seconds_per_partition": pace.map(|pace| pace.seconds_per_partition),
             });
             say!("{plan:#}");
             return Ok(Exit::Done);
         }
-        let merge = &job.spec.pipeline.merge;
         say!("run id      {}", plan.run_id);
         say!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
-        say!("partitions  {} of at most {}", partitions.len(), job.spec.pipeline.partition_size);
+        say!("partitions  {} of at most {}", partitions.len(), partition_size);
         say!("cells       {}", plan.cells.len());
-        say!("batches     {n_batches} of at most {}", job.spec.pipeline.batch_size);
-        say!(
-            "rows        {} predictions",
-            job.manifest.n_pairs() * (merge.methods.len() + merge.grid.len()) as u64
-        );
+        say!("batches     {n_batches} of at most {}", batch_size);
+        say!("rows        {} predictions", n_pairs * n_methods as u64);
+        if let Some(pace) = pace {
+            print_pace(pace, partitions.len());
+        }
         Ok(Exit::Done)
     })
+}
+
+/// A partition that takes longer than this loses much to an interrupt.
+const LONG_PARTITION_S: f64 = 600.0;
+
+#[expect(clippy::cast_precision_loss, reason = "partitions are far below 2^53")]
+fn print_pace(pace: Pace, n_partitions: usize) {
+    say!("pace        about {:.0} (sample, cell) pairs a second on this machine", pace.pairs_per_s);
+    say!("partition   about {:.0} s", pace.seconds_per_partition);
+    say!("in all      about {:.0} s", pace.seconds_per_partition * n_partitions as f64);
+    if pace.seconds_per_partition > LONG_PARTITION_S {
+        tell!(
+            "warning: a partition takes over {:.0} minutes, and an interrupt loses the open one;\n  \
+             hint: set run.partition_size smaller, or to \"auto\"",
+            LONG_PARTITION_S / 60.0
+        );
+    }
 }
 
 fn check(args: &SpecArgs) -> Result<Exit, RunError> {
@@ -222,13 +214,17 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         let output = Root::open(&spec.pipeline.output.root, true, &settings.store)?;
         let job = Job::prepare(spec).await?;
         output.probe(&nonce()?).await?;
-        if let Some(first) = job.partitions().first() {
-            job.look_at_first(first).await?;
-        }
-        warn(&job);
+        notes(&job);
+        let looked = match job.partitions().first() {
+            Some(first) => Some(job.look(first).await?),
+            None => None,
+        };
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);
         say!("samples      {}", job.manifest.samples.len());
+        if let Some(looked) = looked {
+            say!("objects      {} of {} that were looked for are there", looked.n_found, looked.n_asked);
+        }
         say!("pretrained   {}", job.models.pretrained.sha256());
         say!("expert       {}", job.models.expert.sha256());
         say!("preprocess   {}", job.models.preprocess.line());
@@ -250,8 +246,7 @@ pub(super) fn open_run(
     args: &RunUriArgs,
     writes: bool,
 ) -> Result<(Settings, Root, String, String), RunError> {
-    let sources = Sources { config: args.config.clone(), ..Sources::default() };
-    let settings = Settings::defaults(&sources)?;
+    let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     let (root, run_id) = split_run_uri(&args.run).ok_or_else(|| {
         Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
@@ -271,7 +266,8 @@ fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
     on_runtime(&settings, async {
         let done = finalize(&output, &run_id).await?;
         say!("published {} objects", done.n_written);
-        print_finalized(&done, &root);
+        let why = if done.n_quarantined > 0 { reasons(&output, &done.plan).await? } else { BTreeMap::new() };
+        print_finalized(&done, &root, &why);
         Ok(exit_of(&done))
     })
 }
@@ -289,6 +285,13 @@ fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
                 .hint("plan, receipts and tables agree with each other, but are not those that were verified before")
                 .into());
         }
+        if args.json {
+            say!(
+                "{:#}",
+                json!({ "run_id": run_id, "run_sha256": found.run_sha256, "n_objects": found.n_objects, "n_rows": found.n_rows })
+            );
+            return Ok(Exit::Done);
+        }
         say!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
         say!("hash    {}", found.run_sha256);
         Ok(Exit::Done)
@@ -304,7 +307,7 @@ fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
     say!("archive {}", args.out.join("archive").display());
     let spec = Spec::load(&Sources { pipeline, ..Sources::default() })?;
     start_logging(&spec.settings);
-    let exit = run_spec(spec, &Request::default())?;
+    let exit = run_spec(spec, &Request::default(), Manner::default())?;
     print_next(&args.out);
     Ok(exit)
 }

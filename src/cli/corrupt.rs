@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::commands::start_logging;
+use super::deliver::deliver;
 use crate::demo::{CellClass, DEFAULT_SEED, draw_crop};
 use crate::error::{Exit, Problem, RunError};
+use crate::graph::corrupt::content_id;
+use crate::settings::Settings;
 use t3b_corrupt::export::{ExportError, contact_sheet, data_set_name, export_medmnist_c, write_png};
 use t3b_corrupt::{Assets, Corruption, Entry, RngMode, Scratch, Severity, Streams, Suite, apply};
 use t3b_decode::{self, Limits};
@@ -22,7 +26,7 @@ pub struct CorruptArgs {
     /// The image, PNG or JPEG; with --export the data set's .npz; with --sheet a drawn cell if left out.
     #[arg(value_name = "IMAGE", env = "T3B_CORRUPT_INPUT")]
     pub input: Option<PathBuf>,
-    /// With --export: where `<data set>/<corruption>.npz` are written.
+    /// With --export: the folder or URI below which `<data set>/<corruption>.npz` are written.
     #[arg(value_name = "OUT_DIR", env = "T3B_CORRUPT_OUT_DIR")]
     pub out_dir: Option<PathBuf>,
     /// Data set whose corruptions are meant, for example bloodmnist; with --export read from the file's name.
@@ -34,8 +38,8 @@ pub struct CorruptArgs {
     /// From 1, weakest, to 5.
     #[arg(long, value_name = "1-5", env = "T3B_CORRUPT_SEVERITY")]
     pub severity: Option<u8>,
-    /// Whose random numbers; numpy-compat is seeded just before the image, counter is what t3b run draws for a
-    /// sample whose id is the file's name without its ending.
+    /// Whose random numbers; numpy-compat is seeded just before the image, counter is keyed by the image's pixels: what
+    /// t3b run draws for it with corrupt.at = "source".
     #[arg(long, value_name = "MODE", default_value = "counter", env = "T3B_CORRUPT_RNG")]
     pub rng: Rng,
     /// Seed of the random numbers.
@@ -50,9 +54,12 @@ pub struct CorruptArgs {
     /// Corrupts a whole MedMNIST test set into files of this layout, with numpy-compat streams.
     #[arg(long, value_name = "LAYOUT", env = "T3B_CORRUPT_EXPORT")]
     pub export: Option<Layout>,
-    /// The PNG to write.
+    /// The PNG to write, a file or a URI.
     #[arg(short, long, value_name = "OUT.png", env = "T3B_CORRUPT_OUT")]
     pub out: Option<PathBuf>,
+    /// How the store is spoken to, where what is written lies in one.
+    #[command(flatten)]
+    pub how: super::ConfigArgs,
 }
 
 /// Where random numbers come from.
@@ -79,15 +86,17 @@ pub(super) fn corrupt(args: &CorruptArgs) -> Result<Exit, RunError> {
         Some(dir) if !dir.is_dir() => return Err(unreadable(dir, "not a folder").into()),
         Some(dir) => Assets::from_dir(dir).map_err(|error| unreadable(dir, &error.to_string()))?,
     };
+    let settings = Settings::defaults(&args.how.sources())?;
+    start_logging(&settings);
     match args.export {
-        Some(Layout::MedmnistC) => export(args, &assets)?,
-        None if args.sheet => sheet(args, &assets)?,
-        None => one(args, &assets)?,
+        Some(Layout::MedmnistC) => export(args, &settings, &assets)?,
+        None if args.sheet => sheet(args, &settings, &assets)?,
+        None => one(args, &settings, &assets)?,
     }
     Ok(Exit::Done)
 }
 
-fn one(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
+fn one(args: &CorruptArgs, settings: &Settings, assets: &Assets) -> Result<(), RunError> {
     let suite = suite(args, assets)?;
     let entry = entry(args, &suite)?;
     let found = args.severity.map_or_else(|| "none".to_owned(), |severity| severity.to_string());
@@ -96,14 +105,13 @@ fn one(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
     let input = args.input.as_deref().ok_or_else(|| bad("IMAGE", "none", "a PNG or JPEG file"))?;
     let out = out(args)?;
     let image = read_image(input)?;
-    let sample_id = input.file_stem().unwrap_or_default().to_string_lossy();
     let mut streams = match args.rng {
-        Rng::Counter => Streams::counter(args.seed, &sample_id, entry.name, severity),
+        Rng::Counter => Streams::counter(args.seed, &content_id(&image), entry.name, severity),
         Rng::NumpyCompat => Streams::numpy_compat(args.seed),
     };
     let (kind, mut corrupted) = (entry.at(severity), image.clone());
     apply(kind, suite.grey(), &image, &mut streams, &mut Scratch::default(), &mut corrupted);
-    write(out, &corrupted)?;
+    deliver(out, settings, |out| Ok(write(out, &corrupted)?))?;
     say!(
         "{}  {} severity {}, {}x{} px",
         out.display(),
@@ -118,14 +126,14 @@ fn one(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
     Ok(())
 }
 
-fn sheet(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
+fn sheet(args: &CorruptArgs, settings: &Settings, assets: &Assets) -> Result<(), RunError> {
     let (suite, out) = (suite(args, assets)?, out(args)?);
     let image = match &args.input {
         Some(path) => read_image(path)?,
         None => drawn(),
     };
     let sheet = contact_sheet(&image, &suite, args.seed);
-    write(out, &sheet)?;
+    deliver(out, settings, |out| Ok(write(out, &sheet)?))?;
     let (n_rows, width, height) = (suite.entries().len(), sheet.width_px(), sheet.height_px());
     say!("{}  {n_rows} corruptions, {width}x{height} px", out.display());
     Ok(())
@@ -142,7 +150,7 @@ fn drawn() -> Rgb8 {
     large
 }
 
-fn export(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
+fn export(args: &CorruptArgs, settings: &Settings, assets: &Assets) -> Result<(), RunError> {
     let source =
         args.input.as_deref().ok_or_else(|| bad("IMAGE", "none", "the .npz of a MedMNIST data set"))?;
     let out_dir = args.out_dir.as_deref().ok_or_else(|| bad("OUT_DIR", "none", "a folder to write to"))?;
@@ -151,13 +159,18 @@ fn export(args: &CorruptArgs, assets: &Assets) -> Result<(), Problem> {
         note_stand_ins(&suite.entries().iter().map(|entry| &entry.levels[0]).collect::<Vec<_>>());
     }
     let on_written = |path: &Path| say!("{}", path.display());
-    export_medmnist_c(source, name, out_dir, assets, args.seed, on_written).map_err(|error| match error {
-        ExportError::DataSet { .. } => {
-            Problem::new("C001", Exit::Config, error.to_string()).hint("name the data set with --suite")
-        }
-        ExportError::Write { .. } => Problem::new("C007", Exit::Permission, error.to_string()),
-        _ => Problem::new("C007", Exit::Config, error.to_string())
-            .hint("give a <data set>_224.npz of MedMNIST"),
+    let export = |dir: &Path| export_medmnist_c(source, name, dir, assets, args.seed, on_written);
+    deliver(out_dir, settings, |dir| {
+        export(dir).map_err(|error| {
+            match error {
+                ExportError::DataSet { .. } => Problem::new("C001", Exit::Config, error.to_string())
+                    .hint("name the data set with --suite"),
+                ExportError::Write { .. } => Problem::new("C007", Exit::Permission, error.to_string()),
+                _ => Problem::new("C007", Exit::Config, error.to_string())
+                    .hint("give a <data set>_224.npz of MedMNIST"),
+            }
+            .into()
+        })
     })?;
     Ok(())
 }

@@ -72,7 +72,7 @@ fn window(text: &str) -> Result<Window, String> {
 
 /// Decodes one image and prints what was found; 65 where it is refused.
 pub(super) fn decode(args: &DecodeArgs) -> Result<Exit, RunError> {
-    let sources = Sources { config: args.config.clone(), ..Sources::default() };
+    let sources = Sources { config: args.config.iter().cloned().collect(), ..Sources::default() };
     let spec = match &args.model {
         Some(pipeline) => Some(Spec::load(&Sources { pipeline: pipeline.clone(), ..sources.clone() })?),
         None => None,
@@ -154,8 +154,9 @@ async fn read(image: &str, settings: &Settings) -> Result<Bytes, RunError> {
         Object::Empty => Ok(Bytes::new()),
         Object::Missing => Err(unreadable("no object of that name").into()),
         Object::TooLarge(found) => Err(unreadable(&format!("{found} bytes, allowed {MAX_BYTES}")).into()),
-        Object::Short(_) | Object::Archived | Object::Changed | Object::Outside | Object::Special => {
-            Err(unreadable("archived, outside of its root, or changed while it was read").into())
+        Object::Outside | Object::Special => Err(unreadable("no regular file below its folder").into()),
+        Object::Short(_) | Object::Archived | Object::Changed => {
+            Err(unreadable("archived, or changed while it was read").into())
         }
     }
 }

@@ -58,7 +58,8 @@ pub(super) async fn run_at(uri: &str, settings: &Settings) -> Result<RunAt, RunE
 }
 
 pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
-    let settings = Settings::defaults(&Sources { config: args.config.clone(), ..Sources::default() })?;
+    let settings =
+        Settings::defaults(&Sources { config: args.config.iter().cloned().collect(), ..Sources::default() })?;
     start_logging(&settings);
     on_runtime(&settings, async {
         let started = std::time::Instant::now();
@@ -173,7 +174,8 @@ pub struct DriftArgs {
 }
 
 pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
-    let settings = Settings::defaults(&Sources { config: args.config.clone(), ..Sources::default() })?;
+    let settings =
+        Settings::defaults(&Sources { config: args.config.iter().cloned().collect(), ..Sources::default() })?;
     start_logging(&settings);
     on_runtime(&settings, async {
         let run = run_at(&args.run, &settings).await?;

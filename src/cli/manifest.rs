@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::commands::start_logging;
+use super::deliver::deliver;
 use crate::error::{Exit, RunError};
-use crate::settings::{Settings, Sources};
+use crate::settings::Settings;
 use crate::source::catalog::{Catalog, CatalogRule, Pick, Slices, catalog};
 use crate::store::Root;
 
@@ -25,7 +26,7 @@ pub struct BuildArgs {
     /// Object store URI or folder, what `input.root` will be; or a DICOMDIR, whose images are listed below its folder.
     #[arg(value_name = "ROOT", env = "T3B_MANIFEST_ROOT")]
     pub root: String,
-    /// The manifest to write: Parquet, or CSV by its ending.
+    /// The manifest to write, a file or a URI: Parquet, or CSV by its ending.
     #[arg(short, long, value_name = "FILE", env = "T3B_MANIFEST_OUT")]
     pub out: PathBuf,
     /// Takes the folder that an image lies in as its label.
@@ -43,14 +44,14 @@ pub struct BuildArgs {
     /// Reads every image and pins its sha256, so that none that is damaged later is ever scored.
     #[arg(long)]
     pub sha256: bool,
-    /// How the store is spoken to, for example config/s3.toml.
-    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// How the store is spoken to.
+    #[command(flatten)]
+    pub how: super::ConfigArgs,
 }
 
 pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     let ManifestCommand::Build(args) = command;
-    let settings = Settings::defaults(&Sources { config: args.config.clone(), ..Sources::default() })?;
+    let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     let (root, directory) = split_directory(&args.root);
     let root = Root::open(&super::from_here(root), false, &settings.store)?;
@@ -62,8 +63,16 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
         label_column: args.label_column.clone(),
         directory: directory.map(str::to_owned),
     };
-    let runtime = super::commands::runtime(&settings)?;
-    let done = runtime.block_on(catalog(&root, rule, &args.out))?;
+    let done = deliver(&args.out, &settings, |out| {
+        let runtime = super::commands::runtime(&settings)?;
+        runtime.block_on(catalog(&root, rule, out)).map_err(|problem| {
+            // Of a listing that found nothing, nothing stays; chunks that were listed are kept for the next call.
+            let mut parts = out.as_os_str().to_owned();
+            parts.push(".parts");
+            let _kept_unless_empty = std::fs::remove_dir(parts);
+            RunError::from(problem)
+        })
+    })?;
     say!("{}  {} samples", args.out.display(), done.n_rows);
     print_catalog(&done);
     Ok(Exit::Done)

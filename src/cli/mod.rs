@@ -3,15 +3,19 @@
 #[macro_use]
 mod output;
 
+mod closing;
 mod commands;
 mod corrupt;
 mod decode;
+mod deliver;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod fetch;
+mod fold;
 mod key;
 mod manifest;
 mod models;
+mod past;
 mod runs;
 mod samples;
 mod signals;
@@ -34,10 +38,11 @@ pub use key::KeyCommand;
 pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
 pub use output::finish;
+pub use past::{DiscardArgs, RunsCommand, RunsListArgs, RunsShowArgs, ShowArgs};
 pub use samples::SamplesArgs;
 
 use crate::error::{Exit, may_be_secret, printable};
-use crate::settings::Sources;
+use crate::settings::{PATH_KEYS, Sources};
 
 /// Scores archives of medical images with two CLIP models merged at test time (T3_B).
 ///
@@ -108,7 +113,7 @@ pub enum Command {
     /// Runs every combination of a file's [sweep.axes] and writes one summary table.
     ///
     /// Example: t3b sweep pipelines/experiments/batch_size_sweep.toml
-    Sweep(SpecArgs),
+    Sweep(SweepArgs),
     /// Corrupts one image, draws a sheet of a whole suite, or exports a MedMNIST test set as MedMNIST-C.
     ///
     /// Example: t3b corrupt cell.png --suite bloodmnist --corruption motion_blur --severity 3 -o blurred.png
@@ -148,6 +153,19 @@ pub enum Command {
     ///
     /// Example: t3b tidy s3://bucket/out/_t3b/runs/night-7 --delete --older-than 7d
     Tidy(TidyArgs),
+    /// Lists runs below an output root, and shows what one of them is.
+    ///
+    /// Example: t3b runs list s3://bucket/out
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Shows everything that a published run says of one sample and, with its owner's pipeline, which object it is.
+    ///
+    /// Example: t3b show s3://bucket/out/_t3b/runs/night-7 0f3c... --pipeline my.toml
+    Show(ShowArgs),
+    /// Withdraws a run: counts, and with --delete deletes, its tables and its own folder; a record of them stays.
+    ///
+    /// Example: t3b discard s3://bucket/out/_t3b/runs/night-7 --delete
+    Discard(DiscardArgs),
     /// Scores random batches of a published run again and compares every row, bit for bit.
     ///
     /// Example: t3b reproduce pipelines/bccd.toml --run-id night-7 --slots 10
@@ -182,9 +200,9 @@ pub struct SpecArgs {
     /// What is computed, for example pipelines/bccd.toml.
     #[arg(value_name = "PIPELINE.toml", env = "T3B_PIPELINE")]
     pub pipeline: PathBuf,
-    /// How it is carried out, for example config/laptop.toml.
-    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// How it is carried out, for example config/laptop.toml; may be repeated, the last one wins key by key.
+    #[arg(long, value_name = "FILE", env = "T3B_CONFIG", value_delimiter = ';')]
+    pub config: Vec<PathBuf>,
     /// Overrides one key of either file; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", env = "T3B_SET", value_delimiter = ';', value_parser = key_value)]
     pub set: Vec<(String, String)>,
@@ -195,11 +213,34 @@ pub struct SpecArgs {
 
 impl SpecArgs {
     fn sources(&self) -> Sources {
-        let mut set = self.set.clone();
+        let mut set: Vec<_> = self.set.iter().map(|(key, value)| (key.clone(), meant(key, value))).collect();
         let output = self.output.as_ref().map(|root| ("output.root".to_owned(), from_here(root)));
         set.extend(output);
         Sources { pipeline: self.pipeline.clone(), config: self.config.clone(), set }
     }
+}
+
+/// How a command that reads no pipeline speaks to stores.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// How it is carried out, for example config/s3.toml; may be repeated, the last one wins key by key.
+    #[arg(long, value_name = "FILE", env = "T3B_CONFIG", value_delimiter = ';')]
+    pub config: Vec<PathBuf>,
+    /// Overrides one key of a config file; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", env = "T3B_SET", value_delimiter = ';', value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+}
+
+impl ConfigArgs {
+    fn sources(&self) -> Sources {
+        Sources { config: self.config.clone(), set: self.set.clone(), ..Sources::default() }
+    }
+}
+
+/// What `--set` means by a value: a relative path is taken from where the user stands, as `--output` is.
+fn meant(key: &str, value: &str) -> String {
+    let is_path = PATH_KEYS.contains(&key) && !value.is_empty() && !value.starts_with(['"', '\'']);
+    if is_path { from_here(value) } else { value.to_owned() }
 }
 
 /// A path on the command line is meant from where the user stands, not from the pipeline file.
@@ -236,6 +277,26 @@ pub struct RunArgs {
     /// Goes on with a run that a machine with other numerics began; each receipt records its own.
     #[arg(long, env = "T3B_ALLOW_OTHER_NUMERICS")]
     pub allow_other_numerics: bool,
+    /// Prints every corruption as a column, however wide.
+    #[arg(long, env = "T3B_WIDE")]
+    pub wide: bool,
+    /// Prints one JSON object when the run has ended, and nothing else.
+    #[arg(long, env = "T3B_JSON")]
+    pub json: bool,
+}
+
+/// `t3b sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// Which settings.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Prints every corruption as a column, however wide.
+    #[arg(long, env = "T3B_WIDE")]
+    pub wide: bool,
+    /// Prints the summary as one JSON object, and nothing else.
+    #[arg(long, env = "T3B_JSON")]
+    pub json: bool,
 }
 
 /// `t3b plan`.
@@ -258,17 +319,20 @@ pub struct VerifyArgs {
     /// The hash that an earlier verification printed: fails when the run is another one now, whoever rewrote it.
     #[arg(long, value_name = "HASH", env = "T3B_EXPECT")]
     pub expect: Option<String>,
+    /// Prints one JSON object.
+    #[arg(long, env = "T3B_JSON")]
+    pub json: bool,
 }
 
-/// `t3b finalize`.
+/// Which run, for commands that read no pipeline.
 #[derive(Debug, Args)]
 pub struct RunUriArgs {
     /// Output root and run id: `<root>/_t3b/runs/<run id>`.
     #[arg(value_name = "RUN_URI", env = "T3B_RUN_URI")]
     pub run: String,
-    /// How it is carried out.
-    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// How the store is spoken to.
+    #[command(flatten)]
+    pub how: ConfigArgs,
 }
 
 /// `t3b status`.

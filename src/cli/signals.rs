@@ -1,10 +1,12 @@
 //! Signals to the end of the process: the first drains, the second or the deadline leaves at once.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use crate::error::{Exit, Problem, RunError};
+use crate::flow::meter::Meter;
 use crate::flow::stop::{Phase, Stop, StopHandle, stop};
 
 /// Follows signals until dropped; call it before anything that takes time.
@@ -19,18 +21,30 @@ impl Drop for Signals {
 }
 
 /// Starts following. The drain may take `deadline`.
-pub(super) fn follow(deadline: Duration) -> (Signals, Stop) {
+pub(super) fn follow(deadline: Duration, meter: Meter) -> (Signals, Stop) {
     let (handle, stop) = stop();
-    (Signals { task: tokio::spawn(obey(handle, deadline)) }, stop)
+    (Signals { task: tokio::spawn(obey(handle, deadline, meter)) }, stop)
 }
 
-async fn obey(handle: StopHandle, deadline: Duration) {
-    if handle.follow_signals(deadline).await.is_err() {
+async fn obey(handle: StopHandle, deadline: Duration, meter: Meter) {
+    let on_first = || {
+        // Said before it can be lost, so that whoever asked may let the partition be finished or not.
+        let (open_pairs, deadline_s) = (meter.open_pairs.load(Relaxed), deadline.as_secs());
+        tracing::warn!(
+            deadline_s,
+            open_pairs,
+            "stopping: finishing the open partition; what of it is not committed in time will be scored again"
+        );
+    };
+    if handle.follow_signals(deadline, on_first).await.is_err() {
         tracing::warn!("signals cannot be followed: a signal ends this process at once");
         return;
     }
-    let what = "stopped now: the open partition is given up and will be scored again";
-    tell!("{}", preempted(what));
+    let open_pairs = meter.open_pairs.load(Relaxed);
+    let what = format!(
+        "stopped now: the open partition is given up, {open_pairs} scored (sample, cell) pairs of it are lost"
+    );
+    tell!("{}", preempted(&what));
     // The graph may wait for a store that never answers, or a thread may be deep in a model. Nothing has to be
     // tidied up: a partition without a receipt does not exist.
     std::process::exit(i32::from(Exit::Preempted.code()));

@@ -7,22 +7,29 @@ use clap::CommandFactory;
 use super::Cli;
 use crate::error::{Exit, Problem, RunError};
 use crate::job::PSEUDONYM_KEY;
-use crate::settings::{Spec, env_name};
+use crate::settings::{env_name, known_keys};
 
-/// Read by the decoding process, by debug builds and by the test suite.
-const OTHERS: [&str; 4] = [PSEUDONYM_KEY, "T3B_CRASH_AT", "T3B_FULL", "T3B_DEV"];
+/// Read by the decoding process and by debug builds.
+const OTHERS: [&str; 2] = [PSEUDONYM_KEY, "T3B_CRASH_AT"];
+/// Starts of those that the test suite, the benches and the build read, which start this program too.
+const DEVELOPERS: [&str; 6] = ["T3B_FULL", "T3B_DEV", "T3B_FUZZ_", "T3B_PEERS_", "T3B_GOLDEN_", "T3B_TEST_"];
 
 /// Refuses every `T3B_` variable that is neither a key's nor a flag's.
 ///
 /// # Errors
 /// `C006` for each, with the nearest name.
-pub(super) fn check(spec: &Spec) -> Result<(), RunError> {
-    let keys = spec.pipeline_keys.iter().chain(&spec.config_keys).map(|key| env_name(&key.key));
-    let mut known: BTreeSet<String> = keys.collect();
+pub(super) fn check() -> Result<(), RunError> {
+    let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let is_ours =
+        |name: &String| name.starts_with("T3B_") && !DEVELOPERS.iter().any(|start| name.starts_with(start));
+    let set: Vec<String> = set.filter(is_ours).collect();
+    if set.is_empty() {
+        return Ok(());
+    }
+    let mut known: BTreeSet<String> = known_keys().iter().map(|key| env_name(key)).collect();
     known.extend(OTHERS.map(str::to_owned));
     known.extend(of_flags());
-    let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let unknown = set.filter(|name| name.starts_with("T3B_") && !known.contains(name));
+    let unknown = set.into_iter().filter(|name| !known.contains(name));
     let problems: Vec<Problem> = unknown.take(20).map(|name| problem(&name, &known)).collect();
     if problems.is_empty() { Ok(()) } else { Err(RunError::all(problems)) }
 }

@@ -74,6 +74,10 @@ pub struct Meter {
     pub sink: Arc<StageMeter>,
     /// Partitions committed.
     pub committed: Arc<AtomicU64>,
+    /// (sample, cell) pairs scored.
+    pub pairs: Arc<AtomicU64>,
+    /// Those of them that are in no committed partition yet.
+    pub open_pairs: Arc<AtomicU64>,
 }
 
 impl Meter {

@@ -30,7 +30,20 @@ pub struct LogSettings {
     pub every: Duration,
 }
 
-/// Shows `meter` until dropped; `n_batches` is what this process will score.
+/// How much there is to do, and how much of it was done by earlier calls and by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Batches of the whole run.
+    pub n_batches: u64,
+    /// Those that this call will not score.
+    pub n_batches_before: u64,
+    /// Partitions of the whole run.
+    pub n_partitions: u64,
+    /// Those that this call will not commit.
+    pub n_partitions_before: u64,
+}
+
+/// Shows `meter` until dropped.
 #[derive(Debug)]
 pub struct Progress {
     task: tokio::task::JoinHandle<()>,
@@ -40,15 +53,15 @@ pub struct Progress {
 impl Progress {
     /// Starts showing. Must be called inside a runtime.
     #[must_use]
-    pub fn start(meter: Meter, n_batches: u64, log: LogSettings) -> Self {
+    pub fn start(meter: Meter, work: Work, log: LogSettings) -> Self {
         let with_bar = match log.format {
             LogFormat::Auto => std::io::stderr().is_terminal(),
             LogFormat::Bar => true,
             LogFormat::Plain | LogFormat::Json => false,
         };
-        let bar = with_bar.then(|| bar(n_batches));
+        let bar = with_bar.then(|| bar(work));
         let every = if with_bar { Duration::from_millis(200) } else { log.every };
-        let task = tokio::spawn(show(meter, n_batches, every, bar.clone()));
+        let task = tokio::spawn(show(meter, work, every, bar.clone()));
         Self { task, bar }
     }
 }
@@ -62,12 +75,15 @@ impl Drop for Progress {
     }
 }
 
-fn bar(n_batches: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} batches  {elapsed} + {eta}  {msg}");
-    ProgressBar::new(n_batches).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+/// Where an earlier call stopped, the bar goes on.
+fn bar(work: Work) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {elapsed}+{eta}  {msg}");
+    let bar = ProgressBar::new(work.n_batches).with_position(work.n_batches_before);
+    bar.reset_eta();
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-async fn show(meter: Meter, n_batches: u64, every: Duration, bar: Option<ProgressBar>) {
+async fn show(meter: Meter, work: Work, every: Duration, bar: Option<ProgressBar>) {
     let started = Instant::now();
     let mut ticks = tokio::time::interval(every);
     ticks.tick().await;
@@ -77,11 +93,14 @@ async fn show(meter: Meter, n_batches: u64, every: Duration, bar: Option<Progres
         let slow = slowest(&meter);
         if let Some(bar) = &bar {
             let rss = rss_mib("VmRSS:").unwrap_or_default();
-            bar.set_position(scored.min(n_batches));
-            bar.set_message(format!("{committed} partitions committed, waiting on {slow}, {rss} MiB"));
+            bar.set_position((work.n_batches_before + scored).min(work.n_batches));
+            let committed = work.n_partitions_before + committed;
+            bar.set_message(format!("{committed}/{} parts, on {slow}, {rss} MiB", work.n_partitions));
         } else {
             let elapsed_s = started.elapsed().as_secs();
             let rss_mib = rss_mib("VmRSS:");
+            let (scored, committed) = (scored + work.n_batches_before, committed + work.n_partitions_before);
+            let n_batches = work.n_batches;
             tracing::info!(scored, n_batches, committed, elapsed_s, rss_mib, waiting_on = slow, "progress");
         }
     }

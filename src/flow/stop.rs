@@ -45,17 +45,17 @@ impl StopHandle {
         });
     }
 
-    /// Follows the process's signals: the first drains; returns `deadline` later or at a second signal, when
+    /// Follows the process's signals: the first calls `on_first` and drains; returns `deadline` later or at a second signal, when
     /// nobody should wait any longer.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
-    pub async fn follow_signals(self, deadline: Duration) -> std::io::Result<()> {
+    pub async fn follow_signals(self, deadline: Duration, on_first: impl FnOnce()) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::warn!(deadline_s = deadline.as_secs(), "stopping: finishing the open partition");
+        on_first();
         self.ask(Phase::Draining);
         tokio::select! {
             _ = terminate.recv() => {}

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::flow::budget::ByteBudget;
 use crate::flow::ordered::map_ordered;
 use crate::flow::verdict::StageEnd;
-use crate::messages::{Corrupted, Decoded, Flow, Sample};
+use crate::messages::{Corrupted, Decoded, Flow};
 use crate::messages::{Inlet, Outlet};
 use t3b_corrupt::{Cell, Grey, RngMode, Scratch, Streams, apply, apply_native_grey};
 use t3b_image::Rgb8;
@@ -59,9 +60,10 @@ pub async fn run(
                 // Corrupted already, by whoever made the archive.
                 Some(cell) => vec![item(cell, rule.sized(pixels.clone(), resizer))],
                 None => {
+                    let image_id = content_id(&pixels);
                     let cells = rule.cells[..rule.n_made].iter().enumerate();
                     let corrupted = cells
-                        .map(|(n, cell)| item(n, rule.corrupt(&sample, &pixels, cell, scratch, resizer)));
+                        .map(|(n, cell)| item(n, rule.corrupt(&image_id, &pixels, cell, scratch, resizer)));
                     corrupted.collect()
                 }
             };
@@ -73,10 +75,21 @@ pub async fn run(
     map_ordered(n_jobs, inlet, outlet, None::<(ByteBudget, fn(&Decoded) -> u64)>, job).await
 }
 
+/// What keys the random streams of an image: its size and its pixels where corruption begins, and nothing else. The same image
+/// is so corrupted alike whatever its id, its place, its archive or the manifest it is listed in.
+#[must_use]
+pub fn content_id(pixels: &Rgb8) -> String {
+    let mut hash = Sha256::new();
+    hash.update(pixels.width_px().to_le_bytes());
+    hash.update(pixels.height_px().to_le_bytes());
+    hash.update(pixels.as_bytes());
+    hex::encode(&hash.finalize()[..16])
+}
+
 impl CorruptRule {
     fn corrupt(
         &self,
-        sample: &Sample,
+        image_id: &str,
         pixels: &Rgb8,
         cell: &Cell,
         scratch: &mut Scratch,
@@ -85,7 +98,7 @@ impl CorruptRule {
         let mut out = pixels.clone();
         if let Some((severity, kind)) = cell.kind() {
             let mut streams = match self.rng {
-                RngMode::Counter => Streams::counter(self.seed, &sample.id, &cell.corruption, *severity),
+                RngMode::Counter => Streams::counter(self.seed, image_id, &cell.corruption, *severity),
                 RngMode::NumpyCompat => Streams::numpy_compat(self.seed),
             };
             match self.grey {

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
 use crate::flow::verdict::StageEnd;
@@ -53,7 +55,8 @@ pub async fn sink(
             n_nonfinite += finished.n_nonfinite();
             check_nonfinite(n_nonfinite, rule.n_pairs)?;
             finished.commit(&rule, &root, seal).await.map_err(first)?;
-            meter.committed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            meter.committed.fetch_add(1, Relaxed);
+            meter.open_pairs.store(0, Relaxed);
             continue;
         }
         let partition = match &mut open {
@@ -61,7 +64,12 @@ pub async fn sink(
             None => open.insert(OpenPartition::new(&rule)?),
         };
         match message {
-            Flow::Item(scored) => partition.add(&rule, scored)?,
+            Flow::Item(scored) => {
+                let n_pairs = scored.members.len() as u64;
+                partition.add(&rule, scored)?;
+                meter.pairs.fetch_add(n_pairs, Relaxed);
+                meter.open_pairs.fetch_add(n_pairs, Relaxed);
+            }
             Flow::Reject(reject) => partition.rejects.push(reject),
             Flow::Seal(_) => {}
         }
@@ -89,7 +97,7 @@ impl OpenPartition {
     fn new(rule: &SinkRule) -> Result<Self, Problem> {
         let origin = &rule.plan.origin();
         let mut predictions = Predictions::columns();
-        predictions.extend(rule.probs.then(probs));
+        predictions.push(probs(rule.probs));
         Ok(Self {
             predictions: TableWriter::new(Table::Predictions, predictions, origin)?,
             signals: TableWriter::new(Table::Signals, Signals::columns(), origin)?,

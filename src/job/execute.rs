@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Job, Outcome, Request};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
-use crate::flow::progress::Progress;
+use crate::flow::progress::{Progress, Work};
 use crate::flow::stop::{Phase, Stop};
 use crate::graph::corrupt::{CorruptAt, CorruptRule};
 use crate::graph::decode::DecodeRule;
@@ -64,7 +64,7 @@ impl Job {
         all.retain(mine);
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
-            self.look_at_first(first).await?;
+            self.look(first).await?;
         }
         let n_all = ours.n_partitions;
         self.score(ours, request, todo, output.clone(), stop.clone()).await?;
@@ -91,13 +91,17 @@ impl Job {
         output: Root,
         stop: Stop,
     ) -> Result<(), RunError> {
-        let n_batches = self.n_batches(&todo);
+        let all = self.partitions();
+        let (n_partitions, n_partitions_before) = (all.len() as u64, (all.len() - todo.len()) as u64);
+        let n_batches = self.n_batches(&all);
+        let n_batches_before = n_batches - self.n_batches(&todo);
         let mut ready = self.ready(ours).await?;
         let plan = freeze(&output, ready.rules.sink.plan, request.allow_other_numerics).await?;
         ready.rules.sink.plan = plan.clone();
-        let meter = Meter::default();
+        let meter = request.meter.clone();
         let mut attempt = Attempt::open(nonce()?, &ready.rules.sink.device, &ready.rules.sink.canary);
-        let progress = Progress::start(meter.clone(), n_batches, ready.settings.log);
+        let shown = Work { n_batches, n_batches_before, n_partitions, n_partitions_before };
+        let progress = Progress::start(meter.clone(), shown, ready.settings.log);
         let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
         drop(progress);
         for (stage, counts) in meter.stages() {

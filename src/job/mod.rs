@@ -1,12 +1,14 @@
 //! From settings to a run: what `plan`, `check` and `run` share, and the steps of a run around the graph.
 
 mod execute;
-mod first_look;
+mod look;
 pub(crate) mod models;
+mod pace;
 mod recipes;
 mod reproduce;
 mod samples;
 mod secret;
+mod whose;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Exit, Problem, RunError, may_be_secret, quoted};
+use crate::flow::meter::Meter;
 use crate::ledger::{Facts, Finalized, Group, Plan, SpecMap, fingerprint};
 use crate::messages::{Mixing, Sample};
 use crate::score::ModelPair;
@@ -21,11 +24,14 @@ use crate::settings::{Effective, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
+pub use look::Looked;
+pub use pace::Pace;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
 pub use samples::{Named, samples};
 pub use secret::{PSEUDONYM_KEY, new_secret};
 use t3b_decode::worker::Decoder;
+pub use whose::Whose;
 
 /// What ids are worth without a secret.
 const KEYLESS: &str = "T3B_PSEUDONYM_KEY is not set: whoever has the manifest, or can rebuild it from a listing, can turn \
@@ -65,6 +71,8 @@ pub struct Request {
     pub shard: Option<(u32, u32)>,
     /// Goes on with a run that another numerics class began; receipts say which partition is whose.
     pub allow_other_numerics: bool,
+    /// Counts what this process does, for whoever looks while or after it runs.
+    pub meter: Meter,
 }
 
 /// How a run ended without an error.
@@ -87,6 +95,7 @@ impl Job {
     /// # Errors
     /// `M...` the manifest, `W...` the checkpoints, store failures.
     pub async fn prepare(spec: Spec) -> Result<Self, RunError> {
+        let pipeline = &spec.pipeline;
         let input = open_archive(&spec)?;
         let manifest = read_manifest(&spec, &input).await?;
         let (models, mut warnings) = models::load(&spec).await?;
@@ -95,6 +104,8 @@ impl Job {
             warnings.push(KEYLESS.to_owned());
         }
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
+        // What "auto" came to, so that a program with another rule would not cut the same run in two ways.
+        spec_map.insert("run.partition_size".to_owned(), pipeline.partition_size.into());
         let first = FirstPass::read(&spec, &spec_map).await?;
         let recipes = Recipes::new(&spec, first.as_ref())?;
         let inexact = &spec.pipeline.corrupt.inexact;
@@ -116,6 +127,12 @@ impl Job {
     #[must_use]
     pub fn partitions(&self) -> Vec<Partition> {
         partitions(&self.manifest.samples, self.spec.pipeline.partition_size)
+    }
+
+    /// Whether any sample's id was derived here, and not given by the manifest.
+    #[must_use]
+    pub fn has_derived_ids(&self) -> bool {
+        self.manifest.n_pseudonyms > 0
     }
 
     /// The run id in force.

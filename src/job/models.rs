@@ -34,10 +34,11 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
     };
     let files = files_at(&names.pretrained, store).await?;
     let pretrained = Checkpoint::load(&checkpoint(files, Role::Pretrained, &names.pretrained_sha256));
-    let pretrained = pretrained.map_err(Problem::from)?;
+    let pretrained = pretrained.map_err(|error| named("models.pretrained", &names.pretrained, error))?;
     let files = files_at(&names.expert, store).await?;
     let expert = checkpoint(files, Role::Expert, &names.expert_sha256);
-    let expert = Checkpoint::load_over(&expert, &pretrained).map_err(Problem::from)?;
+    let expert = Checkpoint::load_over(&expert, &pretrained);
+    let expert = expert.map_err(|error| named("models.expert", &names.expert, error))?;
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
     let (preprocess, overridden) = preprocess(names, &pretrained, &expert).map_err(Problem::from)?;
     let said =
@@ -76,6 +77,21 @@ fn preprocess(
     let overridden =
         used.differs(&said).map(|(key, used, said)| ModelWarning::PreprocessOverridden { key, said, used });
     Ok((used, overridden))
+}
+
+/// Says which of the two models is meant, and where it was looked for.
+fn named(key: &str, place: &str, error: ModelError) -> Problem {
+    let problem = Problem::from(error);
+    let is_gone = problem.code == "W012" && !place.contains("://") && !Path::new(place).exists();
+    let hint = if is_gone {
+        Some(
+            "name a folder, a file or a URI; t3b models fetch (feature hub) downloads one from Hugging Face"
+                .to_owned(),
+        )
+    } else {
+        problem.hint.filter(|hint| !hint.is_empty())
+    };
+    Problem { what: format!("{key} = {place}: {}", problem.what), hint, ..problem }
 }
 
 /// The side of the square that the pair's image tower sees, in pixels.
@@ -125,7 +141,7 @@ async fn files_at(location: &str, store: &StoreSettings) -> Result<Files, RunErr
     }
     if files.is_empty() {
         let what = "models: no file of a checkpoint at the location";
-        return Err(Problem::new("S004", Exit::StoreIo, what).hint("check the bucket and the prefix").into());
+        return Err(Problem::new("S004", Exit::Config, what).hint("check the bucket and the prefix").into());
     }
     Ok(Files::fetched(files, named))
 }

@@ -11,7 +11,7 @@ use crate::tables::{self, Table};
 ///
 /// # Errors
 /// Store failures, `V002` a part that is missing or no table of ours.
-pub(super) async fn each_batch(
+pub(crate) async fn each_batch(
     root: &Root,
     plan: &Plan,
     table: Table,

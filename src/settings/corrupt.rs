@@ -5,7 +5,6 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::layers::Reader;
-use super::pipeline::location;
 use crate::error::{Exit, Problem, quoted};
 use crate::graph::corrupt::CorruptAt;
 use t3b_corrupt::{Assets, Cell, Corruption, Grey, RngMode, Severity, Suite};
@@ -69,8 +68,8 @@ impl Corrupt {
 }
 
 fn read_assets(reader: &mut Reader, dir: &Path) -> Assets {
-    let Some(folder) = reader.opt_text("corrupt.assets.dir") else { return Assets::default() };
-    Assets::from_dir(Path::new(&location(&folder, dir))).unwrap_or_else(|_| {
+    let Some(folder) = reader.opt_place("corrupt.assets.dir", dir) else { return Assets::default() };
+    Assets::from_dir(Path::new(&folder)).unwrap_or_else(|_| {
         let problem = Problem::new(
             "C001",
             Exit::Config,

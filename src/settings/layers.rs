@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::pipeline::location;
 use crate::error::{Exit, Problem, may_be_secret, printable, quoted};
 use crate::store::has_credentials;
 
@@ -28,6 +30,8 @@ pub enum Origin {
     Env(String),
     /// A command-line flag.
     Flag,
+    /// A file that a command-line flag names.
+    FlagFile(String),
 }
 
 impl fmt::Display for Origin {
@@ -37,6 +41,7 @@ impl fmt::Display for Origin {
             Self::File(name) => f.write_str(name),
             Self::Env(name) => write!(f, "${name}"),
             Self::Flag => f.write_str("flag"),
+            Self::FlagFile(name) => write!(f, "{name}, by flag"),
         }
     }
 }
@@ -73,6 +78,12 @@ impl Reader {
         Self { values, known: BTreeSet::new(), problems: Vec::new() }
     }
 
+    /// The keys that were asked for so far.
+    #[must_use]
+    pub(super) fn known(self) -> BTreeSet<String> {
+        self.known
+    }
+
     /// Records a problem of the caller's own.
     pub(super) fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
@@ -80,7 +91,7 @@ impl Reader {
 
     fn take(&mut self, key: &str) -> Option<(Value, Origin)> {
         let is_first = self.known.insert(key.to_owned());
-        let is_flag = matches!(self.values.get(key), Some((_, Origin::Flag)));
+        let is_flag = matches!(self.values.get(key), Some((_, Origin::Flag | Origin::FlagFile(_))));
         match variable(&env_name(key)) {
             Ok(Some((value, origin))) if !is_flag => {
                 self.values.insert(key.to_owned(), (value, origin));
@@ -152,6 +163,20 @@ impl Reader {
             return None;
         }
         Some(text)
+    }
+
+    /// An optional place: a URI as it is; a relative path made absolute, from `dir` where it is written in a file there or set
+    /// beside it, from the process's folder where it comes from the environment.
+    pub(super) fn opt_place(&mut self, key: &str, dir: &Path) -> Option<String> {
+        let text = self.opt_text(key)?;
+        let is_env = matches!(self.values.get(key), Some((_, Origin::Env(_))));
+        Some(location(&text, if is_env { Path::new("") } else { dir }))
+    }
+
+    /// A place that must be there; empty after a problem.
+    pub(super) fn place(&mut self, key: &str, dir: &Path) -> String {
+        let value = self.opt_place(key, dir);
+        self.required(key, value, String::new())
     }
 
     /// A text that must be there; empty after a problem.

@@ -1,5 +1,7 @@
 //! `[merge]`: which methods are scored, and the parameters of each.
 
+use std::path::Path;
+
 use super::layers::Reader;
 use crate::error::{Exit, Problem, quoted};
 use crate::merge::beta_mixture::MixtureRule;
@@ -52,7 +54,7 @@ pub struct Merge {
 
 impl Merge {
     /// Reads and checks `[merge]`; problems stay in `reader`.
-    pub(super) fn read(reader: &mut Reader, seed: u64) -> Self {
+    pub(super) fn read(reader: &mut Reader, seed: u64, dir: &Path) -> Self {
         let (methods, primary) = read_methods(reader);
         Self {
             methods,
@@ -69,7 +71,7 @@ impl Merge {
                 pretrained: reader.number("merge.temperature.pretrained", 1e-3..=1e3),
                 expert: reader.number("merge.temperature.expert", 1e-3..=1e3),
             },
-            from: reader.opt_text("merge.from"),
+            from: reader.opt_place("merge.from", dir),
             constant_lambda: reader.opt_number("merge.constant.lambda", 0.0..=1.0),
             wise_ft_alpha: reader.number("merge.wise_ft.alpha", 0.0..=1.0),
             task_arithmetic_scale: reader.number("merge.task_arithmetic.scale", -10.0..=10.0),

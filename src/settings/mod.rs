@@ -12,6 +12,7 @@ mod models;
 mod pipeline;
 mod sweep;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -57,11 +58,24 @@ pub struct Spec {
 pub struct Sources {
     /// The pipeline file.
     pub pipeline: PathBuf,
-    /// A config file.
-    pub config: Option<PathBuf>,
+    /// Config files, the last one winning key by key.
+    pub config: Vec<PathBuf>,
     /// `key=value` pairs, strongest of all.
     pub set: Vec<(String, String)>,
 }
+
+/// Keys whose values are places: a relative path is taken from the folder of the file it is written in, and from where the
+/// command is called when it comes from the command line or the environment.
+pub const PATH_KEYS: [&str; 8] = [
+    "input.root",
+    "models.pretrained",
+    "models.expert",
+    "models.text_features",
+    "labels.file",
+    "merge.from",
+    "corrupt.assets.dir",
+    "output.root",
+];
 
 impl Spec {
     /// Reads, layers and checks everything.
@@ -69,28 +83,24 @@ impl Spec {
     /// # Errors
     /// Every problem found in any layer, each naming its key and file.
     pub fn load(sources: &Sources) -> Result<Self, RunError> {
-        let dir = sources.pipeline.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let dir = dir.unwrap_or(Path::new(".")).to_path_buf();
+        let dir = folder_of(&sources.pipeline);
         let mut file = read_table(&sources.pipeline)?;
         file.remove("sweep");
         let mut layers = vec![(Origin::Default, parse(PIPELINE_DEFAULT, "pipelines/default.toml")?)];
         let flags = flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section))?;
         // Names of a labels file are as strong as what names it, and weaker than names written beside that.
         let labels = labels_layer(&file, &flags, &dir)?;
-        let (below, above): (Vec<_>, Vec<_>) =
-            labels.into_iter().partition(|(origin, _)| *origin != Origin::Flag);
-        layers.extend(below);
+        let (below, above): (Vec<_>, Vec<_>) = labels.into_iter().partition(|(is_override, _)| !is_override);
+        layers.extend(below.into_iter().map(|(_, layer)| layer));
         layers.push((Origin::File(display(&sources.pipeline)), file));
-        layers.extend(above);
+        layers.extend(above.into_iter().map(|(_, layer)| layer));
         layers.extend(flags);
         let mut reader = Reader::new(layers);
         let pipeline = Pipeline::read(&mut reader, &dir);
         let pipeline_keys = reader.finish();
 
         let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
-        if let Some(path) = &sources.config {
-            layers.push((Origin::File(display(path)), read_table(path)?));
-        }
+        layers.extend(config_layers(sources)?);
         layers.extend(flag_layers(sources, |section| CONFIG_SECTIONS.contains(&section))?);
         let mut reader = Reader::new(layers);
         let settings = Settings::read(&mut reader);
@@ -106,16 +116,27 @@ impl Spec {
     }
 }
 
+/// Every key of both kinds, with or without a default: what their readers ask for.
+#[must_use]
+pub fn known_keys() -> BTreeSet<String> {
+    let layer =
+        |text| parse(text, "defaults").map(|table| vec![(Origin::Default, table)]).unwrap_or_default();
+    let mut pipeline = Reader::new(layer(PIPELINE_DEFAULT));
+    Pipeline::read(&mut pipeline, Path::new("/"));
+    let mut settings = Reader::new(layer(CONFIG_DEFAULT));
+    Settings::read(&mut settings);
+    pipeline.known().into_iter().chain(settings.known()).collect()
+}
+
 impl Settings {
-    /// The embedded defaults, for commands that read no pipeline.
+    /// The embedded defaults with config files, variables and flags over them, for commands that read no pipeline.
     ///
     /// # Errors
-    /// Problems in environment variables that override a key.
+    /// Problems in any of them; keys of a pipeline are unknown here.
     pub fn defaults(sources: &Sources) -> Result<Self, RunError> {
         let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
-        if let Some(path) = &sources.config {
-            layers.push((Origin::File(display(path)), read_table(path)?));
-        }
+        layers.extend(config_layers(sources)?);
+        layers.extend(flag_layers(sources, |_| true)?);
         let mut reader = Reader::new(layers);
         let settings = Self::read(&mut reader);
         reader.finish().map_err(RunError::all)?;
@@ -124,12 +145,12 @@ impl Settings {
 }
 
 /// The labels file as a layer of its own: the one that a flag names, else an environment variable, else the pipeline file.
-/// It lies below the pipeline file that names it, and above it otherwise.
+/// It lies below the pipeline file that names it, and above it otherwise, which is said beside it.
 fn labels_layer(
     file: &Table,
     flags: &[(Origin, Table)],
     dir: &Path,
-) -> Result<Option<(Origin, Table)>, RunError> {
+) -> Result<Option<(bool, (Origin, Table))>, RunError> {
     let of = |table: &Table| {
         let name = table.get("labels").and_then(|labels| labels.get("file")).and_then(|file| file.as_str());
         name.map(str::to_owned)
@@ -138,9 +159,22 @@ fn labels_layer(
     let by_variable =
         variable(&env_name("labels.file"))?.and_then(|(name, _)| name.as_str().map(str::to_owned));
     let is_override = by_flag.is_some() || by_variable.is_some();
-    let Some(name) = by_flag.or(by_variable).or_else(|| of(file)) else { return Ok(None) };
-    let labels = nested("labels", read_table(&dir.join(&name))?.into());
-    Ok(Some((if is_override { Origin::Flag } else { Origin::File(name) }, labels)))
+    let Some(name) = by_flag.clone().or(by_variable).or_else(|| of(file)) else { return Ok(None) };
+    // What a variable names is meant from where the command is called.
+    let path = if by_flag.is_none() && is_override { PathBuf::from(&name) } else { dir.join(&name) };
+    let labels = nested("labels", read_table(&path)?.into());
+    let origin = if by_flag.is_some() { Origin::FlagFile(name) } else { Origin::File(name) };
+    Ok(Some((is_override, (origin, labels))))
+}
+
+/// The folder a file lies in, absolute: a bare name lies where the command is called.
+fn folder_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
+}
+
+fn config_layers(sources: &Sources) -> Result<Vec<(Origin, Table)>, RunError> {
+    sources.config.iter().map(|path| Ok((Origin::File(display(path)), read_table(path)?))).collect()
 }
 
 /// What flags set, in their order.

@@ -38,8 +38,8 @@ impl Models {
         let arch = reader.opt_text("models.arch");
         Self {
             arch: arch.map(|arch| if arch.ends_with(".json") { location(&arch, dir) } else { arch }),
-            pretrained: location(&reader.text("models.pretrained"), dir),
-            expert: location(&reader.text("models.expert"), dir),
+            pretrained: reader.place("models.pretrained", dir),
+            expert: reader.place("models.expert", dir),
             tower: reader.choice(
                 "models.tower",
                 ("fast", TowerKind::Fast),
@@ -47,7 +47,7 @@ impl Models {
             ),
             image_px: pixels(reader, "models.image_px").and_then(|px| usize::try_from(px).ok()),
             preprocess: read_by_hand(reader),
-            text_features: reader.opt_text("models.text_features").map(|path| location(&path, dir)),
+            text_features: reader.opt_place("models.text_features", dir),
             pretrained_sha256: read_sha256(reader, "models.pretrained_sha256"),
             expert_sha256: read_sha256(reader, "models.expert_sha256"),
         }

@@ -32,7 +32,7 @@ pub struct Pipeline {
     pub partition_size: u32,
     /// Share of quarantined (sample, cell) pairs above which the run ends with exit code 3.
     pub max_quarantine: f64,
-    /// Share of the first partition's objects that may be missing before the run ends without a row.
+    /// Share of missing objects, at the first look and in the first partition, above which nothing is scored.
     pub max_missing_first: f64,
     /// Where the samples are.
     pub input: Input,
@@ -93,7 +93,8 @@ impl Pipeline {
     /// Reads and checks every key; problems stay in `reader`. Relative paths are taken from `dir`.
     pub(super) fn read(reader: &mut Reader, dir: &Path) -> Self {
         let batch_size = narrow(reader.whole("run.batch_size", 1..=4096));
-        let partition_size = narrow(reader.whole("run.partition_size", 1..=1 << 20));
+        let corrupt = Corrupt::read(reader, dir);
+        let partition_size = read_partition_size(reader, batch_size, corrupt.cells.len());
         if batch_size == 0 || !partition_size.is_multiple_of(batch_size) {
             let what = format!(
                 "run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})"
@@ -120,8 +121,8 @@ impl Pipeline {
             rendering: read_rendering(reader),
             labels: Labels::read(reader),
             models: Models::read(reader, dir),
-            corrupt: Corrupt::read(reader, dir),
-            merge: Merge::read(reader, seed),
+            corrupt,
+            merge: Merge::read(reader, seed, dir),
             output,
         };
         pipeline.check_roots(reader);
@@ -142,7 +143,7 @@ impl Pipeline {
 impl Input {
     fn read(reader: &mut Reader, dir: &Path) -> Self {
         Self {
-            root: location(&reader.text("input.root"), dir),
+            root: reader.place("input.root", dir),
             manifest: reader.text("input.manifest"),
             pipeline_dir: dir.to_path_buf(),
             split: reader.opt_text("input.split"),
@@ -185,8 +186,32 @@ impl Labels {
 
 impl Output {
     fn read(reader: &mut Reader, dir: &Path) -> Self {
-        Self { root: location(&reader.text("output.root"), dir), probs: reader.switch("output.probs") }
+        Self { root: reader.place("output.root", dir), probs: reader.switch("output.probs") }
     }
+}
+
+/// (sample, cell) pairs of an automatic partition: minutes of work on a CPU, and what an interrupt can cost.
+const AUTO_PAIRS: u32 = 8192;
+/// Most samples of an automatic partition.
+const AUTO_SAMPLES: u32 = 4096;
+
+/// `"auto"`: as many whole batches as have about [`AUTO_PAIRS`] pairs, one at least and [`AUTO_SAMPLES`] samples at most. A pure
+/// function of settings, so that every worker and every machine cuts alike.
+pub(super) fn auto_partition_size(batch_size: u32, n_cells: usize) -> u32 {
+    let per_sample = u32::try_from(n_cells).unwrap_or(u32::MAX).max(1);
+    let n_samples = (AUTO_PAIRS / per_sample).min(AUTO_SAMPLES);
+    (n_samples / batch_size.max(1)).max(1) * batch_size
+}
+
+fn read_partition_size(reader: &mut Reader, batch_size: u32, n_cells: usize) -> u32 {
+    let allowed = r#""auto" or a whole number in 1..=1048576"#;
+    let size = reader.typed("run.partition_size", allowed, |value| {
+        if value.as_str() == Some("auto") {
+            return Some(auto_partition_size(batch_size, n_cells));
+        }
+        value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=1 << 20).contains(n))
+    });
+    size.unwrap_or(batch_size)
 }
 
 fn read_name(reader: &mut Reader) -> String {
@@ -293,4 +318,18 @@ fn resolved(path: &Path) -> PathBuf {
 /// Every value read here is bounded below `u32::MAX`.
 fn narrow(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_automatic_partition_is_sized_by_pairs_and_holds_whole_batches() {
+        assert_eq!(auto_partition_size(32, 66), 96);
+        assert_eq!(auto_partition_size(32, 21), 384);
+        assert_eq!(auto_partition_size(32, 1), 4096);
+        assert_eq!(auto_partition_size(4096, 66), 4096);
+        assert_eq!(auto_partition_size(1, 100_000), 1);
+    }
 }

@@ -18,6 +18,7 @@ mod settings;
 mod throttle;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,6 +44,8 @@ pub struct Root {
     deadline: Duration,
     /// Serves objects by name and nothing else.
     is_read_only: bool,
+    /// Whether an answer has shown that the bucket is there and may be read.
+    is_there: Arc<AtomicBool>,
     /// Where a local folder lies that is only read, for listings of our own.
     folder: Option<Arc<std::path::Path>>,
 }
@@ -119,7 +122,7 @@ impl Root {
     /// A root over a store the caller made, for tests and wrappers.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
-        Self { store, prefix, deadline, is_read_only: false, folder: None }
+        Self { store, prefix, deadline, is_read_only: false, is_there: Arc::default(), folder: None }
     }
 
     /// The same store, deeper.
@@ -199,7 +202,7 @@ impl Root {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             let put = self.store.put_opts(&path, PutPayload::from(bytes.clone()), options);
             let Err(error) = self.timed("create", object, put).await else { return Ok(Created::Ours) };
-            if matches!(error.cause, Cause::Denied | Cause::Full) {
+            if error.cause.is_lasting() {
                 return Err(error);
             }
             last = Some(error);
@@ -235,13 +238,16 @@ impl Root {
         Ok(names)
     }
 
-    /// What stands directly in `folder`, sorted by name.
+    /// What stands directly in `folder`, sorted by name; nothing in one that is not there, for object stores have no folders.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn children(&self, folder: &str, object: &str) -> Result<Vec<Node>, StoreError> {
         if let Some(root) = &self.folder {
-            let mut nodes = self.local_children(Arc::clone(root), folder, object).await?;
+            let mut nodes = match self.local_children(Arc::clone(root), folder, object).await {
+                Err(error) if error.cause == Cause::Missing => Vec::new(),
+                nodes => nodes?,
+            };
             nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
             return Ok(nodes);
         }

@@ -1,6 +1,7 @@
 //! Objects as the source reads them: bounded, in ranges of one version.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -219,14 +220,36 @@ impl Root {
 
     /// Size of an object; `None` when there is none.
     ///
+    /// The answer to a HEAD has no body, so that a bucket that is not there, another region or a wrong clock look like a missing
+    /// object or a plain refusal. Such an answer is asked again with a GET of one byte, once for each root where it was good.
+    ///
     /// # Errors
     /// When the store fails.
     pub async fn size(&self, key: &Path, object: &str) -> Result<Option<u64>, StoreError> {
         let path = self.at(key);
-        match self.timed("measure", object, self.store.head(&path)).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(error) if error.cause == Cause::Missing => Ok(None),
-            Err(error) => Err(error),
+        let error = match self.timed("measure", object, self.store.head(&path)).await {
+            Ok(meta) => {
+                self.is_there.store(true, Relaxed);
+                return Ok(Some(meta.size));
+            }
+            Err(error) => error,
+        };
+        let is_known = error.cause == Cause::Missing && self.is_there.load(Relaxed);
+        let is_clear = matches!(error.cause, Cause::NoCredentials | Cause::Unreachable | Cause::Deadline(_));
+        if is_known || is_clear {
+            return if is_known { Ok(None) } else { Err(error) };
+        }
+        let first_byte = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+        match self.timed("measure", object, self.store.get_opts(&path, first_byte)).await {
+            Ok(found) => Ok(Some(found.meta.size)),
+            Err(StoreError { cause: Cause::Missing, .. }) => {
+                self.is_there.store(true, Relaxed);
+                Ok(None)
+            }
+            // An empty object has no first byte; everything else was said better by one of the two.
+            Err(again) if again.cause.is_lasting() => Err(again),
+            Err(_) if error.cause == Cause::Missing => Ok(None),
+            Err(_) => Err(error),
         }
     }
 }

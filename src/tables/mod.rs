@@ -31,7 +31,7 @@ pub type Described = (String, String, bool);
 #[must_use]
 pub fn described() -> Vec<(&'static str, Vec<Described>)> {
     let mut predictions = described_columns(&Predictions::columns());
-    predictions.extend(described_columns(&[probs()]));
+    predictions.extend(described_columns(&[probs(true)]));
     vec![
         (Table::Predictions.name(), predictions),
         (Table::Signals.name(), described_columns(&Signals::columns())),

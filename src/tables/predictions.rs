@@ -23,7 +23,7 @@ impl<'a> PredictionRow<'a> {
     }
 }
 
-/// The table without the class probabilities.
+/// The table but for its last column, the class probabilities.
 #[derive(Debug)]
 pub(crate) struct Predictions;
 
@@ -54,7 +54,12 @@ impl Rows for Predictions {
     }
 }
 
-/// The column that `output.probs` adds.
-pub(crate) fn probs() -> Column<Predictions> {
-    Column::may("probs", ColumnType::F32List, |row| Value::Numbers(&row.said.probs))
+/// The class probabilities; null in every row of a run without `output.probs`, so that runs with and without them have one schema
+/// and are read together.
+pub(crate) fn probs(is_on: bool) -> Column<Predictions> {
+    Column::may(
+        "probs",
+        ColumnType::F32List,
+        if is_on { |row| Value::Numbers(&row.said.probs) } else { |_| Value::Null },
+    )
 }

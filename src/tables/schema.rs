@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn no_column_has_a_reserved_name_or_an_unsigned_type() {
         let mut all = fields(&Predictions::columns());
-        all.extend(fields(&[probs()]));
+        all.extend(fields(&[probs(true)]));
         all.extend(fields(&Signals::columns()));
         all.extend(fields(&Batches::columns()));
         all.extend(fields(&Coefficients::columns()));

@@ -90,7 +90,7 @@ impl Fixture {
     /// The settings, with overrides.
     pub fn spec(&self, set: &[(&str, &str)]) -> Result<Spec, RunError> {
         let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Spec::load(&Sources { pipeline: self.path("pipeline.toml"), config: None, set })
+        Spec::load(&Sources { pipeline: self.path("pipeline.toml"), config: Vec::new(), set })
     }
 
     /// Runs in this process into `out`, with overrides and a fixed date.

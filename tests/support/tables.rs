@@ -46,6 +46,11 @@ pub fn read(folder: &Path) -> Columns {
 }
 
 impl Columns {
+    /// Names of its columns.
+    pub fn names(&self) -> Vec<&str> {
+        self.columns.keys().map(String::as_str).collect()
+    }
+
     /// A column as text; empty where it is null.
     pub fn text(&self, name: &str) -> Vec<String> {
         let mut out = Vec::new();

@@ -209,7 +209,7 @@ async fn part(
 /// The rows of some loose objects, or of one archive.
 ///
 /// # Errors
-/// Store failures; `S004` when an object went away meanwhile.
+/// Store failures; `S015` when an object went away meanwhile.
 async fn rows_of(root: &Root, chunk: Vec<Found>, rule: &CatalogRule) -> Result<(Vec<Row>, Tally), Problem> {
     let (mut rows, mut tally) = (Vec::new(), Tally::default());
     match chunk.as_slice() {

@@ -26,7 +26,7 @@ const RANGE_BYTES: u64 = 8 << 20;
 /// The rows of one object that is no archive, and what it turned out to be.
 ///
 /// # Errors
-/// Store failures; `S004` when an object went away meanwhile.
+/// Store failures; `S015` when an object went away meanwhile.
 pub(super) async fn rows_of(
     root: &Root,
     found: Found,
@@ -153,5 +153,5 @@ async fn read(root: &Root, object: &Listed, n_bytes: u64) -> Result<Bytes, Probl
 
 pub(super) fn went_away() -> Problem {
     let what = "an object went away while it was listed";
-    Problem::new("S004", Exit::StoreIo, what).hint("run the same command again")
+    Problem::new("S015", Exit::StoreIo, what).hint("run the same command again")
 }

@@ -140,7 +140,7 @@ fn a_sweep_runs_its_axes_and_writes_one_summary() {
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let csv = fs::read_to_string(fixture.path("out/sweeps/fixture.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 4 * 4, "four runs of four methods: {csv}");
-    assert!(csv.contains("\nfixture-gamma-0p5-batch_size-4,pretrained,"), "{csv}");
+    assert!(csv.contains("\nfixture-gamma-0p5-batch_size-4,0.5,4,pretrained,"), "{csv}");
 }
 
 #[test]
@@ -149,7 +149,8 @@ fn every_experiment_file_is_valid() {
         let path = entry.unwrap().path();
         let sweep = t3b::settings::Sweep::read(&path).unwrap();
         for variation in sweep.variations {
-            let sources = t3b::settings::Sources { pipeline: path.clone(), config: None, set: variation.set };
+            let sources =
+                t3b::settings::Sources { pipeline: path.clone(), config: Vec::new(), set: variation.set };
             t3b::settings::Spec::load(&sources).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }

@@ -1,10 +1,18 @@
 //! Settings, messages, commands and tables say what they mean.
 
+/// README and docs, run and compared with the program.
+mod docs;
 /// `t3b evaluate` and `t3b drift` through the binary.
 mod evaluate;
+/// The faults of a new user's first walk, each by its letter.
+mod first_day;
 /// Which of several settings is in force, and that nothing else gets in.
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
+/// What a store's refusals are called, verb by verb.
+mod store_causes;
+/// Real servers, users with some rights each, and stores that refuse one verb.
+mod store_rights;

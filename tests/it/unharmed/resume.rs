@@ -161,3 +161,16 @@ fn a_run_that_is_not_complete_is_not_published() {
     assert_eq!(said.status.code(), Some(74));
     assert!(String::from_utf8_lossy(&said.stderr).contains("2 of 3 partitions are not committed: 1, 2"));
 }
+
+#[test]
+fn a_published_object_of_somebody_else_ends_with_76() {
+    let fixture = Fixture::new();
+    let args = |shard: &'static str| [&ARGS[..], &["--shard", shard]].concat();
+    assert_eq!(fixture.t3b(&args("0/2")).status.code(), Some(0));
+    let folder = fixture.path("out/tables/signals/run_date=2026-01-02/run_id=r");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("_SUCCESS"), b"somebody else's").unwrap();
+    let said = fixture.t3b(&args("1/2"));
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.code() == Some(76) && text.contains("R006"), "{text}");
+}

@@ -1,0 +1,211 @@
+//! What a run says of itself: notes before it starts and lines when it has ended, each within 80 columns.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::fold::folded;
+use crate::error::{Exit, RunError};
+use crate::flow::meter::Meter;
+use crate::flow::progress::rss_mib;
+use crate::graph::corrupt::CorruptAt;
+use crate::job::{Job, Outcome, PSEUDONYM_KEY};
+use crate::ledger::{Finalized, Plan};
+use crate::report::reasons;
+use crate::report::{AccuracyTable, accuracy};
+use crate::store::Root;
+
+/// Reasons that are named one by one.
+const REASONS: usize = 8;
+
+/// How a run's end is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// One JSON object instead of lines.
+    pub(super) json: bool,
+    /// Every corruption a column.
+    pub(super) wide: bool,
+}
+
+/// What this process did.
+pub(super) struct Work {
+    pub(super) wall: Duration,
+    pub(super) meter: Meter,
+}
+
+/// Says what deserves a word before anything is scored.
+pub(super) fn notes(job: &Job) {
+    for warning in &job.warnings {
+        tell!("warning: {warning}");
+    }
+    if std::env::var_os(PSEUDONYM_KEY).is_none() && job.has_derived_ids() {
+        tell!("note: these ids are of this manifest alone: another gives the same images other ids");
+    }
+    let inexact = &job.spec.pipeline.corrupt.inexact;
+    if !inexact.is_empty() {
+        tell!(
+            "note: pictures made here stand in for the reference's in {};\n      \
+             corrupt.assets.dir gives the reference's (tests/support/fetch_assets.sh)",
+            inexact.join(", ")
+        );
+    }
+    note_small_images(job);
+}
+
+/// Side of the images that the suites' stains are sized for, and what the largest covers of a smaller one, in pixels.
+const SUITE_SIDE_PX: usize = 224;
+const STAIN_AREA_PX: usize = 564;
+
+/// Stains have a size in pixels, the reference's as well as ours: on small images they hide the picture.
+fn note_small_images(job: &Job) {
+    let corrupt = &job.spec.pipeline.corrupt;
+    let side_px = job.models.pretrained.config().image_px;
+    let is_stain = |cell: &t3b_corrupt::Cell| {
+        matches!(cell.kind(), Some((_, t3b_corrupt::Corruption::StainDeposit { .. })))
+    };
+    if corrupt.at == CorruptAt::Model && side_px < SUITE_SIDE_PX && corrupt.cells.iter().any(is_stain) {
+        let share = (STAIN_AREA_PX * 100 / (side_px * side_px)).min(100);
+        tell!(
+            "note: stain_deposit is made for images of {SUITE_SIDE_PX} px; at {side_px} px one stain covers\n      \
+             up to {share} % of the picture, so its figures tell little. corrupt.at = \"source\" stains\n      \
+             images at their own size"
+        );
+    }
+}
+
+/// Tells how a run ended; the code to end with.
+pub(super) async fn tell(
+    outcome: &Outcome,
+    output: &Root,
+    output_root: &str,
+    work: &Work,
+    manner: Manner,
+) -> Result<Exit, RunError> {
+    let (done, state) = match outcome {
+        Outcome::ShardDone { n_missing } => {
+            if manner.json {
+                say!(
+                    "{:#}",
+                    json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(work) })
+                );
+            } else {
+                say!("shard done; {n_missing} partitions of the run are not committed yet");
+                print_work(work);
+            }
+            return Ok(Exit::Done);
+        }
+        Outcome::AlreadyDone(done) => (done, "already_complete"),
+        Outcome::Published(done) => (done, "published"),
+    };
+    let why = if done.n_quarantined > 0 { reasons(output, &done.plan).await? } else { BTreeMap::new() };
+    let table = accuracy(output, &done.plan).await?;
+    if manner.json {
+        let exit = exit_code(done);
+        let answer = json!({
+            "state": state, "run_id": done.plan.run_id, "run_date": done.plan.run_date,
+            "run_uri": format!("{}/_t3b/runs/{}", output_root.trim_end_matches('/'), done.plan.run_id),
+            "n_scored": done.n_scored, "n_quarantined": done.n_quarantined, "quarantine": why,
+            "over_quarantine": done.over_quarantine, "n_written": done.n_written,
+            "stand_ins": stand_ins(&done.plan), "accuracy": by_method(&table), "process": process(work),
+            "exit_code": exit.code(),
+        });
+        say!("{answer:#}");
+        return Ok(exit);
+    }
+    if state == "already_complete" {
+        say!("already complete: nothing to do, {} objects written", done.n_written);
+    }
+    print_finalized(done, output_root, &why);
+    print_work(work);
+    if table.counts.values().any(|counts| counts.n_labelled > 0) {
+        say!("\n{}", folded(&table, manner.wide, &stand_ins(&done.plan)));
+    }
+    Ok(exit_of(done))
+}
+
+/// Lines about a published run.
+pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMap<String, u64>) {
+    let root = output_root.trim_end_matches('/');
+    say!("scored  {} (sample, cell) pairs, {} quarantined", done.n_scored, done.n_quarantined);
+    let mut counts: Vec<_> = why.iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    for (reason, n) in counts.iter().take(REASONS) {
+        say!("        {n:>9} rows {reason}");
+    }
+    if counts.len() > REASONS {
+        say!("        and {} reasons more, in the quarantine table", counts.len() - REASONS);
+    }
+    say!("tables  {root}/tables/");
+    say!("        <table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
+    say!("look    duckdb -c \"from read_parquet(");
+    say!("          '{root}/tables/predictions/**/*.parquet',");
+    say!("          hive_partitioning = true, union_by_name = true) limit 9\"");
+}
+
+fn print_work(work: &Work) {
+    let n_pairs = work.meter.pairs.load(Relaxed);
+    let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
+    if n_pairs == 0 {
+        say!("took    {:.1} s{peak}", work.wall.as_secs_f64());
+        return;
+    }
+    say!(
+        "took    {:.1} s, {n_pairs} pairs in this call, {:.0} a second{peak}",
+        work.wall.as_secs_f64(),
+        rate(n_pairs, work.wall)
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn rate(n_pairs: u64, wall: Duration) -> f64 {
+    n_pairs as f64 / wall.as_secs_f64().max(1e-3)
+}
+
+fn process(work: &Work) -> Value {
+    let n_pairs = work.meter.pairs.load(Relaxed);
+    json!({
+        "wall_s": work.wall.as_secs_f64(), "n_pairs": n_pairs, "pairs_per_s": rate(n_pairs, work.wall),
+        "rss_peak_mib": rss_mib("VmHWM:"),
+    })
+}
+
+/// Corruptions of a run whose pictures are not the reference's.
+pub(super) fn stand_ins(plan: &Plan) -> Vec<String> {
+    let names = plan.spec.get("content.not_reference_exact").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn by_method(table: &AccuracyTable) -> Value {
+    let of = |method: &String| {
+        let corruptions = table.corruptions().into_iter();
+        let by_corruption: serde_json::Map<String, Value> = corruptions
+            .map(|name| (name.to_owned(), json!(table.mean_over_severities(method, name))))
+            .collect();
+        let answer = json!({
+            "clean": table.cell(method, "clean", 0), "mean": table.mean_over_corruptions(method),
+            "corruptions": by_corruption,
+        });
+        (method.clone(), answer)
+    };
+    Value::Object(table.methods.iter().map(of).collect())
+}
+
+fn exit_code(done: &Finalized) -> Exit {
+    if done.over_quarantine { Exit::OverQuarantine } else { Exit::Done }
+}
+
+/// The code of a published run, with a warning when too much of it is quarantined.
+pub(super) fn exit_of(done: &Finalized) -> Exit {
+    let exit = exit_code(done);
+    if exit == Exit::OverQuarantine {
+        let n_pairs = done.n_scored + done.n_quarantined;
+        tell!(
+            "warning[Q001] {} of {n_pairs} (sample, cell) pairs are quarantined, over run.max_quarantine.\n  \
+             hint: see the quarantine table; t3b discard withdraws the run, so that the mended\n  command runs again",
+            done.n_quarantined
+        );
+    }
+    exit
+}

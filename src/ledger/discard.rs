@@ -1,0 +1,79 @@
+//! Withdrawing a run: its tables and its own folder go, a record of them stays, and the same run id can be used again.
+//!
+//! Order: the record first; then the `runs` row, so that readers see the whole run or nothing of it; then the tables and what
+//! workers left; the plan last. A call that is cut short is taken up by the next one, which still finds the plan.
+
+use serde::Serialize;
+
+use super::finalize::{is_published, no_such_run};
+use super::layout::Layout;
+use super::plan::read_plan;
+use crate::error::{Problem, RunError};
+use crate::store::{Node, Root};
+
+/// What was found of a run, and what was done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discarded {
+    /// Keys and sizes of everything of the run, in the order in which it is deleted.
+    pub objects: Vec<(String, u64)>,
+    /// Whether readers saw the run.
+    pub was_published: bool,
+    /// Key of the record that stays; `None` where nothing was deleted.
+    pub record: Option<String>,
+}
+
+/// What stays of a withdrawn run.
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    run_id: &'a str,
+    run_date: &'a str,
+    spec_sha256: &'a str,
+    planned_at: &'a str,
+    discarded_at: String,
+    was_published: bool,
+    n_samples: u64,
+    objects: &'a [(String, u64)],
+}
+
+/// Finds, and with `delete` deletes, every object of a run. No worker may be at work on it.
+///
+/// # Errors
+/// `R009` no such run, store failures.
+pub async fn discard(root: &Root, run_id: &str, delete: bool) -> Result<Discarded, RunError> {
+    let layout = Layout::new(run_id);
+    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    let was_published = is_published(root, &plan).await?;
+    let mut objects = Vec::new();
+    for table in root.children("tables", "tables").await.map_err(Problem::from)? {
+        let Node::Folder(folder) = table else { continue };
+        let name = folder.rsplit('/').next().unwrap_or_default();
+        let published = layout.published(name, &plan.run_date);
+        objects.extend(root.list(&published, "published objects").await.map_err(Problem::from)?);
+    }
+    objects.extend(root.list(&layout.run(), "objects of the run").await.map_err(Problem::from)?);
+    let last = |key: &str| {
+        if key == layout.runs_row(&plan.run_date) { 0 } else { 1 + u8::from(key == layout.plan()) }
+    };
+    objects.sort_by_key(|(key, _)| last(key));
+    if !delete {
+        return Ok(Discarded { objects, was_published, record: None });
+    }
+    let now = chrono::Utc::now();
+    let record = Record {
+        run_id,
+        run_date: &plan.run_date,
+        spec_sha256: &plan.spec_sha256,
+        planned_at: &plan.planned_at,
+        discarded_at: now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        was_published,
+        n_samples: plan.n_samples,
+        objects: &objects,
+    };
+    let text = serde_json::to_vec_pretty(&record).expect("a record has a JSON text");
+    let key = format!("_t3b/discarded/{run_id}.{}.json", now.format("%Y%m%dT%H%M%S%3fZ"));
+    root.write(&key, "record of a withdrawn run", text.into()).await.map_err(Problem::from)?;
+    for (name, _) in &objects {
+        root.delete(name, "object of a withdrawn run").await.map_err(Problem::from)?;
+    }
+    Ok(Discarded { objects, was_published, record: Some(key) })
+}
