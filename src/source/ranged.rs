@@ -15,14 +15,14 @@ const MAX_PART_BYTES: u64 = 64 << 20;
 
 /// Why bytes of an archive cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ArchiveFault {
     /// The store failed; nothing is known about the bytes.
     Store(StoreError),
     /// A fact about the bytes: reason code and detail.
     Bytes(Reason, String),
 }
 
-impl Fault {
+impl ArchiveFault {
     pub(super) fn bytes(reason: Reason, detail: impl Into<String>) -> Self {
         Self::Bytes(reason, detail.into())
     }
@@ -43,7 +43,7 @@ pub(super) struct Ranged {
     block: Arc<Mutex<Option<(u64, Bytes)>>>,
     /// What the first block was of, and every other must be.
     version: Arc<Mutex<Option<Version>>>,
-    fault: Arc<Mutex<Option<Fault>>>,
+    fault: Arc<Mutex<Option<ArchiveFault>>>,
 }
 
 impl Ranged {
@@ -54,17 +54,17 @@ impl Ranged {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub(super) fn open(root: &Root, key: &Path, block_bytes: u64) -> Result<Self, Fault> {
+    pub(super) fn open(root: &Root, key: &Path, block_bytes: u64) -> Result<Self, ArchiveFault> {
         match Handle::current().block_on(root.size(key, "archive")) {
             Ok(Some(size)) => Ok(Self::new(root, key, size, block_bytes)),
-            Ok(None) => Err(Fault::bytes(Reason::MissingObject, "no object of that name")),
+            Ok(None) => Err(ArchiveFault::bytes(Reason::MissingObject, "no object of that name")),
             Err(error) if error.cause == Cause::Outside => {
-                Err(Fault::bytes(Reason::OutsideRoot, "a link that leaves the root"))
+                Err(ArchiveFault::bytes(Reason::OutsideRoot, "a link that leaves the root"))
             }
             Err(error) if error.cause == Cause::Special => {
-                Err(Fault::bytes(Reason::NotAFile, "not a regular file"))
+                Err(ArchiveFault::bytes(Reason::NotAFile, "not a regular file"))
             }
-            Err(error) => Err(Fault::Store(error)),
+            Err(error) => Err(ArchiveFault::Store(error)),
         }
     }
 
@@ -92,7 +92,7 @@ impl Ranged {
     }
 
     /// What was behind the last error, when it came from here: libraries tell only that something failed.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    pub(super) fn fault(&self) -> Option<ArchiveFault> {
         locked(&self.fault).clone()
     }
 
@@ -109,11 +109,11 @@ impl Ranged {
             return Ok(bytes.slice(offset..offset + usize::try_from(n_bytes).unwrap_or(usize::MAX)));
         }
         if start.checked_add(n_bytes).is_none_or(|end| end > self.size) {
-            return Err(self.failed(Fault::bytes(Reason::ArchiveTruncated, "ends too early")));
+            return Err(self.failed(ArchiveFault::bytes(Reason::ArchiveTruncated, "ends too early")));
         }
         if n_bytes > MAX_PART_BYTES {
             let detail = format!("found a part of {n_bytes} bytes, allowed {MAX_PART_BYTES}");
-            return Err(self.failed(Fault::bytes(Reason::ArchiveExceedsLimit, detail)));
+            return Err(self.failed(ArchiveFault::bytes(Reason::ArchiveExceedsLimit, detail)));
         }
         // A whole block, for what comes next is asked for next.
         let end = self.size.min(start + n_bytes.max(self.block_bytes));
@@ -127,21 +127,22 @@ impl Ranged {
                 Ok(bytes.slice(..usize::try_from(n_bytes).unwrap_or(usize::MAX)))
             }
             Ok(Object::Archived) => {
-                Err(self.failed(Fault::bytes(Reason::ArchivedObject, "in an archived class")))
+                Err(self.failed(ArchiveFault::bytes(Reason::ArchivedObject, "in an archived class")))
             }
             Ok(Object::Changed) => {
-                Err(self.failed(Fault::bytes(Reason::SourceChanged, "another version while it was read")))
+                Err(self
+                    .failed(ArchiveFault::bytes(Reason::SourceChanged, "another version while it was read")))
             }
             Ok(Object::Missing) => {
-                Err(self.failed(Fault::bytes(Reason::MissingObject, "no object of that name")))
+                Err(self.failed(ArchiveFault::bytes(Reason::MissingObject, "no object of that name")))
             }
-            Ok(_) => Err(self.failed(Fault::bytes(Reason::ArchiveTruncated, "ends too early"))),
-            Err(error) => Err(self.failed(Fault::Store(error))),
+            Ok(_) => Err(self.failed(ArchiveFault::bytes(Reason::ArchiveTruncated, "ends too early"))),
+            Err(error) => Err(self.failed(ArchiveFault::Store(error))),
         }
     }
 
     /// Remembers why the next error is one.
-    pub(super) fn failed(&self, fault: Fault) -> io::Error {
+    pub(super) fn failed(&self, fault: ArchiveFault) -> io::Error {
         *locked(&self.fault) = Some(fault);
         io::ErrorKind::Other.into()
     }

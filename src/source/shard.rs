@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::archive::{guarded, settled};
-use super::ranged::{Fault, Ranged};
+use super::ranged::{ArchiveFault, Ranged};
 use crate::messages::Reason;
 use crate::store::StoreError;
 
@@ -73,12 +73,12 @@ fn other_kind(start: &[u8]) -> Option<&'static str> {
     })
 }
 
-fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
-    let broken = |_: io::Error| Fault::bytes(Reason::ArchiveTruncated, "cut, or no uncompressed tar");
+fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), ArchiveFault> {
+    let broken = |_: io::Error| ArchiveFault::bytes(Reason::ArchiveTruncated, "cut, or no uncompressed tar");
     let size = file.size();
     let start = file.part(0, size.min(6)).map_err(broken)?;
     if let Some(other) = other_kind(&start) {
-        return Err(Fault::bytes(Reason::ArchiveUnsupported, other));
+        return Err(ArchiveFault::bytes(Reason::ArchiveUnsupported, other));
     }
     let mut names = HashSet::new();
     let mut archive = tar::Archive::new(Headers { file: file.clone(), n_bytes: 0 });
@@ -87,13 +87,13 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
     for (n, entry) in archive.entries_with_seek().map_err(broken)?.enumerate() {
         let mut entry = entry.map_err(broken)?;
         if n == MAX_ENTRIES {
-            return Err(Fault::bytes(Reason::ArchiveExceedsLimit, "more entries than are taken"));
+            return Err(ArchiveFault::bytes(Reason::ArchiveExceedsLimit, "more entries than are taken"));
         }
         let kind = entry.header().entry_type();
         let is_sparse = kind.is_gnu_sparse() || is_pax_sparse(&mut entry);
         // Also of entries that hold nothing: what a wrong size spans would never be seen. A sparse file has two by right.
         if !is_sparse && entry.header().entry_size().ok() != Some(entry.size()) {
-            return Err(Fault::bytes(Reason::ArchiveAmbiguous, "an entry with two sizes"));
+            return Err(ArchiveFault::bytes(Reason::ArchiveAmbiguous, "an entry with two sizes"));
         }
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
         // Of a sparse file less stands in the shard than it has bytes.
@@ -120,7 +120,7 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
             continue;
         }
         if offset.checked_add(bytes).is_none_or(|end| end > size) {
-            return Err(Fault::bytes(Reason::ArchiveTruncated, "an entry ends behind the shard"));
+            return Err(ArchiveFault::bytes(Reason::ArchiveTruncated, "an entry ends behind the shard"));
         }
         let mut class = None;
         let is_class = name.len() > 4 && name.as_bytes()[name.len() - 4..].eq_ignore_ascii_case(b".cls");
@@ -135,7 +135,7 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
     let end_of_entries =
         behind.checked_next_multiple_of(512).and_then(|end| end.checked_add(END_BYTES as u64));
     if end_of_entries.is_none_or(|end| end > size) {
-        return Err(Fault::bytes(Reason::ArchiveTruncated, "no end of a tar"));
+        return Err(ArchiveFault::bytes(Reason::ArchiveTruncated, "no end of a tar"));
     }
     let mut end = [1; END_BYTES];
     file.seek(SeekFrom::Start(size.saturating_sub(END_BYTES as u64))).map_err(broken)?;
@@ -143,7 +143,7 @@ fn walk(mut file: Ranged, found: &mut Vec<ShardEntry>) -> Result<(), Fault> {
     if end == [0; END_BYTES] {
         Ok(())
     } else {
-        Err(Fault::bytes(Reason::ArchiveTruncated, "no end of a tar"))
+        Err(ArchiveFault::bytes(Reason::ArchiveTruncated, "no end of a tar"))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Rows of an npz array as the `.npy` files they would be, and what an npz holds.
 
 use super::cut;
-use super::{Cell, class::describe};
+use super::{RowContent, class::describe};
 use crate::messages::Reason;
-use crate::source::ranged::{Fault, Ranged};
+use crate::source::ranged::{ArchiveFault, Ranged};
 use t3b_image::npz::{NpyHeader, Npz, NpzError, Rows};
 
 /// Ending of the names of image arrays in MedMNIST's files: `train_images`, `val_images`, `test_images`.
@@ -19,14 +19,14 @@ pub(super) struct ArrayRows {
 }
 
 impl ArrayRows {
-    pub(super) fn open(file: Ranged, entry: Option<&str>) -> Result<Self, Fault> {
+    pub(super) fn open(file: Ranged, entry: Option<&str>) -> Result<Self, ArchiveFault> {
         let npz = Npz::over(file).map_err(fault)?;
         let entry = match (entry, npz.arrays().as_slice()) {
             (Some(entry), _) => entry.to_owned(),
             (None, [only]) => only.clone(),
             (None, all) => {
                 let detail = format!("{} arrays and no entry that names one", all.len());
-                return Err(Fault::bytes(Reason::ArchiveEntryMissing, detail));
+                return Err(ArchiveFault::bytes(Reason::ArchiveEntryMissing, detail));
             }
         };
         let rows = npz.into_rows(&entry).map_err(fault)?;
@@ -37,16 +37,16 @@ impl ArrayRows {
         self.at
     }
 
-    pub(super) fn row(&mut self, row: u64) -> Result<Cell, Fault> {
+    pub(super) fn row(&mut self, row: u64) -> Result<RowContent, ArchiveFault> {
         if row >= self.rows.header().n_rows() {
             let detail = format!("row {row} of {}", self.rows.header().n_rows());
-            return Err(Fault::bytes(Reason::ArchiveEntryMissing, detail));
+            return Err(ArchiveFault::bytes(Reason::ArchiveEntryMissing, detail));
         }
         self.rows.skip(row - self.at).map_err(fault)?;
         let mut values = Vec::new();
         self.rows.next_into(&mut values).map_err(fault)?;
         self.at = row + 1;
-        Ok(Cell { bytes: [self.header.as_slice(), &values].concat().into(), label: None })
+        Ok(RowContent { bytes: [self.header.as_slice(), &values].concat().into(), label: None })
     }
 }
 
@@ -66,7 +66,7 @@ pub(in crate::source) struct Array {
 ///
 /// # Errors
 /// `archive_*` reasons, and store failures.
-pub(in crate::source) fn array_names(file: &Ranged) -> Result<Vec<String>, Fault> {
+pub(in crate::source) fn array_names(file: &Ranged) -> Result<Vec<String>, ArchiveFault> {
     super::guarded(file, || Ok(Npz::over(file.clone()).map_err(fault)?.arrays()))
 }
 
@@ -81,7 +81,7 @@ pub(in crate::source) fn images_prefix(name: &str) -> Option<&str> {
 ///
 /// # Errors
 /// `archive_unsupported` with what was found and what is read, other `archive_*` reasons, and store failures.
-pub(in crate::source) fn array(file: &Ranged, name: &str) -> Result<Array, Fault> {
+pub(in crate::source) fn array(file: &Ranged, name: &str) -> Result<Array, ArchiveFault> {
     super::guarded(file, || {
         let npz = Npz::over(file.clone()).map_err(fault)?;
         let header = npz.clone().into_header(name).map_err(fault)?;
@@ -92,7 +92,7 @@ pub(in crate::source) fn array(file: &Ranged, name: &str) -> Result<Array, Fault
                 "images: found {}, read are uint8 of shape (n, h, w) or (n, h, w, 1, 3 or 4)",
                 described(&header)
             );
-            return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
+            return Err(ArchiveFault::bytes(Reason::ArchiveUnsupported, detail));
         }
         let rows = npz.into_rows(name).map_err(fault)?;
         let values = rows.header().row_bytes().unwrap_or_default() as u64;
@@ -110,7 +110,7 @@ fn described(header: &NpyHeader) -> String {
 ///
 /// # Errors
 /// Store failures alone; an array that cannot be read is left out.
-pub(in crate::source) fn described_arrays(file: &Ranged, names: &[String]) -> Result<String, Fault> {
+pub(in crate::source) fn described_arrays(file: &Ranged, names: &[String]) -> Result<String, ArchiveFault> {
     let mut found = Vec::new();
     for name in names.iter().take(2) {
         let header = super::guarded(file, || {
@@ -118,8 +118,8 @@ pub(in crate::source) fn described_arrays(file: &Ranged, names: &[String]) -> Re
         });
         match header {
             Ok(header) => found.push(described(&header)),
-            Err(Fault::Store(error)) => return Err(Fault::Store(error)),
-            Err(Fault::Bytes(..)) => {}
+            Err(ArchiveFault::Store(error)) => return Err(ArchiveFault::Store(error)),
+            Err(ArchiveFault::Bytes(..)) => {}
         }
     }
     let more = if names.len() > found.len() { " and others" } else { "" };
@@ -130,7 +130,7 @@ pub(in crate::source) fn described_arrays(file: &Ranged, names: &[String]) -> Re
 ///
 /// # Errors
 /// `archive_*` reasons, and store failures.
-pub(super) fn open_labels(file: &Ranged, name: &str) -> Result<Option<Rows<Ranged>>, Fault> {
+pub(super) fn open_labels(file: &Ranged, name: &str) -> Result<Option<Rows<Ranged>>, ArchiveFault> {
     let npz = Npz::over(file.clone()).map_err(fault)?;
     if !npz.arrays().iter().any(|array| array == name) {
         return Ok(None);
@@ -138,27 +138,30 @@ pub(super) fn open_labels(file: &Ranged, name: &str) -> Result<Option<Rows<Range
     let header = npz.clone().into_header(name).map_err(fault)?;
     if header.row_bytes().is_err() {
         let detail = format!("labels: found {}, read are numbers and strings", described(&header));
-        return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
+        return Err(ArchiveFault::bytes(Reason::ArchiveUnsupported, detail));
     }
     npz.into_rows(name).map(Some).map_err(fault)
 }
 
-pub(super) fn fault(error: NpzError) -> Fault {
+pub(super) fn fault(error: NpzError) -> ArchiveFault {
     match error {
         NpzError::Io(error) => cut(&error),
         // A zip is read from its end, so nothing of one that was cut can be found.
-        NpzError::Zip(_) => Fault::bytes(Reason::ArchiveTruncated, "no table of contents: cut, or no zip"),
-        NpzError::Missing { .. } => Fault::bytes(Reason::ArchiveEntryMissing, "no array of that name"),
-        NpzError::Encrypted { .. } => Fault::bytes(Reason::ArchiveEncrypted, "the array is locked"),
+        NpzError::Zip(_) => {
+            ArchiveFault::bytes(Reason::ArchiveTruncated, "no table of contents: cut, or no zip")
+        }
+        NpzError::Missing { .. } => ArchiveFault::bytes(Reason::ArchiveEntryMissing, "no array of that name"),
+        NpzError::Encrypted { .. } => ArchiveFault::bytes(Reason::ArchiveEncrypted, "the array is locked"),
         NpzError::Limit { found, allowed } => {
-            Fault::bytes(Reason::ArchiveExceedsLimit, format!("found {found}, allowed {allowed}"))
+            ArchiveFault::bytes(Reason::ArchiveExceedsLimit, format!("found {found}, allowed {allowed}"))
         }
-        NpzError::Compression { .. } => {
-            Fault::bytes(Reason::ArchiveUnsupported, "neither stored nor deflated; numpy writes no other")
-        }
-        NpzError::BadHeader { problem, .. } => Fault::bytes(Reason::ArchiveUnsupported, problem),
+        NpzError::Compression { .. } => ArchiveFault::bytes(
+            Reason::ArchiveUnsupported,
+            "neither stored nor deflated; numpy writes no other",
+        ),
+        NpzError::BadHeader { problem, .. } => ArchiveFault::bytes(Reason::ArchiveUnsupported, problem),
         NpzError::Size { found, .. } => {
-            Fault::bytes(Reason::ArchiveTruncated, format!("{found} rows than the shape says"))
+            ArchiveFault::bytes(Reason::ArchiveTruncated, format!("{found} rows than the shape says"))
         }
     }
 }

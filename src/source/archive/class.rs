@@ -3,7 +3,7 @@
 use super::Label;
 use super::arrays::{fault, open_labels};
 use crate::messages::Reason;
-use crate::source::ranged::{Fault, Ranged};
+use crate::source::ranged::{ArchiveFault, Ranged};
 
 /// Longest row of labels that can be one class: more classes than any data set has.
 const MAX_CLASSES: u64 = 4096;
@@ -24,7 +24,7 @@ pub(in crate::source) enum Labels {
 /// # Errors
 /// `archive_unsupported` for objects, `archive_corrupt` where there are more or fewer than `n_rows`, other `archive_*` reasons, and
 /// store failures.
-pub(in crate::source) fn labels(file: &Ranged, name: &str, n_rows: u64) -> Result<Labels, Fault> {
+pub(in crate::source) fn labels(file: &Ranged, name: &str, n_rows: u64) -> Result<Labels, ArchiveFault> {
     super::guarded(file, || {
         let Some(mut rows) = open_labels(file, name)? else { return Ok(Labels::None) };
         let header = rows.header().clone();
@@ -35,7 +35,7 @@ pub(in crate::source) fn labels(file: &Ranged, name: &str, n_rows: u64) -> Resul
         };
         if header.n_rows() != n_rows {
             let detail = format!("{} labels for {n_rows} images", header.n_rows());
-            return Err(Fault::bytes(Reason::ArchiveCorrupt, detail));
+            return Err(ArchiveFault::bytes(Reason::ArchiveCorrupt, detail));
         }
         let (mut labels, mut row, mut is_one_hot) = (Vec::new(), Vec::new(), true);
         // To the end, where the checksum is compared.

@@ -9,7 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use parquet::basic::Compression;
 
 use crate::messages::Reason;
-use crate::source::ranged::{Fault, Ranged};
+use crate::source::ranged::{ArchiveFault, Ranged};
 
 /// Groups inside groups; nested data sets have five.
 const MAX_DEPTH: usize = 32;
@@ -32,13 +32,13 @@ const PAGE_START_BYTES: u64 = 96;
 /// # Errors
 /// `archive_truncated` without a footer, `archive_encrypted`, `archive_exceeds_limit` for a schema that is too deep, and
 /// `archive_corrupt` for one that contradicts itself.
-pub(super) fn check_schema(file: &Ranged) -> Result<(), Fault> {
-    let cut = || Fault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
+pub(super) fn check_schema(file: &Ranged) -> Result<(), ArchiveFault> {
+    let cut = || ArchiveFault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
     let before_end = file.size().checked_sub(END_BYTES).ok_or_else(cut)?;
     let end = file.part(before_end, END_BYTES).map_err(|_| cut())?;
     match &end[4..] {
         b"PAR1" => {}
-        b"PARE" => return Err(Fault::bytes(Reason::ArchiveEncrypted, "the footer is locked")),
+        b"PARE" => return Err(ArchiveFault::bytes(Reason::ArchiveEncrypted, "the footer is locked")),
         _ => return Err(cut()),
     }
     let n_bytes = u64::from(u32::from_le_bytes([end[0], end[1], end[2], end[3]]));
@@ -51,9 +51,9 @@ pub(super) fn check_schema(file: &Ranged) -> Result<(), Fault> {
 ///
 /// # Errors
 /// `archive_exceeds_limit` for one that is too deep, and `archive_corrupt` for one that contradicts itself.
-pub(in crate::source) fn check_footer(footer: &[u8]) -> Result<(), Fault> {
+pub(in crate::source) fn check_footer(footer: &[u8]) -> Result<(), ArchiveFault> {
     let mut compact = Compact { rest: footer };
-    let corrupt = || Fault::bytes(Reason::ArchiveCorrupt, "a footer that contradicts itself");
+    let corrupt = || ArchiveFault::bytes(Reason::ArchiveCorrupt, "a footer that contradicts itself");
     // Version, then the schema; what follows says nothing of its shape.
     let mut id = 0;
     while let Some((next, kind)) = compact.field(id).ok_or_else(corrupt)? {
@@ -94,15 +94,15 @@ pub(super) struct Page {
 ///
 /// # Errors
 /// `archive_exceeds_limit` for a page that would be too large, `archive_corrupt` for what is no such header.
-pub(super) fn check_page(file: &Ranged, start: u64) -> Result<Page, Fault> {
-    let corrupt = || Fault::bytes(Reason::ArchiveCorrupt, "a page without a header");
+pub(super) fn check_page(file: &Ranged, start: u64) -> Result<Page, ArchiveFault> {
+    let corrupt = || ArchiveFault::bytes(Reason::ArchiveCorrupt, "a page without a header");
     let n_bytes = file.size().saturating_sub(start).min(PAGE_START_BYTES);
     let bytes = file.part(start, n_bytes).map_err(|_| corrupt())?;
     let page = Compact { rest: &bytes }.page().ok_or_else(corrupt)?;
     let allowed = MAX_PAGE_BYTES.min(max_expanded(file.size()));
     if page.unpacked > allowed {
         let detail = format!("found a page of {} bytes, allowed {allowed}", page.unpacked);
-        return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
+        return Err(ArchiveFault::bytes(Reason::ArchiveExceedsLimit, detail));
     }
     Ok(page)
 }
@@ -112,7 +112,7 @@ pub(super) fn check_page(file: &Ranged, start: u64) -> Result<Page, Fault> {
 ///
 /// # Errors
 /// `archive_exceeds_limit` when there is more than the header says.
-pub(super) fn check_unpacked(page: Page, codec: Compression, bytes: &[u8]) -> Result<(), Fault> {
+pub(super) fn check_unpacked(page: Page, codec: Compression, bytes: &[u8]) -> Result<(), ArchiveFault> {
     let Some(packed) = usize::try_from(page.plain).ok().and_then(|plain| bytes.get(plain..)) else {
         return Ok(());
     };
@@ -130,7 +130,7 @@ pub(super) fn check_unpacked(page: Page, codec: Compression, bytes: &[u8]) -> Re
         io::copy(&mut unpacked.by_ref().take(allowed.saturating_add(1)), &mut io::sink()).unwrap_or_default();
     if n > allowed {
         let detail = format!("a page that unpacks to more than the {} bytes it declares", page.unpacked);
-        return Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail));
+        return Err(ArchiveFault::bytes(Reason::ArchiveExceedsLimit, detail));
     }
     Ok(())
 }
@@ -227,7 +227,7 @@ impl Compact<'_> {
     }
 
     /// The schema's elements, parents before their children.
-    fn schema(&mut self) -> Option<Result<(), Fault>> {
+    fn schema(&mut self) -> Option<Result<(), ArchiveFault>> {
         let (n_elements, kind) = self.list()?;
         let mut left = Vec::new();
         for n in 0..n_elements {
@@ -248,7 +248,7 @@ impl Compact<'_> {
             }
             if left.len() > MAX_DEPTH {
                 let detail = format!("a schema deeper than {MAX_DEPTH} groups");
-                return Some(Err(Fault::bytes(Reason::ArchiveExceedsLimit, detail)));
+                return Some(Err(ArchiveFault::bytes(Reason::ArchiveExceedsLimit, detail)));
             }
         }
         left.iter().all(|&children| children == 0).then_some(Ok(()))
@@ -332,7 +332,7 @@ mod tests {
         bytes.push(value as u8);
     }
 
-    fn verdict(children: &[u64]) -> Option<Result<(), Fault>> {
+    fn verdict(children: &[u64]) -> Option<Result<(), ArchiveFault>> {
         Compact { rest: &schema(children) }.schema()
     }
 
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(check(page(1 << 20, 0), &gzip), Ok(()));
         assert!(matches!(
             check(page((1 << 20) - 1, 0), &gzip),
-            Err(Fault::Bytes(Reason::ArchiveExceedsLimit, _))
+            Err(ArchiveFault::Bytes(Reason::ArchiveExceedsLimit, _))
         ));
         // Levels stand in front, and a page may be stored as it is.
         let levels = [&[0; 7], gzip.as_slice()].concat();
@@ -375,7 +375,7 @@ mod tests {
             Some(Ok(()))
         );
         let deep = verdict(&[1].repeat(5000).into_iter().chain([0]).collect::<Vec<_>>());
-        assert!(matches!(deep, Some(Err(Fault::Bytes(Reason::ArchiveExceedsLimit, _)))), "{deep:?}");
+        assert!(matches!(deep, Some(Err(ArchiveFault::Bytes(Reason::ArchiveExceedsLimit, _)))), "{deep:?}");
         // More children than elements, fewer than promised, and a second root.
         assert_eq!(verdict(&[0x7fff_ffff, 0]), None);
         assert_eq!(verdict(&[2, 0]), None);

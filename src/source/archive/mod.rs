@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 
 use super::REREADS;
-use super::ranged::{Fault, Ranged};
+use super::ranged::{ArchiveFault, Ranged};
 use crate::messages::Reason;
 use crate::store::{Cause, StoreError};
 use arrays::ArrayRows;
@@ -29,7 +29,7 @@ pub(super) use table::{Look, look};
 
 /// What a row holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(super) struct RowContent {
     /// An image file: of a Parquet cell as it is, of an npz row as the `.npy` file it would be.
     pub(super) bytes: Bytes,
     /// What stands in the label column beside it.
@@ -60,22 +60,24 @@ enum Rows {
 
 /// Which kind of archive an object is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ArchiveKind {
     Npz,
     Parquet,
 }
 
-impl Kind {
+impl ArchiveKind {
     /// # Errors
     /// `archive_unsupported`, and store failures.
-    pub(super) fn sniff(file: &mut Ranged) -> Result<Self, Fault> {
+    pub(super) fn sniff(file: &mut Ranged) -> Result<Self, ArchiveFault> {
         guarded(&file.clone(), || {
             let mut magic = [0; 4];
             file.rewind().and_then(|()| file.read_exact(&mut magic)).map_err(|error| cut(&error))?;
             match &magic {
                 b"PK\x03\x04" => Ok(Self::Npz),
                 b"PAR1" => Ok(Self::Parquet),
-                _ => Err(Fault::bytes(Reason::ArchiveUnsupported, "neither an npz nor a Parquet file")),
+                _ => {
+                    Err(ArchiveFault::bytes(Reason::ArchiveUnsupported, "neither an npz nor a Parquet file"))
+                }
             }
         })
     }
@@ -86,11 +88,13 @@ impl Archive {
     ///
     /// # Errors
     /// `archive_*` reasons, and store failures.
-    fn open(mut file: Ranged, of: &RowOf) -> Result<Self, Fault> {
+    fn open(mut file: Ranged, of: &RowOf) -> Result<Self, ArchiveFault> {
         let (entry, label) = (of.entry.as_deref(), of.label_column.as_deref());
-        let rows = match Kind::sniff(&mut file)? {
-            Kind::Npz => Rows::Npz(guarded(&file, || ArrayRows::open(file.clone(), entry))?),
-            Kind::Parquet => Rows::Parquet(guarded(&file, || TableRows::open(file.clone(), entry, label))?),
+        let rows = match ArchiveKind::sniff(&mut file)? {
+            ArchiveKind::Npz => Rows::Npz(guarded(&file, || ArrayRows::open(file.clone(), entry))?),
+            ArchiveKind::Parquet => {
+                Rows::Parquet(guarded(&file, || TableRows::open(file.clone(), entry, label))?)
+            }
         };
         Ok(Self { rows, file })
     }
@@ -105,7 +109,7 @@ impl Archive {
 
     /// # Errors
     /// `archive_*` reasons, and store failures; afterwards the archive must be opened again.
-    fn row(&mut self, row: u64) -> Result<Cell, Fault> {
+    fn row(&mut self, row: u64) -> Result<RowContent, ArchiveFault> {
         let rows = &mut self.rows;
         guarded(&self.file, || match rows {
             Rows::Npz(rows) => rows.row(row),
@@ -124,8 +128,11 @@ impl Archive {
 
 /// Tells what the file knows from what a library guesses, and contains a library's panic: one archive's bug must not
 /// take the run with it.
-pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    let panicked = |_| Err(Fault::bytes(Reason::DECODER_PANIC, "the archive reader panicked"));
+pub(super) fn guarded<T>(
+    file: &Ranged,
+    work: impl FnOnce() -> Result<T, ArchiveFault>,
+) -> Result<T, ArchiveFault> {
+    let panicked = |_| Err(ArchiveFault::bytes(Reason::DECODER_PANIC, "the archive reader panicked"));
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
     done.map_err(|fault| file.fault().unwrap_or(fault))
 }
@@ -136,14 +143,14 @@ pub(super) fn guarded<T>(file: &Ranged, work: impl FnOnce() -> Result<T, Fault>)
 /// # Errors
 /// When the store fails, or something else is wrong each time.
 pub(super) fn settled<T>(
-    mut work: impl FnMut() -> Result<T, Fault>,
+    mut work: impl FnMut() -> Result<T, ArchiveFault>,
 ) -> Result<Result<T, (Reason, String)>, StoreError> {
     let mut before = None;
     for _ in 0..REREADS {
         match work() {
             Ok(done) => return Ok(Ok(done)),
-            Err(Fault::Store(error)) => return Err(error),
-            Err(Fault::Bytes(reason, detail)) => {
+            Err(ArchiveFault::Store(error)) => return Err(error),
+            Err(ArchiveFault::Bytes(reason, detail)) => {
                 let found = (reason, detail);
                 if before.as_ref() == Some(&found) {
                     return Ok(Err(found));
@@ -157,9 +164,9 @@ pub(super) fn settled<T>(
 }
 
 /// An archive that ends before what it promises, or whose compressed data are damaged.
-fn cut(error: &std::io::Error) -> Fault {
+fn cut(error: &std::io::Error) -> ArchiveFault {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Fault::bytes(Reason::ArchiveTruncated, "ends too early"),
-        _ => Fault::bytes(Reason::ArchiveCorrupt, "damaged compressed data"),
+        std::io::ErrorKind::UnexpectedEof => ArchiveFault::bytes(Reason::ArchiveTruncated, "ends too early"),
+        _ => ArchiveFault::bytes(Reason::ArchiveCorrupt, "damaged compressed data"),
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 
-use super::{Archive, Cell, settled};
+use super::{Archive, RowContent, settled};
 use crate::messages::Reason;
-use crate::source::ranged::{Fault, Ranged};
+use crate::source::ranged::{ArchiveFault, Ranged};
 use crate::store::StoreError;
 
 /// Which row of which archive.
@@ -50,9 +50,9 @@ impl ArchiveReader {
     /// When the store fails, or tells something else each time.
     pub(in crate::source) fn read(
         &mut self,
-        file: impl Fn() -> Result<Ranged, Fault>,
+        file: impl Fn() -> Result<Ranged, ArchiveFault>,
         of: &RowOf,
-    ) -> Result<Result<Cell, (Reason, String)>, StoreError> {
+    ) -> Result<Result<RowContent, (Reason, String)>, StoreError> {
         let known =
             self.damage.as_ref().filter(|known| known.of.is_beside(of) && known.rows.contains(&of.row));
         if let Some(known) = known {

@@ -20,9 +20,9 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::class::whole;
 use super::footer::{self, Page};
-use super::{Cell, Label};
+use super::{Label, RowContent};
 use crate::messages::Reason;
-use crate::source::ranged::{Fault, Ranged};
+use crate::source::ranged::{ArchiveFault, Ranged};
 
 /// Names of a column of labels, compared without blanks and capitals.
 const LABELS: [&str; 3] = ["label", "label_idx", "labels"];
@@ -61,21 +61,25 @@ impl std::fmt::Debug for Group {
 }
 
 impl TableRows {
-    pub(super) fn open(file: Ranged, entry: Option<&str>, label_column: Option<&str>) -> Result<Self, Fault> {
+    pub(super) fn open(
+        file: Ranged,
+        entry: Option<&str>,
+        label_column: Option<&str>,
+    ) -> Result<Self, ArchiveFault> {
         let (file, metadata) = load(&file)?;
         let schema = metadata.metadata().file_metadata().schema_descr();
-        let image = image_leaves(schema, entry)
-            .first()
-            .copied()
-            .ok_or_else(|| Fault::bytes(Reason::ArchiveEntryMissing, "no column of bytes of that name"))?;
+        let image = image_leaves(schema, entry).first().copied().ok_or_else(|| {
+            ArchiveFault::bytes(Reason::ArchiveEntryMissing, "no column of bytes of that name")
+        })?;
         let label = label_leaf(schema, label_column).filter(|&leaf| leaf != image);
         check_codecs(&metadata, image, label)?;
         let mut bounds = vec![0_u64];
         for group in metadata.metadata().row_groups() {
             let n_rows = u64::try_from(group.num_rows()).ok();
             let end = n_rows.and_then(|n| bounds[bounds.len() - 1].checked_add(n));
-            bounds
-                .push(end.ok_or_else(|| Fault::bytes(Reason::ArchiveCorrupt, "a negative number of rows"))?);
+            bounds.push(
+                end.ok_or_else(|| ArchiveFault::bytes(Reason::ArchiveCorrupt, "a negative number of rows"))?,
+            );
         }
         Ok(Self { file, metadata, image, label, bounds, open: None })
     }
@@ -94,9 +98,12 @@ impl TableRows {
     }
 
     /// A group is read from its front, whoever asks and for whichever row.
-    pub(super) fn row(&mut self, row: u64) -> Result<Cell, Fault> {
+    pub(super) fn row(&mut self, row: u64) -> Result<RowContent, ArchiveFault> {
         if row >= self.n_rows() {
-            return Err(Fault::bytes(Reason::ArchiveEntryMissing, format!("row {row} of {}", self.n_rows())));
+            return Err(ArchiveFault::bytes(
+                Reason::ArchiveEntryMissing,
+                format!("row {row} of {}", self.n_rows()),
+            ));
         }
         let index = self.group_of(row);
         let mut group = match self.open.take().filter(|group| group.index == index && group.at <= row) {
@@ -104,53 +111,57 @@ impl TableRows {
             None => Group { index, at: self.bounds[index], n_bytes: 0, reader: self.reader(index)? },
         };
         loop {
-            let damaged = || Fault::bytes(Reason::ArchiveCorrupt, "a page that cannot be read");
-            let batch =
-                group.reader.next().ok_or_else(|| Fault::bytes(Reason::ArchiveTruncated, "fewer rows"))?;
+            let damaged = || ArchiveFault::bytes(Reason::ArchiveCorrupt, "a page that cannot be read");
+            let batch = group
+                .reader
+                .next()
+                .ok_or_else(|| ArchiveFault::bytes(Reason::ArchiveTruncated, "fewer rows"))?;
             let batch = batch.map_err(|_| damaged())?;
             group.at += 1;
             group.n_bytes = group.n_bytes.saturating_add(held(&batch));
             let size = self.file.file.size();
             if group.n_bytes > footer::max_expanded(size) {
                 let (reason, detail) = footer::expands_too_far(size);
-                return Err(Fault::bytes(reason, detail));
+                return Err(ArchiveFault::bytes(reason, detail));
             }
             if group.at > row {
                 self.open = Some(group);
-                return self.cell(&batch).ok_or_else(damaged);
+                return self.content(&batch).ok_or_else(damaged);
             }
         }
     }
 
     /// The image and the label of a batch of one row, whose columns stand as in the file; a null image has no bytes.
-    fn cell(&self, batch: &RecordBatch) -> Option<Cell> {
+    fn content(&self, batch: &RecordBatch) -> Option<RowContent> {
         let label_first = self.label.is_some_and(|label| label < self.image);
         let image = batch.columns().get(usize::from(label_first))?;
         let label = self.label.and_then(|_| label_of(batch.columns().get(usize::from(!label_first))?));
-        Some(Cell { bytes: bytes_of(image)?, label })
+        Some(RowContent { bytes: bytes_of(image)?, label })
     }
 
-    fn reader(&self, group: usize) -> Result<ParquetRecordBatchReader, Fault> {
+    fn reader(&self, group: usize) -> Result<ParquetRecordBatchReader, ArchiveFault> {
         let schema = self.metadata.metadata().file_metadata().schema_descr();
         ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_row_groups(vec![group])
             .with_projection(ProjectionMask::leaves(schema, self.label.into_iter().chain([self.image])))
             .with_batch_size(1)
             .build()
-            .map_err(|_| Fault::bytes(Reason::ArchiveUnsupported, "a column of another type or compression"))
+            .map_err(|_| {
+                ArchiveFault::bytes(Reason::ArchiveUnsupported, "a column of another type or compression")
+            })
     }
 }
 
 /// Reads the footer.
-fn load(file: &Ranged) -> Result<(TableFile, ArrowReaderMetadata), Fault> {
+fn load(file: &Ranged) -> Result<(TableFile, ArrowReaderMetadata), ArchiveFault> {
     footer::check_schema(file)?;
     let mut file = TableFile { file: file.clone(), columns: None, page: Arc::default() };
-    let no_footer = |_| Fault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
+    let no_footer = |_| ArchiveFault::bytes(Reason::ArchiveTruncated, "no footer: cut, or no Parquet");
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::load(&file, options).map_err(no_footer)?;
     let chunks = metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
     let places: Option<_> = chunks.map(place).collect();
-    let negative = || Fault::bytes(Reason::ArchiveCorrupt, "a column that begins before the file");
+    let negative = || ArchiveFault::bytes(Reason::ArchiveCorrupt, "a column that begins before the file");
     file.columns = Some(places.ok_or_else(negative)?);
     Ok((file, metadata))
 }
@@ -194,7 +205,7 @@ pub(in crate::source) enum Look {
 ///
 /// # Errors
 /// `archive_*` reasons, and store failures.
-pub(in crate::source) fn look(file: &Ranged, label_column: Option<&str>) -> Result<Look, Fault> {
+pub(in crate::source) fn look(file: &Ranged, label_column: Option<&str>) -> Result<Look, ArchiveFault> {
     super::guarded(file, || {
         let metadata = load(file)?.1;
         let schema = metadata.metadata().file_metadata().schema_descr();
@@ -233,7 +244,11 @@ pub(in crate::source) fn look(file: &Ranged, label_column: Option<&str>) -> Resu
 }
 
 /// The first of some columns whose first value begins as an image does.
-fn sniffed(file: &Ranged, schema: &SchemaDescriptor, leaves: &[usize]) -> Result<Option<usize>, Fault> {
+fn sniffed(
+    file: &Ranged,
+    schema: &SchemaDescriptor,
+    leaves: &[usize],
+) -> Result<Option<usize>, ArchiveFault> {
     use t3b_decode::Format;
     for &leaf in leaves {
         let name = schema.column(leaf).path().parts()[0].clone();
@@ -316,7 +331,11 @@ fn image_leaves(schema: &SchemaDescriptor, entry: Option<&str>) -> Vec<usize> {
 }
 
 /// Refuses what the reader could not unpack, by name.
-fn check_codecs(metadata: &ArrowReaderMetadata, image: usize, label: Option<usize>) -> Result<(), Fault> {
+fn check_codecs(
+    metadata: &ArrowReaderMetadata,
+    image: usize,
+    label: Option<usize>,
+) -> Result<(), ArchiveFault> {
     for group in metadata.metadata().row_groups() {
         for leaf in label.into_iter().chain([image]) {
             let name = match group.column(leaf).compression() {
@@ -333,7 +352,7 @@ fn check_codecs(metadata: &ArrowReaderMetadata, image: usize, label: Option<usiz
             let detail = format!(
                 "a column compressed by {name}, read are none, snappy, gzip, brotli, lz4 raw and zstd"
             );
-            return Err(Fault::bytes(Reason::ArchiveUnsupported, detail));
+            return Err(ArchiveFault::bytes(Reason::ArchiveUnsupported, detail));
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ const MAX_ENDING: usize = 8;
 
 /// What an object is by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     /// Listed as it is.
     Image,
     /// A NIfTI volume, whose slices are listed where that is asked for.
@@ -36,26 +36,26 @@ pub(super) fn ending(name: &str) -> String {
 }
 
 /// What the object of that name is.
-pub(super) fn kind(name: &str) -> Kind {
+pub(super) fn kind(name: &str) -> ObjectKind {
     let base = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     if base.starts_with("._") {
         // The resource fork that macOS puts beside every file on foreign disks and into tars and zips.
-        return Kind::Other("macOS ._ files".to_owned());
+        return ObjectKind::Other("macOS ._ files".to_owned());
     }
     if base == "dicomdir" {
-        return Kind::Other("DICOMDIR".to_owned());
+        return ObjectKind::Other("DICOMDIR".to_owned());
     }
     if PACKED.iter().any(|packed| base.ends_with(packed)) {
-        return Kind::Packed;
+        return ObjectKind::Packed;
     }
     let ending = ending(&base);
     match ending.as_str() {
-        "nii" => Kind::Volume,
-        "gz" if base.ends_with(".nii.gz") => Kind::Volume,
-        ending if IMAGES.contains(&ending) => Kind::Image,
-        ending if ARCHIVES.contains(&ending) => Kind::Archive,
-        ending if is_ending(ending) => Kind::Other(format!(".{ending}")),
-        _ => Kind::Nameless,
+        "nii" => ObjectKind::Volume,
+        "gz" if base.ends_with(".nii.gz") => ObjectKind::Volume,
+        ending if IMAGES.contains(&ending) => ObjectKind::Image,
+        ending if ARCHIVES.contains(&ending) => ObjectKind::Archive,
+        ending if is_ending(ending) => ObjectKind::Other(format!(".{ending}")),
+        _ => ObjectKind::Nameless,
     }
 }
 
@@ -71,24 +71,24 @@ mod tests {
 
     #[test]
     fn names_are_told_apart() {
-        let other = |text: &str| Kind::Other(text.to_owned());
+        let other = |text: &str| ObjectKind::Other(text.to_owned());
         for (name, wanted) in [
-            ("a/B.PNG", Kind::Image),
-            ("x.ima", Kind::Image),
-            ("series/IM000001", Kind::Nameless),
-            ("1.2.840.113619.2.1", Kind::Nameless),
-            ("Dr. X/scan", Kind::Nameless),
-            ("v.nii.gz", Kind::Volume),
-            ("v.NII", Kind::Volume),
-            ("s.tar.gz", Kind::Packed),
-            ("s.TGZ", Kind::Packed),
-            ("s.tar", Kind::Archive),
+            ("a/B.PNG", ObjectKind::Image),
+            ("x.ima", ObjectKind::Image),
+            ("series/IM000001", ObjectKind::Nameless),
+            ("1.2.840.113619.2.1", ObjectKind::Nameless),
+            ("Dr. X/scan", ObjectKind::Nameless),
+            ("v.nii.gz", ObjectKind::Volume),
+            ("v.NII", ObjectKind::Volume),
+            ("s.tar.gz", ObjectKind::Packed),
+            ("s.TGZ", ObjectKind::Packed),
+            ("s.tar", ObjectKind::Archive),
             ("x.gz", other(".gz")),
             ("__MACOSX/._a.png", other("macOS ._ files")),
             (".DS_Store", other(".ds_store")),
             ("d/DICOMDIR", other("DICOMDIR")),
-            ("x.png.", Kind::Nameless),
-            ("x.\u{1b}[31m", Kind::Nameless),
+            ("x.png.", ObjectKind::Nameless),
+            ("x.\u{1b}[31m", ObjectKind::Nameless),
         ] {
             assert_eq!(kind(name), wanted, "{name}");
         }

@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::CatalogRule;
 use super::declared::{Cells, Declared, of_file};
-use super::kinds::{Kind, ending, kind};
+use super::kinds::{ObjectKind, ending, kind};
 use super::row::Row;
 use super::tally::Tally;
 use crate::messages::Reason;
 use crate::source::archive::{
-    ArchiveReader, Cell, Label, Labels, Look, RowOf, array, array_names, described_arrays, expands_too_far,
-    images_prefix, labels, look, max_expanded, settled,
+    ArchiveReader, Label, Labels, Look, RowContent, RowOf, array, array_names, described_arrays,
+    expands_too_far, images_prefix, labels, look, max_expanded, settled,
 };
 use crate::source::ranged::Ranged;
 use crate::source::shard::{self, ShardEntry, entries};
@@ -109,17 +109,17 @@ fn of_shard(uri: &str, entries: Vec<ShardEntry>) -> (Vec<Row>, Tally) {
     for entry in entries {
         let kind = entry.name.as_deref().map(kind);
         let is_row = match &kind {
-            None | Some(Kind::Image) => true,
+            None | Some(ObjectKind::Image) => true,
             // What is refused is no file of its name: a link, a device.
-            Some(Kind::Other(_)) => false,
+            Some(ObjectKind::Other(_)) => false,
             Some(_) => entry.refused.is_some(),
         };
         if !is_row {
             match kind {
                 _ if entry.class.is_some() => {}
-                Some(Kind::Other(kind)) => tally.leave_inside(&kind),
-                Some(Kind::Volume) => tally.leave_inside("volumes"),
-                Some(Kind::Archive | Kind::Packed) => tally.leave_inside("archives"),
+                Some(ObjectKind::Other(kind)) => tally.leave_inside(&kind),
+                Some(ObjectKind::Volume) => tally.leave_inside("volumes"),
+                Some(ObjectKind::Archive | ObjectKind::Packed) => tally.leave_inside("archives"),
                 _ => tally.leave_inside("without a known ending"),
             }
             continue;
@@ -306,7 +306,7 @@ fn of_table(
     Ok((rows, tally))
 }
 
-fn hash(cell: &Cell) -> String {
+fn hash(cell: &RowContent) -> String {
     hex::encode(Sha256::digest(&cell.bytes))
 }
 
@@ -316,7 +316,7 @@ fn read_row(
     row: &mut Row,
     file: &impl Fn() -> Ranged,
     label_column: Option<&str>,
-) -> Result<Option<Cell>, StoreError> {
+) -> Result<Option<RowContent>, StoreError> {
     let of = RowOf {
         key: listed_key(&row.uri),
         entry: row.entry.as_deref().map(Into::into),

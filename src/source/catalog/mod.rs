@@ -28,7 +28,7 @@ use crate::error::{Exit, Problem};
 use crate::flow::ordered::off_io;
 use crate::messages::Reason;
 use crate::store::{Object, Root, listed_key};
-use kinds::{ARCHIVES, IMAGES, Kind, kind};
+use kinds::{ARCHIVES, IMAGES, ObjectKind, kind};
 use listing::{RANGE_BYTES, of_archive};
 use parts::Parts;
 pub use pick::{Pick, Slices};
@@ -272,7 +272,7 @@ async fn sha256(
 }
 
 fn is_archive(found: &Found) -> bool {
-    matches!(found, Found::Object(object) if kind(&object.name) == Kind::Archive)
+    matches!(found, Found::Object(object) if kind(&object.name) == ObjectKind::Archive)
 }
 
 /// Cuts a walk into chunks: some loose objects, or one archive.

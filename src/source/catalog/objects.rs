@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use t3b_decode::{Format, Rendering, Slice, decoded_bytes_with};
 
 use super::CatalogRule;
-use super::kinds::{Kind, kind};
+use super::kinds::{ObjectKind, kind};
 use super::pick::count;
 use super::row::Row;
 use super::tally::Tally;
@@ -52,16 +52,16 @@ pub(super) async fn rows_of(
     };
     let kind = kind(&object.name);
     match &kind {
-        Kind::Other(kind) => {
+        ObjectKind::Other(kind) => {
             tally.leave_out(kind);
             return Ok((Vec::new(), tally));
         }
-        Kind::Packed => {
+        ObjectKind::Packed => {
             tally.n_refused += 1;
             let what = "a compressed tar; unpack it to a plain tar first";
             return Ok((vec![Row::refused(&object.name, Reason::ArchiveUnsupported, what)], tally));
         }
-        Kind::Volume if rule.slices.is_none() => {
+        ObjectKind::Volume if rule.slices.is_none() => {
             tally.leave_out("volumes without --slices");
             return Ok((Vec::new(), tally));
         }
@@ -71,7 +71,7 @@ pub(super) async fn rows_of(
         tally.n_refused += 1;
         return Ok((vec![Row::refused(&object.name, Reason::ObjectRefused, what)], tally));
     }
-    if kind == Kind::Nameless {
+    if kind == ObjectKind::Nameless {
         let start = read(root, &object, SNIFF_BYTES.min(object.size)).await?;
         if matches!(Format::sniff(&start), Format::Unknown | Format::Html | Format::Gzip) || start.len() < 8 {
             tally.leave_out("without a known ending");
@@ -79,7 +79,7 @@ pub(super) async fn rows_of(
         }
     }
     let plain = Row { uri: object.name.clone(), bytes: Some(object.size), ..Row::default() };
-    let is_counted = kind == Kind::Volume || rule.frames.is_some();
+    let is_counted = kind == ObjectKind::Volume || rule.frames.is_some();
     let rows = if is_counted && (1..=MAX_COUNTED_BYTES).contains(&object.size) {
         let bytes = read(root, &object, object.size).await?;
         let rule = rule.clone();
