@@ -24,6 +24,10 @@ pub(super) const COLUMNS: [&str; N_COLUMNS] = [
     "found",
 ];
 pub(super) const N_COLUMNS: usize = 17;
+/// More columns than any table of features has.
+const MAX_COLUMNS: usize = 16_384;
+/// Words about columns that are not read.
+const MAX_NOTES: usize = 20;
 
 /// What other programs call a column, and ours.
 const SYNONYMS: [(&str, &str); 16] = [
@@ -61,8 +65,9 @@ impl Header {
     /// Finds the columns: blanks and a byte order mark around a name, and capitals, do not matter.
     ///
     /// # Errors
-    /// `M027` when two columns are the same then.
+    /// `M027` when two columns are the same then, `M018` for more columns than any table has.
     pub(super) fn of(names: &[String]) -> Result<Self, Problem> {
+        Self::check_width(names.len())?;
         let mut places = [None; N_COLUMNS];
         let (mut notes, mut uri_synonym) = (Vec::new(), None);
         let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
@@ -76,7 +81,7 @@ impl Header {
         for name in &plain {
             let Some((theirs, ours)) = synonym(name) else { continue };
             let place = COLUMNS.iter().position(|column| *column == ours);
-            if place.is_some_and(|column| places[column].is_some()) {
+            if place.is_some_and(|column| places[column].is_some()) || notes.len() == MAX_NOTES {
                 continue;
             }
             match (ours, theirs) {
@@ -90,6 +95,15 @@ impl Header {
             }
         }
         Ok(Self { places, n_columns: names.len(), notes, uri_synonym })
+    }
+
+    /// # Errors
+    /// `M018` for more columns than any table has.
+    pub(super) fn check_width(n_columns: usize) -> Result<(), Problem> {
+        if n_columns > MAX_COLUMNS {
+            return Err(bad("M018", format!("found {n_columns} columns, allowed {MAX_COLUMNS}")));
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -113,6 +127,11 @@ impl Header {
         };
         Err(bad("M002", what).hint(hint))
     }
+}
+
+/// Whether a name is one of [`COLUMNS`], as [`Header::of`] sees it.
+pub(super) fn is_column(name: &str) -> bool {
+    COLUMNS.contains(&plain(name).as_str())
 }
 
 fn plain(name: &str) -> String {
@@ -145,6 +164,9 @@ mod tests {
         assert_eq!((found.places[0], found.places[3], found.places[2]), (Some(0), Some(1), Some(2)));
         assert!(found.notes.is_empty(), "{:?}", found.notes);
         assert_eq!(header(&["uri", "label", "Label"]).unwrap_err().code, "M027");
+        assert_eq!(header(&["uri", "sha256 ", "uri"]).unwrap_err().code, "M027");
+        assert_eq!(header(&["uri", "sha256 "]).unwrap().places[5], Some(1));
+        assert_eq!(header(&vec!["x"; MAX_COLUMNS + 1]).unwrap_err().code, "M018");
     }
 
     #[test]

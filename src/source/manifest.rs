@@ -13,6 +13,7 @@ use super::fields::{
     AXIS, BYTES, ENTRY, FRAME, INDEX, Labelled, OFFSET, REFUSED, ROW, SAMPLE_ID, SHA256, SPLIT, URI,
     check_key, check_label, check_location, check_number, check_sha256, check_size, check_slice,
 };
+use super::header::Header;
 use super::labels::BadLabels;
 use super::rows::{self, Row, bad};
 use crate::error::Problem;
@@ -65,46 +66,16 @@ impl Manifest {
     /// # Errors
     /// `M001` to `M028`, see `docs/errors.md`. Messages never repeat a key.
     pub fn parse(name: &str, bytes: &Bytes, rule: ManifestRule<'_>) -> Result<Self, Problem> {
-        let rows = rows::parse(name, bytes)?;
-        if rows.rows.is_empty() {
+        let mut checked = Checked::new(rule, Pseudonyms::new(rule.pseudonym_key, bytes));
+        let (header, n_rows) = rows::read(name, bytes, &mut |header, n, row| checked.take(header, n, row))?;
+        if n_rows == 0 {
             return Err(bad("M001", "manifest is empty").hint("it needs a header and at least one row"));
         }
-        rows.header.needs(URI)?;
-        if rule.split.is_some() {
-            rows.header.needs(SPLIT)?;
-        }
-        let ids = Pseudonyms::new(rule.pseudonym_key, bytes);
-        let (mut entries, mut declared, mut labels) =
-            (HashSet::new(), Declared::default(), BadLabels::default());
-        let mut samples = Vec::with_capacity(rows.rows.len());
-        let mut seen: HashMap<(Box<str>, Option<usize>), usize> = HashMap::with_capacity(rows.rows.len());
-        let mut n_pseudonyms = 0;
-        for (n, row) in rows.rows.iter().enumerate() {
-            if rule.split.is_some() && row[SPLIT].as_deref() != rule.split {
-                continue;
-            }
-            n_pseudonyms += usize::from(row[SAMPLE_ID].is_none());
-            let group = if rule.ignores_declared { None } else { declared.group(n, row)? };
-            let mut sample = check_row(n, row, &ids, &mut entries)?;
-            match check_label(n, row, rule.labels)? {
-                Labelled::Class(index) => sample.label_idx = Some(index),
-                Labelled::No => {}
-                bad => labels.push(n, bad),
-            }
-            // One image may stand in several cells under one id.
-            if let Some(first) = seen.insert((sample.id.clone(), group), n) {
-                let what = format!("sample_id at rows {first} and {n} is the same");
-                return Err(bad("M003", what).hint("ids must be unique; without the column, uris must be"));
-            }
-            samples.push((group, sample));
-        }
+        let Checked { ids, samples, declared, labels, n_pseudonyms, .. } = checked;
         labels.check(rule.labels.len())?;
         if samples.is_empty() {
-            let what = format!(
-                "manifest has no row of split {:?} among {}",
-                rule.split.unwrap_or_default(),
-                rows.rows.len()
-            );
+            let what =
+                format!("manifest has no row of split {:?} among {n_rows}", rule.split.unwrap_or_default(),);
             return Err(bad("M001", what));
         }
         let (samples, cells, n_made) = declared.place(samples, rule.cells, rule.batch_size);
@@ -116,7 +87,7 @@ impl Manifest {
             n_pseudonyms,
             cells: cells.into(),
             n_made,
-            notes: rows.header.notes,
+            notes: header.notes,
         })
     }
 
@@ -137,6 +108,62 @@ impl Manifest {
         let mut before = None;
         let begins = samples.iter().filter(|sample| before.replace(slot(sample)) != Some(slot(sample)));
         begins.map(|sample| self.n_cells_of(sample)).sum()
+    }
+}
+
+/// The rows that were read so far, each checked when it came.
+struct Checked<'a> {
+    rule: ManifestRule<'a>,
+    ids: Pseudonyms,
+    /// One copy of each name inside archives.
+    entries: HashSet<Arc<str>>,
+    declared: Declared,
+    labels: BadLabels,
+    samples: Vec<(Option<usize>, Sample)>,
+    /// The row of each id in each declared cell.
+    seen: HashMap<(Box<str>, Option<usize>), usize>,
+    n_pseudonyms: usize,
+}
+
+impl<'a> Checked<'a> {
+    fn new(rule: ManifestRule<'a>, ids: Pseudonyms) -> Self {
+        Self {
+            rule,
+            ids,
+            entries: HashSet::new(),
+            declared: Declared::default(),
+            labels: BadLabels::default(),
+            samples: Vec::new(),
+            seen: HashMap::new(),
+            n_pseudonyms: 0,
+        }
+    }
+
+    fn take(&mut self, header: &Header, n: usize, row: &Row) -> Result<(), Problem> {
+        if n == 0 {
+            header.needs(URI)?;
+            if self.rule.split.is_some() {
+                header.needs(SPLIT)?;
+            }
+        }
+        if self.rule.split.is_some() && row[SPLIT].as_deref() != self.rule.split {
+            return Ok(());
+        }
+        self.n_pseudonyms += usize::from(row[SAMPLE_ID].is_none());
+        let group = if self.rule.ignores_declared { None } else { self.declared.group(n, row)? };
+        let mut sample = check_row(n, row, &self.ids, &mut self.entries)?;
+        match check_label(n, row, self.rule.labels)? {
+            Labelled::Class(index) => sample.label_idx = Some(index),
+            Labelled::No => {}
+            bad => self.labels.push(n, bad),
+        }
+        // One image may stand in several cells under one id.
+        if let Some(first) = self.seen.insert((sample.id.clone(), group), n) {
+            let what = format!("sample_id at rows {first} and {n} is the same");
+            return Err(bad("M003", what).hint("ids must be unique; without the column, uris must be"));
+        }
+        self.samples.push((group, sample));
+        Ok(())
     }
 }
 
@@ -357,6 +384,17 @@ mod tests {
         assert_eq!(array.samples.len(), 2);
         let nested = Manifest::parse("m.jsonl", &Bytes::from("{\"uri\":\"a\",\"label\":[1]}"), rule);
         assert_eq!(nested.unwrap_err().code, "M018");
+        for (odd, code) in [
+            ("{\"uri\":\"a\",\"sha256\":[1]}", "M018"),
+            ("{\"uri\":\"a\",\"bytes\":{\"n\":1}}", "M018"),
+            ("{\"uri\":\"a\",\"uri\":\"b\"}", "M027"),
+            ("{\"uri\":\"a\",\"label_idx\":0,\"label_idx\":1}", "M027"),
+        ] {
+            assert_eq!(Manifest::parse("m.jsonl", &Bytes::from(odd), rule).unwrap_err().code, code, "{odd}");
+        }
+        // A switch is a class, as in every format; see docs/manifest.md.
+        let switch = Manifest::parse("m.jsonl", &Bytes::from("{\"uri\":\"a\",\"label_idx\":true}"), rule);
+        assert_eq!(switch.unwrap().samples[0].label_idx, Some(1));
     }
 
     #[test]

@@ -44,7 +44,15 @@ pub(super) fn check_schema(file: &Ranged) -> Result<(), ArchiveFault> {
     let n_bytes = u64::from(u32::from_le_bytes([end[0], end[1], end[2], end[3]]));
     let start = before_end.checked_sub(n_bytes).ok_or_else(cut)?;
     let footer = file.part(start, n_bytes).map_err(|_| cut())?;
-    let mut compact = Compact { rest: &footer };
+    check_footer(&footer)
+}
+
+/// Looks at the schema of a footer.
+///
+/// # Errors
+/// `archive_exceeds_limit` for one that is too deep, and `archive_corrupt` for one that contradicts itself.
+pub(in crate::source) fn check_footer(footer: &[u8]) -> Result<(), ArchiveFault> {
+    let mut compact = Compact { rest: footer };
     let corrupt = || ArchiveFault::bytes(Reason::ArchiveCorrupt, "a footer that contradicts itself");
     // Version, then the schema; what follows says nothing of its shape.
     let mut id = 0;
@@ -129,13 +137,13 @@ pub(super) fn check_unpacked(page: Page, codec: Compression, bytes: &[u8]) -> Re
 
 /// The second version of a page of data.
 const DATA_PAGE_2: i64 = 3;
-const I32: u8 = 5;
+pub(in crate::source) const I32: u8 = 5;
 const LIST: u8 = 9;
-const STRUCT: u8 = 12;
+pub(in crate::source) const STRUCT: u8 = 12;
 
 /// Thrift's compact protocol, as far as it takes to step over it.
-struct Compact<'a> {
-    rest: &'a [u8],
+pub(in crate::source) struct Compact<'a> {
+    pub(in crate::source) rest: &'a [u8],
 }
 
 impl Compact<'_> {
@@ -145,7 +153,7 @@ impl Compact<'_> {
         Some(byte)
     }
 
-    fn take(&mut self, n: u64) -> Option<()> {
+    pub(in crate::source) fn take(&mut self, n: u64) -> Option<()> {
         self.rest = self.rest.get(usize::try_from(n).ok()?..)?;
         Some(())
     }
@@ -162,13 +170,13 @@ impl Compact<'_> {
         None
     }
 
-    fn zigzag(&mut self) -> Option<i64> {
+    pub(in crate::source) fn zigzag(&mut self) -> Option<i64> {
         let value = self.varint()?;
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
     /// The next field's number and type, behind the field `before`; the inner `None` is the end of the structure.
-    fn field(&mut self, before: i64) -> Option<Option<(i64, u8)>> {
+    pub(in crate::source) fn field(&mut self, before: i64) -> Option<Option<(i64, u8)>> {
         let head = self.byte()?;
         if head == 0 {
             return Some(None);
@@ -188,7 +196,7 @@ impl Compact<'_> {
         (n <= self.rest.len() as u64).then_some((n, head & 0xf))
     }
 
-    fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
+    pub(in crate::source) fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
         if depth > MAX_NESTING {
             return None;
         }

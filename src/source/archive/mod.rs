@@ -5,7 +5,7 @@
 
 mod arrays;
 mod class;
-mod footer;
+pub(super) mod footer;
 mod reader;
 mod table;
 

@@ -50,7 +50,7 @@ fn each_library_is_known_by_few_modules() {
         "src/tables",
         "src/ledger",
         "src/report",
-        "src/source/rows.rs",
+        "src/source/rows",
         "src/source/archive/table.rs",
         "src/source/catalog",
     ];
@@ -255,4 +255,20 @@ fn docs_tables_md_has_every_column_of_every_table() {
             .collect();
         assert_eq!(documented, columns, "{table}");
     }
+}
+
+#[test]
+fn what_got_through_once_is_guarded_by_tests_that_exist() {
+    let text = fs::read_to_string(repo("docs/adversary.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let guards: Vec<(&str, &str)> = rows
+        .filter_map(|row| Some((row, row.rsplit(" | ").next()?.strip_prefix('`')?.strip_suffix('`')?)))
+        .collect();
+    let code: String = sources("tests/it").into_iter().chain(sources("src")).map(|(_, text)| text).collect();
+    for (row, test) in &guards {
+        let at = code.find(&format!("fn {test}()")).unwrap_or_else(|| panic!("no test of {row}"));
+        let before = &code[at.saturating_sub(200)..at];
+        assert!(before.contains("#[test]") && !before.contains("#[ignore"), "{test} is run");
+    }
+    assert!(guards.len() > 35, "{} rows", guards.len());
 }

@@ -4,6 +4,8 @@
 pub(crate) mod archives;
 /// Archives that lie about what they hold.
 mod archives_hostile;
+/// Manifests of a few bytes that would cost gigabytes.
+mod bounds;
 /// A listing that was cut short, and a large one.
 mod catalog;
 /// Images that are corrupted already go into the cells they declare.

@@ -232,15 +232,49 @@ fn a_worker_whose_input_closes_ends_well() {
     assert_eq!((said.status.code(), said.stdout.as_slice()), (Some(0), &b"t3b-dec2"[..]));
 }
 
+/// Whether this kernel refuses system calls by a list.
+fn has_seccomp() -> bool {
+    let has = Path::new("/proc/sys/kernel/seccomp/actions_avail").exists();
+    if !has {
+        println!("skipped: this kernel has no seccomp");
+    }
+    has
+}
+
+/// Whether a worker lives through a picture that dies of whatever it can reach.
+fn lives_through(what: &str) -> bool {
+    let decoder = decoder(Isolation::Risky);
+    decoder.decode(&dying(what), &Limits::default(), &Rendering::default()).unwrap().1.is_ok()
+}
+
 #[test]
 fn a_decoding_process_can_open_no_file() {
-    let has_landlock =
-        fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|lsm| lsm.contains("landlock"));
-    if !has_landlock {
-        println!("skipped: this kernel has no Landlock");
+    assert!(!has_seccomp() || lives_through("open"));
+}
+
+#[test]
+fn a_decoding_process_reaches_no_socket_no_program_and_no_other_process() {
+    assert!(!has_seccomp() || lives_through("reach"));
+}
+
+#[test]
+fn a_decoding_process_stands_behind_its_walls_before_it_reads() {
+    if !has_seccomp() {
         return;
     }
-    let (_, image) =
-        decoder(Isolation::Risky).decode(&dying("open"), &Limits::default(), &Rendering::default()).unwrap();
-    assert!(image.is_ok(), "{image:?}");
+    let mut worker =
+        Command::new(T3B).arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut greeting = [0; 8];
+    std::io::Read::read_exact(worker.stdout.as_mut().unwrap(), &mut greeting).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", worker.id())).unwrap();
+    let of = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.rsplit('\t').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        (of("Seccomp:"), of("Seccomp_filters:"), of("NoNewPrivs:")),
+        ("2".into(), "2".into(), "1".into())
+    );
+    drop(worker.stdin.take());
+    assert_eq!(worker.wait().unwrap().code(), Some(0));
 }

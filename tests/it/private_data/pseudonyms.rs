@@ -102,6 +102,32 @@ fn tables_and_a_listing_turn_no_id_back_where_the_key_or_the_hashes_are_not_publ
     }
 }
 
+/// What docs/privacy.md says of small manifests: without a secret a guess at the name is a guess at the key.
+#[test]
+fn the_id_of_a_manifest_of_one_name_is_worth_its_name_unless_there_is_a_secret() {
+    let fixture = Fixture::new();
+    let images = fixture.files("archive");
+    let guesses: Vec<String> = images.keys().filter(|name| name.starts_with("images/")).cloned().collect();
+    fs::write(fixture.path("one.csv"), format!("uri\n{}\n", guesses[7])).unwrap();
+    let secret = fixture.t3b(&["key", "new"]);
+    let secret = String::from_utf8(secret.stdout).unwrap().trim().to_owned();
+    for (out, key, expected) in [("keyed", Some(&secret), 0), ("bare", None, 1)] {
+        let set = format!("input.manifest={}", fixture.path("one.csv").display());
+        let mut command = fixture.command(&["run", "pipeline.toml", "--run-id", "r", "--output", out]);
+        command.args(["--run-date", "2026-01-02", "--set", &set]);
+        key.map(|key| command.env("T3B_PSEUDONYM_KEY", key));
+        let said = command.output().unwrap();
+        assert!(said.status.success(), "{out}: {}", String::from_utf8_lossy(&said.stderr));
+        let published: BTreeSet<String> =
+            table(&fixture.path(out), "predictions").text("sample_id").into_iter().collect();
+        let is_found = |name: &&String| {
+            let name = std::slice::from_ref(*name);
+            !ids(name, format!("uri\n{}\n", name[0]).as_bytes()).is_disjoint(&published)
+        };
+        assert_eq!(guesses.iter().filter(is_found).count(), expected, "{out}");
+    }
+}
+
 #[test]
 fn an_empty_or_weak_secret_is_refused_and_not_repeated() {
     let fixture = Fixture::new();

@@ -147,6 +147,22 @@ fn characters_that_uris_escape_are_plain_in_paths() {
 }
 
 #[test]
+fn a_pipeline_is_the_same_however_its_path_is_written() {
+    let fixture = Fixture::new();
+    fs::rename(fixture.path("archive/manifest.csv"), fixture.path("beside.csv")).unwrap();
+    fs::create_dir(fixture.path("sub")).unwrap();
+    let full = fixture.path("pipeline.toml").to_string_lossy().into_owned();
+    for path in ["pipeline.toml", "./pipeline.toml", "sub/../pipeline.toml", full.as_str()] {
+        let plan =
+            |manifest: &str| fixture.t3b(&["plan", path, "--set", &format!("input.manifest={manifest}")]);
+        let said = plan("beside.csv");
+        assert_eq!(said.status.code(), Some(0), "{path}: {}", told(&said));
+        let said = plan("nope.csv");
+        assert!(said.status.code() == Some(65) && told(&said).contains("M019"), "{path}: {}", told(&said));
+    }
+}
+
+#[test]
 fn a_run_date_is_a_date() {
     let fixture = Fixture::new();
     for date in

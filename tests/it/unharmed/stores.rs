@@ -96,3 +96,23 @@ fn a_wrong_secret_is_77_and_not_shown() {
     assert_eq!(refused.status.code(), Some(77), "{}", told(&refused));
     assert!(!told(&refused).contains("SECRET"), "{}", told(&refused));
 }
+
+/// Whether creates are exclusive is not for the environment to decide: a run needs them, and asks for them itself.
+#[test]
+fn variables_that_would_turn_creates_into_plain_writes_change_nothing() {
+    let fixture = Fixture::new();
+    for (name, value) in [
+        ("AWS_CONDITIONAL_PUT", "disabled"),
+        ("AWS_CONDITIONAL_PUT", "etag"),
+        ("AWS_CONDITIONAL_PUT", "no such way"),
+        ("AWS_DISABLE_TAGGING", "true"),
+        ("AWS_COPY_IF_NOT_EXISTS", "header: x: y"),
+    ] {
+        let mut peer = Peer::s3(Front::Locked);
+        peer.env.push((name, value.to_owned()));
+        peer.stock(&fixture);
+        let said = run(&peer, &fixture);
+        assert_eq!(said.status.code(), Some(0), "{name}={value}: {}", told(&said));
+        assert!(!peer.published("night").is_empty(), "{name}={value}");
+    }
+}

@@ -3,8 +3,11 @@
 //! Debug builds only: a release binary does not hold this code. The bytes hold `T3B-TEST-DIE:` and a word.
 
 use std::hint::black_box;
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, getpid, getppid, kill_process, test_kill_process};
 
 use super::limits;
 
@@ -36,6 +39,14 @@ pub(super) fn die_if_asked(bytes: &[u8], is_fresh: bool) {
     } else if asks(b"open") {
         // Dies where it can still open what lies around, its own program for one.
         if std::env::current_exe().is_ok_and(|program| std::fs::File::open(program).is_ok()) {
+            std::process::abort();
+        }
+    } else if asks(b"reach") {
+        // Dies where it can still open a socket, of a kind that Landlock knows nothing of, start a program or end another.
+        let has_socket = UdpSocket::bind("127.0.0.1:0").is_ok() || UnixDatagram::unbound().is_ok();
+        let has_program = Command::new("/bin/true").spawn().is_ok();
+        let has_other = getppid().is_some_and(|owner| test_kill_process(owner).is_ok());
+        if has_socket || has_program || has_other {
             std::process::abort();
         }
     } else if asks(b"leave") {

@@ -21,33 +21,12 @@ const PROGRAM_BYTES: u64 = 512 << 20;
 /// meet that first, which fails the attempt and decides nothing.
 pub(super) const CPU_S: u64 = 60;
 
-/// Limits that hold for the worker's life: no file of any size, no core dump with a picture in it, nothing to open.
+/// Limits that hold for the worker's life: no file of any size, no core dump with a picture in it.
 pub(super) fn lower() -> io::Result<()> {
     limit(Resource::Fsize, 0)?;
     limit(Resource::Core, 0)?;
-    lock();
     arm(0, 0)
 }
-
-/// No file and no connection can be opened from here on, where the kernel has Landlock (5.13 and later); the pipes are
-/// open already.
-///
-/// Elsewhere, and where a container forbids it, the process goes on with the limits alone: they are what the promise of
-/// one row rests on, and this is a second wall.
-#[cfg(target_os = "linux")]
-fn lock() {
-    use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr};
-    let files = AccessFs::from_all(ABI::V5);
-    let connections = AccessNet::from_all(ABI::V5);
-    let _unless_the_kernel_cannot = Ruleset::default()
-        .handle_access(files)
-        .and_then(|ruleset| ruleset.handle_access(connections))
-        .and_then(Ruleset::create)
-        .and_then(landlock::RulesetCreated::restrict_self);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lock() {}
 
 /// Limits for the next picture, from now: [`CPU_S`] and [`ROOM_BYTES`], or more where its header declares more.
 ///

@@ -2,7 +2,8 @@
 //!
 //! A panic is caught where it happens; a stack that overflows, memory that runs out or a loop without end is not. Such
 //! a picture must cost its row and not the run, so formats whose decoder is not ours run in `t3b __decode`: the same
-//! program, without the job's environment, under [`limits`], fed over pipes ([`protocol`]) with one picture at a time.
+//! program, without the job's environment, under [`limits`] and behind [`walls`], fed over pipes ([`protocol`]) with one
+//! picture at a time.
 //!
 //! A worker that dies is replaced, and the same bytes are tried once more in a fresh process. A second death by a signal
 //! that the bytes can cause is a fact about the bytes: [`Reason::PoisonConfirmed`]. Any other death is the machine's
@@ -14,6 +15,7 @@ mod limits;
 mod process;
 mod protocol;
 mod serve;
+mod walls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

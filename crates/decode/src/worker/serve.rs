@@ -7,19 +7,22 @@ use std::os::fd::AsFd;
 use super::super::decode_noted;
 use super::limits;
 use super::protocol::{GREETING, Head, write_answer};
+use super::walls;
 
 /// The stack that decoding gets, whatever the environment says about stacks.
 const STACK_BYTES: usize = 8 << 20;
 
 /// Decodes what arrives on standard input and answers on standard output; ends when the input does.
 ///
-/// Order: limits, greeting, then for each picture the limits again, its bytes, the pixels or a reason.
+/// Order: limits, walls, greeting, then for each picture the limits again, its bytes, the pixels or a reason.
 ///
 /// # Errors
 /// When the limits cannot be set, a pipe breaks, or decoding panics outside its own guard.
 pub fn serve() -> io::Result<()> {
     let work = std::thread::Builder::new().name("decode".to_owned()).stack_size(STACK_BYTES);
-    let served = limits::lower().and_then(|()| work.spawn(answer_all))?;
+    limits::lower()?;
+    walls::raise();
+    let served = work.spawn(answer_all)?;
     served.join().unwrap_or_else(|_| Err(io::Error::other("the decoding thread panicked")))
 }
 
