@@ -51,7 +51,7 @@ fn each_library_is_known_by_few_modules() {
         "src/ledger",
         "src/report",
         "src/source/rows",
-        "src/source/archive/table.rs",
+        "src/source/archive",
         "src/source/catalog",
     ];
     only("clap::", &["src/cli", "src/main.rs"]);
