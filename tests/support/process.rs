@@ -142,3 +142,11 @@ pub fn resume_and_check(
     assert!(n_staged <= 5 * (3 + n_deaths), "{case}: {n_staged} staged objects after {n_deaths} deaths");
     runtime().block_on(t3b::ledger::verify(&root(store), "r")).unwrap();
 }
+
+/// The peak of its memory as a run's closing lines say it, in MiB.
+pub fn peak_mib(said: &std::process::Output) -> f64 {
+    let text = String::from_utf8_lossy(&said.stdout);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let at = words.windows(4).position(|words| words == ["MiB", "at", "its", "peak"]).unwrap();
+    words[at - 1].parse().unwrap()
+}

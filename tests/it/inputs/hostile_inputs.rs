@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::bad_inputs::{BadInput, MAX_OBJECT_BYTES, bad_inputs};
-use crate::process::is_full;
+use crate::process::{is_full, peak_mib};
 use crate::support::Fixture;
 use crate::tables::{Columns, table};
 
@@ -65,12 +65,6 @@ fn facts(root: &Path, name: &str, keys: &[&str], values: &[&str]) -> BTreeMap<Ve
     let (keys, values) = (columns(keys), columns(values));
     let row = |columns: &[Vec<String>], n: usize| columns.iter().map(|column| column[n].clone()).collect();
     (0..t.n_rows).map(|n| (row(&keys, n), row(&values, n))).collect()
-}
-
-fn peak_mib(said: &Output) -> f64 {
-    let text = String::from_utf8_lossy(&said.stdout);
-    let line = text.lines().find(|line| line.starts_with("memory")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::moto::Moto;
-use crate::process::is_full;
+use crate::process::{is_full, peak_mib};
 use crate::proxy::{Dose, Proxy, Toxic};
 use crate::support::Fixture;
 
@@ -93,12 +93,6 @@ fn slope_per_min(points: &[(f64, f64)]) -> f64 {
     let xy: f64 = last.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
     let xx: f64 = last.iter().map(|p| (p.0 - mean_x).powi(2)).sum();
     60.0 * xy / xx
-}
-
-fn peak_mib(said: &std::process::Output) -> f64 {
-    let text = String::from_utf8_lossy(&said.stdout);
-    let line = text.lines().find(|line| line.starts_with("memory")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 const SMALL_MEMORY: [&str; 10] = [
