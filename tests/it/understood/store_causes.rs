@@ -174,7 +174,7 @@ fn a8_s3_every_cause_has_its_code_on_every_verb() {
         ("throttled", answer(503, "SlowDown"), "S014", 74),
         ("broken", answer(500, "InternalError"), "S007", 74),
     ];
-    println!("{:<12} {}", "S3", "LIST GET HEAD PUT create delete probe");
+    println!("S3           LIST GET HEAD PUT create delete probe");
     for (cause, answer, code, exit) in causes {
         let server = Refusing::start(answer);
         let found = verbs(&s3(server.port));

@@ -36,10 +36,15 @@ fn refuse_some(
     }
 }
 
+/// Whether a request is the one that is refused.
+type Refused = fn(&Request<Incoming>) -> bool;
+
+/// A name; what is refused and how; the commands that meet it; the code and the exit code they end with.
+type Case<'a> = (&'a str, Refused, Answer, &'a [&'a [&'a str]], &'a str, i32);
+
 /// put403, probe403, list403 and put507 of the bad day's list, through `run`, `check` and `manifest build`.
 #[test]
 fn a8_a_store_that_refuses_one_verb_is_called_what_it_is() {
-    type Refused = fn(&Request<Incoming>) -> bool;
     let is_put: Refused = |request| request.method() == Method::PUT;
     let is_probe: Refused = |request| request.uri().path().contains("/_t3b/probe/");
     let is_list: Refused = |request| request.uri().query().is_some_and(|q| q.contains("list-type"));
@@ -48,7 +53,7 @@ fn a8_a_store_that_refuses_one_verb_is_called_what_it_is() {
     let check: &[&str] = &["check", "pipeline.toml", "--output", "s3://tables/out"];
     let build: &[&str] = &["manifest", "build", "s3://archive/x", "-o", "m.csv"];
     let to_store: &[&str] = &["manifest", "build", "archive", "-o", "s3://tables/m.csv"];
-    let cases: [(&str, Refused, Answer, &[&[&str]], &str, i32); 7] = [
+    let cases: [Case<'_>; 7] = [
         ("put403", is_put, answer(403, "AccessDenied"), &[run, check, to_store], "S006", 77),
         ("put403 without a body", is_put, answer(403, ""), &[run, check], "S006", 77),
         ("probe403", is_probe, answer(403, "AccessDenied"), &[run, check], "S006", 77),
