@@ -50,6 +50,15 @@ pub enum Fault {
     Stall,
 }
 
+/// Answers that say something else than what happened.
+pub const LIES: [Fault; 5] = [
+    Fault::Fail(Side::After, Answer::Failed),
+    Fault::Fail(Side::After, Answer::Exists),
+    Fault::Fail(Side::Before, Answer::Exists),
+    Fault::Fail(Side::Before, Answer::Failed),
+    Fault::Late,
+];
+
 /// A store that does what the commit must not be built on: controls that have to be noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {

@@ -178,6 +178,11 @@ pub fn repo(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
+/// The arguments of a run named `r`, of a fixed day, whose tables lie at `output`.
+pub fn run_to(output: &str) -> [&str; 8] {
+    ["run", "pipeline.toml", "--run-id", "r", "--run-date", "2026-01-02", "--output", output]
+}
+
 /// A path below `../shared`, or `None` with a line that says what is skipped.
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = repo("../shared").join(name);

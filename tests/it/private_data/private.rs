@@ -13,7 +13,7 @@ use crate::inputs::shards::{images, write_shard};
 use crate::peers::Peer;
 use crate::proxy::{Dose, Proxy, Toxic};
 use crate::s3_server::{Front, SECRET};
-use crate::support::Fixture;
+use crate::support::{Fixture, run_to};
 
 /// What users keep in their environment, besides [`SECRET`].
 const SECRETS: [(&str, &str); 5] = [
@@ -127,16 +127,7 @@ fn nothing_that_identifies_leaves_the_archive() {
         command.env("T3B_STORE_ENDPOINT", &endpoint).envs(SECRETS.into_iter().skip(1));
         command
     };
-    let run = [
-        "run",
-        "pipeline.toml",
-        "--run-id",
-        "r",
-        "--run-date",
-        "2026-01-02",
-        "--output",
-        "s3://tables/night",
-    ];
+    let run = run_to("s3://tables/night");
     let code = heard.run("run", &mut command(&run));
     assert_eq!(code, Some(3), "{}", String::from_utf8_lossy(&heard.0[1].1));
     assert!(proxy.n_hits() > 0, "faults were on");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::support::Fixture;
+use crate::support::{Fixture, run_to};
 use crate::tables::{Columns, table};
 
 const N_NAMES: usize = 64;
@@ -74,18 +74,8 @@ fn tables_and_a_listing_turn_no_id_back_where_the_key_or_the_hashes_are_not_publ
     ] {
         let manifest = fixture.path(manifest);
         let set = format!("input.manifest={}", manifest.display());
-        let mut command = fixture.command(&[
-            "run",
-            "pipeline.toml",
-            "--run-id",
-            "r",
-            "--run-date",
-            "2026-01-02",
-            "--output",
-            out,
-            "--set",
-            &set,
-        ]);
+        let mut command = fixture.command(&run_to(out));
+        command.args(["--set", &set]);
         key.map(|key| command.env("T3B_PSEUDONYM_KEY", key));
         let said = command.output().unwrap();
         let warned = String::from_utf8_lossy(&said.stderr).contains("T3B_PSEUDONYM_KEY is not set");

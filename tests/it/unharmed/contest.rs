@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use t3b::store::{Created, Root};
 
-use crate::faults::{Answer, Dice, Fault, Faults, Mutant, Side};
+use crate::faults::{Dice, Fault, Faults, LIES, Mutant};
 use crate::process::{PATIENT, is_full, objects, probed_store, promised, receipts, run_over};
 use crate::support::{Fixture, runtime};
 
@@ -53,15 +53,8 @@ const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 /// Three writers create four keys over a store that lies now and then. `true` when what they believe is true.
 async fn is_honest(seed: u64, writer: Writer, mutant: Mutant) -> bool {
     let mut dice = Dice::new(seed);
-    let lies = [
-        Fault::Fail(Side::After, Answer::Failed),
-        Fault::Fail(Side::After, Answer::Exists),
-        Fault::Fail(Side::Before, Answer::Exists),
-        Fault::Fail(Side::Before, Answer::Failed),
-        Fault::Late,
-    ];
     let faults: Vec<(u64, Fault)> =
-        (0..6).map(|_| (dice.below(40), lies[usize::try_from(dice.below(5)).unwrap()])).collect();
+        (0..6).map(|_| (dice.below(40), LIES[usize::try_from(dice.below(5)).unwrap()])).collect();
     let inner = Arc::new(InMemory::new());
     let faults = Faults::new(&faults, mutant, Some(seed));
     let store = faults.over(inner.clone());

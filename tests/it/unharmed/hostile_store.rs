@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use crate::liar::{Liar, Lie};
 use crate::peers::Peer;
 use crate::s3_server::Front;
-use crate::support::Fixture;
+use crate::support::{Fixture, run_to};
 use crate::tables::table;
 use crate::web::{Answer, Asked, Web};
 
@@ -18,17 +18,7 @@ fn told(output: &Output) -> String {
 }
 
 fn run(peer: &Peer, fixture: &Fixture, port: u16) -> Output {
-    let args = [
-        "run",
-        "pipeline.toml",
-        "--run-id",
-        "r",
-        "--run-date",
-        "2026-01-02",
-        "--output",
-        "s3://tables/night",
-    ];
-    let mut command = peer.command(fixture, &args);
+    let mut command = peer.command(fixture, &run_to("s3://tables/night"));
     command.env("T3B_STORE_ENDPOINT", format!("http://127.0.0.1:{port}")).env("T3B_STORE_MAX_RETRIES", "1");
     command.output().unwrap()
 }
