@@ -19,13 +19,7 @@ type Values = [[i32; LANES]; 64];
 pub(super) fn block_row(groups: &[Group], quant: &[u16; 64], rows: &mut [u8], stride: usize) {
     let mut values = [[0; LANES]; 64];
     for (x, group) in groups.iter().enumerate() {
-        dequantize(group, quant, &mut values);
-        for column in 0..8 {
-            transform::<8>(&mut values, column, CONST_BITS - PASS1_BITS);
-        }
-        for row in 0..8 {
-            transform::<1>(&mut values, 8 * row, CONST_BITS + PASS1_BITS + 3);
-        }
+        inverse(group, quant, &mut values, PASS1_BITS);
         for (row, values) in rows.chunks_exact_mut(stride).zip(values.as_chunks::<8>().0) {
             row[x * GROUP_WIDTH..][..GROUP_WIDTH].copy_from_slice(&samples(values));
         }
@@ -34,16 +28,9 @@ pub(super) fn block_row(groups: &[Group], quant: &[u16; 64], rows: &mut [u8], st
 
 /// The same for samples of 12 bits, as libjpeg does it with one fraction bit fewer between the passes.
 pub(super) fn block_row_12(groups: &[Group], quant: &[u16; 64], rows: &mut [u16], stride: usize) {
-    const PASS1_BITS: u32 = 1;
     let mut values = [[0; LANES]; 64];
     for (x, group) in groups.iter().enumerate() {
-        dequantize(group, quant, &mut values);
-        for column in 0..8 {
-            transform::<8>(&mut values, column, CONST_BITS - PASS1_BITS);
-        }
-        for row in 0..8 {
-            transform::<1>(&mut values, 8 * row, CONST_BITS + PASS1_BITS + 3);
-        }
+        inverse(group, quant, &mut values, PASS1_BITS - 1);
         for (row, values) in rows.chunks_exact_mut(stride).zip(values.as_chunks::<8>().0) {
             for (lane, samples) in
                 row[x * GROUP_WIDTH..][..GROUP_WIDTH].as_chunks_mut::<8>().0.iter_mut().enumerate()
@@ -53,6 +40,18 @@ pub(super) fn block_row_12(groups: &[Group], quant: &[u16; 64], rows: &mut [u16]
                 }
             }
         }
+    }
+}
+
+/// Coefficients to samples without their offset: columns, then rows, with `pass1_bits` fraction bits between them.
+#[inline(always)]
+fn inverse(group: &Group, quant: &[u16; 64], values: &mut Values, pass1_bits: u32) {
+    dequantize(group, quant, values);
+    for column in 0..8 {
+        transform::<8>(values, column, CONST_BITS - pass1_bits);
+    }
+    for row in 0..8 {
+        transform::<1>(values, 8 * row, CONST_BITS + pass1_bits + 3);
     }
 }
 
