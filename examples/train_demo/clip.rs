@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use candle_core::{D, Result, Tensor, Var};
 use candle_nn::ops::{sigmoid, softmax};
 use t3b::model::config::{ClipConfig, LAYER_NORM_EPS, TowerConfig};
-use t3b::model::layout::{Role, TensorSpec, tensors};
+use t3b::model::layout::{TensorRole, TensorSpec, tensors};
 
 use crate::dice::Dice;
 
@@ -153,14 +153,14 @@ impl Clip {
 /// The value a weight starts from: small, so that residual blocks begin close to the identity.
 fn initial_value(spec: &TensorSpec, logit_scale: f64, dice: &mut Dice) -> f64 {
     match spec.kind {
-        Role::Matrix => {
+        TensorRole::Matrix => {
             let inputs: usize = spec.shape[1..].iter().product();
             dice.normal() * 0.8 / (inputs as f64).sqrt()
         }
-        Role::Embedding => dice.normal() * 0.05,
-        Role::Bias => 0.0,
-        Role::Gain => 1.0,
-        Role::LogScale => logit_scale,
+        TensorRole::Embedding => dice.normal() * 0.05,
+        TensorRole::Bias => 0.0,
+        TensorRole::Gain => 1.0,
+        TensorRole::LogScale => logit_scale,
     }
 }
 

@@ -32,7 +32,7 @@ pub struct LogSettings {
 
 /// How much there is to do, and how much of it was done by earlier calls and by others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Work {
+pub struct Extent {
     /// Batches of the whole run.
     pub n_batches: u64,
     /// Those that this call will not score.
@@ -53,15 +53,15 @@ pub struct Progress {
 impl Progress {
     /// Starts showing. Must be called inside a runtime.
     #[must_use]
-    pub fn start(meter: Meter, work: Work, log: LogSettings) -> Self {
+    pub fn start(meter: Meter, extent: Extent, log: LogSettings) -> Self {
         let with_bar = match log.format {
             LogFormat::Auto => std::io::stderr().is_terminal(),
             LogFormat::Bar => true,
             LogFormat::Plain | LogFormat::Json => false,
         };
-        let bar = with_bar.then(|| bar(work));
+        let bar = with_bar.then(|| bar(extent));
         let every = if with_bar { Duration::from_millis(200) } else { log.every };
-        let task = tokio::spawn(show(meter, work, every, bar.clone()));
+        let task = tokio::spawn(show(meter, extent, every, bar.clone()));
         Self { task, bar }
     }
 }
@@ -76,14 +76,14 @@ impl Drop for Progress {
 }
 
 /// Where an earlier call stopped, the bar goes on.
-fn bar(work: Work) -> ProgressBar {
+fn bar(extent: Extent) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {elapsed}+{eta}  {msg}");
-    let bar = ProgressBar::new(work.n_batches).with_position(work.n_batches_before);
+    let bar = ProgressBar::new(extent.n_batches).with_position(extent.n_batches_before);
     bar.reset_eta();
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-async fn show(meter: Meter, work: Work, every: Duration, bar: Option<ProgressBar>) {
+async fn show(meter: Meter, extent: Extent, every: Duration, bar: Option<ProgressBar>) {
     let started = Instant::now();
     let mut ticks = tokio::time::interval(every);
     ticks.tick().await;
@@ -93,14 +93,15 @@ async fn show(meter: Meter, work: Work, every: Duration, bar: Option<ProgressBar
         let slow = slowest(&meter);
         if let Some(bar) = &bar {
             let rss = rss_mib("VmRSS:").unwrap_or_default();
-            bar.set_position((work.n_batches_before + scored).min(work.n_batches));
-            let committed = work.n_partitions_before + committed;
-            bar.set_message(format!("{committed}/{} parts, on {slow}, {rss} MiB", work.n_partitions));
+            bar.set_position((extent.n_batches_before + scored).min(extent.n_batches));
+            let committed = extent.n_partitions_before + committed;
+            bar.set_message(format!("{committed}/{} parts, on {slow}, {rss} MiB", extent.n_partitions));
         } else {
             let elapsed_s = started.elapsed().as_secs();
             let rss_mib = rss_mib("VmRSS:");
-            let (scored, committed) = (scored + work.n_batches_before, committed + work.n_partitions_before);
-            let n_batches = work.n_batches;
+            let (scored, committed) =
+                (scored + extent.n_batches_before, committed + extent.n_partitions_before);
+            let n_batches = extent.n_batches;
             tracing::info!(scored, n_batches, committed, elapsed_s, rss_mib, waiting_on = slow, "progress");
         }
     }
@@ -129,8 +130,8 @@ mod tests {
 
     #[test]
     fn a_resumed_bar_starts_where_the_run_stood() {
-        let work = Work { n_batches: 7, n_batches_before: 5, n_partitions: 4, n_partitions_before: 3 };
-        let bar = bar(work);
+        let extent = Extent { n_batches: 7, n_batches_before: 5, n_partitions: 4, n_partitions_before: 3 };
+        let bar = bar(extent);
         assert_eq!((bar.position(), bar.length()), (5, Some(7)));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Job, Outcome, Request};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
-use crate::flow::progress::{Progress, Work};
+use crate::flow::progress::{Extent, Progress};
 use crate::flow::stop::{Phase, Stop};
 use crate::graph::corrupt::{CorruptAt, CorruptRule};
 use crate::graph::decode::DecodeRule;
@@ -100,7 +100,7 @@ impl Job {
         ready.rules.sink.plan = plan.clone();
         let meter = request.meter.clone();
         let mut attempt = Attempt::open(nonce()?, &ready.rules.sink.device, &ready.rules.sink.canary);
-        let shown = Work { n_batches, n_batches_before, n_partitions, n_partitions_before };
+        let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
         let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
         drop(progress);

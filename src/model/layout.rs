@@ -33,7 +33,7 @@ pub enum Part {
 
 /// What a tensor does; decides how random weights are scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum TensorRole {
     /// Matrix or convolution kernel, `[out, in, ...]`.
     Matrix,
     /// Additive vector of a linear layer or a layer norm, or the bias of the logits.
@@ -56,7 +56,7 @@ pub struct TensorSpec {
     /// The half it belongs to.
     pub part: Part,
     /// What it does.
-    pub kind: Role,
+    pub kind: TensorRole,
 }
 
 impl TensorSpec {
@@ -79,9 +79,9 @@ pub fn tensors(config: &ClipConfig) -> Vec<TensorSpec> {
         TextKind::Bert(shape) => list.bert(config, shape),
         TextKind::Clip | TextKind::Siglip => list.text(config),
     }
-    list.push(Part::Scale, Role::LogScale, LOGIT_SCALE.to_owned(), &[]);
+    list.push(Part::Scale, TensorRole::LogScale, LOGIT_SCALE.to_owned(), &[]);
     if config.logit_bias {
-        list.push(Part::Scale, Role::Bias, LOGIT_BIAS.to_owned(), &[]);
+        list.push(Part::Scale, TensorRole::Bias, LOGIT_BIAS.to_owned(), &[]);
     }
     list.0.sort_by(|a, b| a.name.cmp(&b.name));
     list.0
@@ -96,7 +96,7 @@ pub(crate) fn is_vision(name: &str) -> bool {
 struct Listing(Vec<TensorSpec>);
 
 impl Listing {
-    fn push(&mut self, part: Part, kind: Role, name: String, shape: &[usize]) {
+    fn push(&mut self, part: Part, kind: TensorRole, name: String, shape: &[usize]) {
         self.0.push(TensorSpec { name, shape: shape.to_vec(), part, kind });
     }
 
@@ -105,15 +105,15 @@ impl Listing {
             (Part::Vision, config.vision.width, config.patch_px, config.vision_kind);
         let embeddings = "vision_model.embeddings";
         if kind.has_class_token() {
-            self.push(part, Role::Embedding, format!("{embeddings}.class_embedding"), &[width]);
+            self.push(part, TensorRole::Embedding, format!("{embeddings}.class_embedding"), &[width]);
         }
         let kernel = [width, 3, patch, patch];
-        self.push(part, Role::Matrix, format!("{embeddings}.patch_embedding.weight"), &kernel);
+        self.push(part, TensorRole::Matrix, format!("{embeddings}.patch_embedding.weight"), &kernel);
         if kind.has_patch_bias() {
-            self.push(part, Role::Bias, format!("{embeddings}.patch_embedding.bias"), &[width]);
+            self.push(part, TensorRole::Bias, format!("{embeddings}.patch_embedding.bias"), &[width]);
         }
         let positions = [config.vision_positions(), width];
-        self.push(part, Role::Embedding, IMAGE_POSITIONS.to_owned(), &positions);
+        self.push(part, TensorRole::Embedding, IMAGE_POSITIONS.to_owned(), &positions);
         if kind.has_pre_norm() {
             // The missing `e` is the name under which the weights were published.
             self.norm(part, "vision_model.pre_layrnorm", width);
@@ -123,13 +123,13 @@ impl Listing {
         if kind.pools_by_attention() {
             self.attention_pool(&config.vision);
         } else {
-            self.push(part, Role::Matrix, VISUAL_PROJECTION.to_owned(), &[config.projection, width]);
+            self.push(part, TensorRole::Matrix, VISUAL_PROJECTION.to_owned(), &[config.projection, width]);
         }
     }
 
     fn attention_pool(&mut self, tower: &TowerConfig) {
         let (part, head) = (Part::Vision, "vision_model.head");
-        self.push(part, Role::Embedding, format!("{head}.probe"), &[1, 1, tower.width]);
+        self.push(part, TensorRole::Embedding, format!("{head}.probe"), &[1, 1, tower.width]);
         for projection in ["k_proj", "out_proj", "q_proj", "v_proj"] {
             self.linear(part, &format!("{head}.attention.{projection}"), tower.width, tower.width);
         }
@@ -142,15 +142,20 @@ impl Listing {
         let (part, width) = (Part::Text, config.text.width);
         let embeddings = "text_model.embeddings";
         let tokens = [config.vocab_size, width];
-        self.push(part, Role::Embedding, format!("{embeddings}.token_embedding.weight"), &tokens);
+        self.push(part, TensorRole::Embedding, format!("{embeddings}.token_embedding.weight"), &tokens);
         let positions = [config.context_tokens, width];
-        self.push(part, Role::Embedding, format!("{embeddings}.position_embedding.weight"), &positions);
+        self.push(part, TensorRole::Embedding, format!("{embeddings}.position_embedding.weight"), &positions);
         self.blocks(part, "text_model", &config.text);
         self.norm(part, "text_model.final_layer_norm", width);
         if config.text_kind == TextKind::Siglip {
             self.linear(part, "text_model.head", config.projection, width);
         } else {
-            self.push(part, Role::Matrix, "text_projection.weight".to_owned(), &[config.projection, width]);
+            self.push(
+                part,
+                TensorRole::Matrix,
+                "text_projection.weight".to_owned(),
+                &[config.projection, width],
+            );
         }
     }
 
@@ -162,7 +167,7 @@ impl Listing {
             ("position_embeddings", shape.positions),
             ("token_type_embeddings", shape.token_types),
         ] {
-            self.push(part, Role::Embedding, format!("{embeddings}.{table}.weight"), &[rows, width]);
+            self.push(part, TensorRole::Embedding, format!("{embeddings}.{table}.weight"), &[rows, width]);
         }
         self.norm(part, &format!("{embeddings}.LayerNorm"), width);
         for index in 0..config.text.layers {
@@ -178,12 +183,12 @@ impl Listing {
         match shape.projection_hidden {
             None => {
                 let projection = [config.projection, width];
-                self.push(part, Role::Matrix, "text_projection.weight".to_owned(), &projection);
+                self.push(part, TensorRole::Matrix, "text_projection.weight".to_owned(), &projection);
             }
             Some(hidden) => {
-                self.push(part, Role::Matrix, "text_projection.0.weight".to_owned(), &[hidden, width]);
+                self.push(part, TensorRole::Matrix, "text_projection.0.weight".to_owned(), &[hidden, width]);
                 let out = [config.projection, hidden];
-                self.push(part, Role::Matrix, "text_projection.2.weight".to_owned(), &out);
+                self.push(part, TensorRole::Matrix, "text_projection.2.weight".to_owned(), &out);
             }
         }
     }
@@ -202,12 +207,12 @@ impl Listing {
     }
 
     fn norm(&mut self, part: Part, name: &str, width: usize) {
-        self.push(part, Role::Gain, format!("{name}.weight"), &[width]);
-        self.push(part, Role::Bias, format!("{name}.bias"), &[width]);
+        self.push(part, TensorRole::Gain, format!("{name}.weight"), &[width]);
+        self.push(part, TensorRole::Bias, format!("{name}.bias"), &[width]);
     }
 
     fn linear(&mut self, part: Part, name: &str, outputs: usize, inputs: usize) {
-        self.push(part, Role::Matrix, format!("{name}.weight"), &[outputs, inputs]);
-        self.push(part, Role::Bias, format!("{name}.bias"), &[outputs]);
+        self.push(part, TensorRole::Matrix, format!("{name}.weight"), &[outputs, inputs]);
+        self.push(part, TensorRole::Bias, format!("{name}.bias"), &[outputs]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Value `i` of a tensor is the `i`-th output of splitmix64 seeded with `seed ^ fnv1a64(name)`; its upper 24 bits `k` give
 //! `u = (2 k - 2^24) / 2^24` in [-1, 1), exact in f32, and the value is `centre + reach * u`, each operation rounded to f32.
-//! `centre` and `reach` depend on the [`Role`] of the tensor and keep activations near unit size at any depth.
+//! `centre` and `reach` depend on the [`TensorRole`] of the tensor and keep activations near unit size at any depth.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use safetensors::{SafeTensorError, tensor::TensorView};
 use super::{
     config::ClipConfig,
     error::ModelError,
-    layout::{self, Part, Role, TensorSpec},
+    layout::{self, Part, TensorRole, TensorSpec},
 };
 
 /// Seeds of the two halves. Two checkpoints with equal `text` have equal text towers.
@@ -66,15 +66,15 @@ pub fn safetensors(config: &ClipConfig, seeds: Seeds) -> Result<Vec<u8>, SafeTen
 fn range(spec: &TensorSpec) -> (f32, f32) {
     match spec.kind {
         // A variance of one over the inputs keeps the scale of what goes through.
-        Role::Matrix => {
+        TensorRole::Matrix => {
             let inputs: usize = spec.shape[1..].iter().product();
             (0.0, (3.0 / inputs as f64).sqrt() as f32)
         }
-        Role::Bias => (0.0, 0.1),
-        Role::Gain => (1.0, 0.25),
+        TensorRole::Bias => (0.0, 0.1),
+        TensorRole::Gain => (1.0, 0.25),
         // Small, as in trained models: the epsilon of the first layer norm then counts.
-        Role::Embedding => (0.0, 0.05),
-        Role::LogScale => (std::f64::consts::LN_10 as f32 * 2.0, 0.0),
+        TensorRole::Embedding => (0.0, 0.05),
+        TensorRole::LogScale => (std::f64::consts::LN_10 as f32 * 2.0, 0.0),
     }
 }
 

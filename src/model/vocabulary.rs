@@ -42,13 +42,13 @@ const WORDS: &str =
 pub struct Vocabulary {
     tokenizer: Tokenizer,
     size: usize,
-    kind: Framing,
+    kind: TokenEnds,
     cleaning: Cleaning,
     padding: Padding,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
+enum TokenEnds {
     /// Start and end are put around the text here; the end is the last id.
     Clip,
     /// The tokenizer puts its own special tokens around it.
@@ -123,7 +123,7 @@ impl Vocabulary {
         ids.insert(END.to_owned(), (size - 1).into());
         let tokenizer = parsed(&clip_json(ids, pairs))?;
         let padding = Padding { id: 0, to_context: false, is_left: false };
-        Ok(Self { tokenizer, size, kind: Framing::Clip, cleaning: Cleaning::None, padding })
+        Ok(Self { tokenizer, size, kind: TokenEnds::Clip, cleaning: Cleaning::None, padding })
     }
 
     /// The vocabulary of a checkpoint. CLIP's: its `merges.txt`, its `tokenizer.json` for another number of ids or where
@@ -176,7 +176,7 @@ impl Vocabulary {
         // Both are done here, where what was cut is counted.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|_| refused("a truncation", "none"))?;
-        Ok(Self { tokenizer, size, kind: Framing::Whole, cleaning: files.cleaning()?, padding })
+        Ok(Self { tokenizer, size, kind: TokenEnds::Whole, cleaning: files.cleaning()?, padding })
     }
 
     /// The same with texts cleaned first as OpenAI's own tokenizer does it: HTML entities twice, curled quotes, spaces.
@@ -227,14 +227,14 @@ impl Vocabulary {
             encoding.map(|e| e.get_ids().to_vec()).map_err(|_| unusable("a text without ids", "plain words"))
         };
         match self.kind {
-            Framing::Clip => {
+            TokenEnds::Clip => {
                 let inner = ids(&self.tokenizer, false)?;
                 let kept = inner.len().min(max_tokens - 2);
                 let (start, end) = ((self.size - 2) as u32, (self.size - 1) as u32);
                 let ids = std::iter::once(start).chain(inner[..kept].iter().copied()).chain([end]);
                 Ok(Encoded { ids: ids.collect(), cut: inner.len() - kept })
             }
-            Framing::Whole => {
+            TokenEnds::Whole => {
                 let all = ids(&self.tokenizer, true)?;
                 if all.len() <= max_tokens {
                     return Ok(Encoded { ids: all, cut: 0 });

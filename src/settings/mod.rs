@@ -145,11 +145,15 @@ impl Settings {
 }
 
 /// Settings of one place, and which place it is.
-type Layer = (Origin, Table);
+type OriginTable = (Origin, Table);
 
 /// The labels file as a layer of its own: the one that a flag names, else an environment variable, else the pipeline file.
 /// It lies below the pipeline file that names it, and above it otherwise, which is said beside it.
-fn labels_layer(file: &Table, flags: &[Layer], dir: &Path) -> Result<Option<(bool, Layer)>, RunError> {
+fn labels_layer(
+    file: &Table,
+    flags: &[OriginTable],
+    dir: &Path,
+) -> Result<Option<(bool, OriginTable)>, RunError> {
     let of = |table: &Table| {
         let name = table.get("labels").and_then(|labels| labels.get("file")).and_then(|file| file.as_str());
         name.map(str::to_owned)
@@ -172,12 +176,12 @@ fn folder_of(path: &Path) -> PathBuf {
     absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
 }
 
-fn config_layers(sources: &Sources) -> Result<Vec<Layer>, RunError> {
+fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, RunError> {
     sources.config.iter().map(|path| Ok((Origin::File(display(path)), read_table(path)?))).collect()
 }
 
 /// What flags set, in their order.
-fn flag_layers(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Result<Vec<Layer>, RunError> {
+fn flag_layers(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Result<Vec<OriginTable>, RunError> {
     let mut layers = Vec::new();
     for (key, text) in sources.set.iter().filter(|(key, _)| wanted(key.split('.').next().unwrap_or_default()))
     {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{refused, settings::Settings};
 use crate::model::error::ModelError;
-use crate::model::layout::{Role, TensorSpec};
+use crate::model::layout::{TensorRole, TensorSpec};
 use crate::model::shards::Entry;
 use crate::model::widen;
 
@@ -124,8 +124,8 @@ fn resolved(
 ) -> Option<String> {
     let is_there = |module: &String| {
         let spec = specs.get(&format!("{module}.{kind}"))?;
-        let is_foldable =
-            kind != "weight" || matches!(spec.kind, Role::Matrix | Role::Embedding | Role::Gain);
+        let is_foldable = kind != "weight"
+            || matches!(spec.kind, TensorRole::Matrix | TensorRole::Embedding | TensorRole::Gain);
         is_foldable.then(|| module.clone())
     };
     let mut name = key;
