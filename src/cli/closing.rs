@@ -12,9 +12,8 @@ use crate::flow::meter::Meter;
 use crate::flow::progress::rss_mib;
 use crate::graph::corrupt::CorruptAt;
 use crate::job::{Job, Outcome, PSEUDONYM_KEY};
-use crate::ledger::{Finalized, Plan};
-use crate::report::reasons;
-use crate::report::{AccuracyTable, accuracy};
+use crate::ledger::Finalized;
+use crate::report::{AccuracyTable, accuracy, reasons};
 use crate::store::Root;
 
 /// Reasons that are named one by one.
@@ -30,7 +29,7 @@ pub(super) struct Manner {
 }
 
 /// What this process did.
-pub(super) struct Work {
+pub(super) struct Spent {
     pub(super) wall: Duration,
     pub(super) meter: Meter,
 }
@@ -80,7 +79,7 @@ pub(super) async fn tell(
     outcome: &Outcome,
     output: &Root,
     output_root: &str,
-    work: &Work,
+    spent: &Spent,
     manner: Manner,
 ) -> Result<Exit, RunError> {
     let (done, state) = match outcome {
@@ -88,18 +87,18 @@ pub(super) async fn tell(
             if manner.json {
                 say!(
                     "{:#}",
-                    json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(work) })
+                    json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(spent) })
                 );
             } else {
                 say!("shard done; {n_missing} partitions of the run are not committed yet");
-                print_work(work);
+                print_spent(spent);
             }
             return Ok(Exit::Done);
         }
         Outcome::AlreadyDone(done) => (done, "already_complete"),
         Outcome::Published(done) => (done, "published"),
     };
-    let why = if done.n_quarantined > 0 { reasons(output, &done.plan).await? } else { BTreeMap::new() };
+    let why = why_quarantined(output, done).await?;
     let table = accuracy(output, &done.plan).await?;
     if manner.json {
         let exit = exit_code(done);
@@ -108,7 +107,7 @@ pub(super) async fn tell(
             "run_uri": format!("{}/_t3b/runs/{}", output_root.trim_end_matches('/'), done.plan.run_id),
             "n_scored": done.n_scored, "n_quarantined": done.n_quarantined, "quarantine": why,
             "over_quarantine": done.over_quarantine, "n_written": done.n_written,
-            "stand_ins": stand_ins(&done.plan), "accuracy": by_method(&table), "process": process(work),
+            "stand_ins": done.plan.facts.stand_ins, "accuracy": by_method(&table), "process": process(spent),
             "exit_code": exit.code(),
         });
         say!("{answer:#}");
@@ -118,11 +117,22 @@ pub(super) async fn tell(
         say!("already complete: nothing to do, {} objects written", done.n_written);
     }
     print_finalized(done, output_root, &why);
-    print_work(work);
+    print_spent(spent);
     if table.counts.values().any(|counts| counts.n_labelled > 0) {
-        say!("\n{}", folded(&table, manner.wide, &stand_ins(&done.plan)));
+        say!("\n{}", folded(&table, manner.wide, &done.plan.facts.stand_ins));
     }
     Ok(exit_of(done))
+}
+
+/// Quarantine rows by reason, read where there are any.
+pub(super) async fn why_quarantined(
+    output: &Root,
+    done: &Finalized,
+) -> Result<BTreeMap<String, u64>, RunError> {
+    if done.n_quarantined == 0 {
+        return Ok(BTreeMap::new());
+    }
+    reasons(output, &done.plan).await
 }
 
 /// Lines about a published run.
@@ -144,17 +154,17 @@ pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMa
     say!("          hive_partitioning = true, union_by_name = true) limit 9\"");
 }
 
-fn print_work(work: &Work) {
-    let n_pairs = work.meter.pairs.load(Relaxed);
+fn print_spent(spent: &Spent) {
+    let n_pairs = spent.meter.pairs.load(Relaxed);
     let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
     if n_pairs == 0 {
-        say!("took    {:.1} s{peak}", work.wall.as_secs_f64());
+        say!("took    {:.1} s{peak}", spent.wall.as_secs_f64());
         return;
     }
     say!(
         "took    {:.1} s, {n_pairs} pairs in this call, {:.0} a second{peak}",
-        work.wall.as_secs_f64(),
-        rate(n_pairs, work.wall)
+        spent.wall.as_secs_f64(),
+        rate(n_pairs, spent.wall)
     );
 }
 
@@ -163,18 +173,12 @@ fn rate(n_pairs: u64, wall: Duration) -> f64 {
     n_pairs as f64 / wall.as_secs_f64().max(1e-3)
 }
 
-fn process(work: &Work) -> Value {
-    let n_pairs = work.meter.pairs.load(Relaxed);
+fn process(spent: &Spent) -> Value {
+    let n_pairs = spent.meter.pairs.load(Relaxed);
     json!({
-        "wall_s": work.wall.as_secs_f64(), "n_pairs": n_pairs, "pairs_per_s": rate(n_pairs, work.wall),
+        "wall_s": spent.wall.as_secs_f64(), "n_pairs": n_pairs, "pairs_per_s": rate(n_pairs, spent.wall),
         "rss_peak_mib": rss_mib("VmHWM:"),
     })
-}
-
-/// Corruptions of a run whose pictures are not the reference's.
-pub(super) fn stand_ins(plan: &Plan) -> Vec<String> {
-    let names = plan.spec.get("content.not_reference_exact").and_then(Value::as_array);
-    names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 fn by_method(table: &AccuracyTable) -> Value {

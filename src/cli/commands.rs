@@ -1,12 +1,11 @@
 //! One function per command: from arguments to printed lines and an exit code.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::closing::{Manner, Work, exit_of, notes, print_finalized, tell};
+use super::closing::{Manner, Spent, exit_of, notes, print_finalized, tell, why_quarantined};
 use super::output::Log;
 use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
@@ -16,7 +15,6 @@ use crate::flow::meter::Meter;
 use crate::flow::progress::LogFormat;
 use crate::job::{Job, Pace, Request};
 use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify};
-use crate::report::reasons;
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 
@@ -137,8 +135,8 @@ fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunEr
             say!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
         }
         let outcome = job.run(request, stop).await?;
-        let work = Work { wall: started.elapsed(), meter: request.meter.clone() };
-        tell(&outcome, &output, &output_root, &work, manner).await
+        let spent = Spent { wall: started.elapsed(), meter: request.meter.clone() };
+        tell(&outcome, &output, &output_root, &spent, manner).await
     })
 }
 
@@ -266,7 +264,7 @@ fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
     on_runtime(&settings, async {
         let done = finalize(&output, &run_id).await?;
         say!("published {} objects", done.n_written);
-        let why = if done.n_quarantined > 0 { reasons(&output, &done.plan).await? } else { BTreeMap::new() };
+        let why = why_quarantined(&output, &done).await?;
         print_finalized(&done, &root, &why);
         Ok(exit_of(&done))
     })

@@ -212,7 +212,6 @@ pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
 /// The other published runs of one root that have the same pipeline name.
 async fn runs_below(uri: &str, run: &RunAt, settings: &Settings) -> Result<Vec<RunAt>, RunError> {
     let root = Root::open(&super::from_here(uri), false, &settings.store)?;
-    let name = |run: &RunAt| run.plan.spec.get("run.name").cloned();
     let mut ids: Vec<String> = Vec::new();
     for (key, _) in root.list("_t3b/runs", "runs").await.map_err(Problem::from)? {
         let id = key.strip_suffix("/plan.json").and_then(|path| path.rsplit('/').next());
@@ -221,7 +220,7 @@ async fn runs_below(uri: &str, run: &RunAt, settings: &Settings) -> Result<Vec<R
     let mut found = Vec::new();
     for id in ids {
         let other = run_at(&format!("{}/_t3b/runs/{id}", uri.trim_end_matches('/')), settings).await?;
-        if name(&other) == name(run) && is_published(&other.root, &other.plan).await? {
+        if other.plan.facts.name == run.plan.facts.name && is_published(&other.root, &other.plan).await? {
             found.push(other);
         }
     }

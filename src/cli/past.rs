@@ -11,8 +11,7 @@ use super::{RunUriArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Whose};
 use crate::ledger::{Layout, ListedRun, Plan, discard, is_published, read_plan, runs, split_run_uri, status};
-use crate::report::accuracy;
-use crate::report::{SampleStory, reasons, story};
+use crate::report::{SampleStory, accuracy, reasons, story};
 use crate::settings::Settings;
 use crate::store::Root;
 
@@ -190,12 +189,11 @@ fn show_run(args: &RunsShowArgs) -> Result<Exit, RunError> {
                 say!("{key:<12} {value}");
             }
         }
-        let stand_ins = plan.spec.get("content.not_reference_exact").and_then(|names| names.as_array());
-        for name in stand_ins.into_iter().flatten().filter_map(|name| name.as_str()) {
+        for name in &plan.facts.stand_ins {
             say!("stand-in     {name}: pictures made here, not the reference's");
         }
         if let Some(table) = table.filter(|table| table.counts.values().any(|counts| counts.n_labelled > 0)) {
-            say!("\n{}", folded(&table, args.wide, &super::closing::stand_ins(&plan)));
+            say!("\n{}", folded(&table, args.wide, &plan.facts.stand_ins));
         }
         Ok(Exit::Done)
     })

@@ -3,15 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::SweepArgs;
-use super::closing::{notes, stand_ins};
+use super::closing::notes;
 use super::commands::{on_runtime, start_logging};
 use super::fold::folded;
 use super::signals::{follow, unless_stopped};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Outcome, Request};
 use crate::ledger::{Finalized, is_run_id};
-use crate::report::coefficient_means;
-use crate::report::{Accuracy, AccuracyTable, accuracy};
+use crate::report::{Accuracy, AccuracyTable, accuracy, coefficient_means};
 use crate::settings::{Spec, Sweep, Variation};
 use crate::store::Root;
 
@@ -45,7 +44,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
         let (settings, root) = (spec.settings.clone(), spec.pipeline.output.root.clone());
         let ran = on_runtime(&settings, one(spec, run_id(&sweep.name, variation)))?;
         if !args.json {
-            say!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &stand_ins(&ran.done.plan)));
+            say!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &ran.done.plan.facts.stand_ins));
         }
         rows.extend(rows_of(&ran, variation));
         last = Some((settings, ran.output, root));

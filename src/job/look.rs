@@ -36,7 +36,6 @@ impl Job {
     pub async fn look(&self, first: &Partition) -> Result<Looked, Problem> {
         let in_first = spread(&self.manifest.samples[first.rows.clone()]);
         let in_all = spread(&self.manifest.samples);
-        let mut missing: BTreeMap<u64, bool> = BTreeMap::new();
         let asked: BTreeMap<u64, &Arc<Sample>> =
             in_first.iter().chain(&in_all).map(|sample| (sample.manifest_row, *sample)).collect();
         let looks = asked.values().map(|sample| async {
@@ -44,8 +43,7 @@ impl Job {
             let read = self.input.read_part(&sample.key, &object, 0..1, 1).await?;
             Ok::<_, Problem>((sample.manifest_row, read == Object::Missing))
         });
-        let found: Vec<(u64, bool)> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-        missing.extend(found);
+        let missing: BTreeMap<u64, bool> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         for looked in [in_first, in_all] {
             let rows: Vec<u64> = looked.iter().map(|sample| sample.manifest_row).collect();
             self.judge(&rows.iter().copied().filter(|row| missing[row]).collect::<Vec<_>>(), rows.len())?;

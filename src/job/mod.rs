@@ -20,7 +20,7 @@ use crate::flow::meter::Meter;
 use crate::ledger::{Facts, Finalized, Group, Plan, SpecMap, fingerprint};
 use crate::messages::{Mixing, Sample};
 use crate::score::ModelPair;
-use crate::settings::{Effective, Spec};
+use crate::settings::{Effective, PATH_KEYS, Spec};
 use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
@@ -199,6 +199,7 @@ impl Job {
             n_truncated_prompts: self.models.text.n_truncated() as u64,
             grid: merge.grid.iter().map(|method| method.name().to_owned()).collect(),
             suite: pipeline.corrupt.suite.clone(),
+            stand_ins: pipeline.corrupt.inexact.clone(),
             methods: merge.methods.iter().map(|method| method.name().to_owned()).collect(),
             primary_method: merge.primary.name().to_owned(),
             gamma: merge.rule.gamma,
@@ -302,25 +303,13 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
     Ok(manifest)
 }
 
-/// Keys that say where things are; what they hold is fingerprinted by content instead.
-const LOCATIONS: [&str; 11] = [
-    "input.about",
-    "input.root",
-    "input.manifest",
-    "models.arch",
-    "models.pretrained",
-    "models.expert",
-    "models.text_features",
-    "labels.file",
-    "merge.from",
-    "corrupt.assets.dir",
-    "output.root",
-];
+/// Keys that change no row, beside the [places](PATH_KEYS), of which what they hold is fingerprinted by content instead.
+const OF_NO_ROW: [&str; 4] = ["input.about", "input.manifest", "models.arch", "run.max_missing_first"];
 
 fn spec_map(keys: &[Effective], manifest: &Manifest, models: &ModelPair) -> SpecMap {
     let changes_rows = |key: &&Effective| {
         let key = key.key.as_str();
-        !LOCATIONS.contains(&key) && key != "run.max_missing_first"
+        !PATH_KEYS.contains(&key) && !OF_NO_ROW.contains(&key)
     };
     let by_value = keys.iter().filter(changes_rows);
     let json = |key: &Effective| serde_json::to_value(&key.value).unwrap_or(Value::Null);

@@ -25,18 +25,11 @@ const MAX_FILE_BYTES: u64 = 16 << 30;
 pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunError> {
     let (pipeline, store) = (&spec.pipeline, &spec.settings.store);
     let names = &pipeline.models;
-    let checkpoint = |files, role, sha256: &Option<String>| CheckpointSpec {
-        files,
-        role,
-        architecture: names.arch.clone(),
-        image_px: names.image_px,
-        sha256: sha256.clone(),
-    };
     let files = files_at(&names.pretrained, store).await?;
-    let pretrained = Checkpoint::load(&checkpoint(files, Role::Pretrained, &names.pretrained_sha256));
+    let pretrained = Checkpoint::load(&checkpoint(names, files, Role::Pretrained));
     let pretrained = pretrained.map_err(|error| named("models.pretrained", &names.pretrained, error))?;
     let files = files_at(&names.expert, store).await?;
-    let expert = checkpoint(files, Role::Expert, &names.expert_sha256);
+    let expert = checkpoint(names, files, Role::Expert);
     let expert = Checkpoint::load_over(&expert, &pretrained);
     let expert = expert.map_err(|error| named("models.expert", &names.expert, error))?;
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
@@ -60,6 +53,21 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
         }
     };
     Ok((ModelPair { pretrained, expert, report, text, preprocess }, warnings))
+}
+
+/// What is asked of the files of one parent.
+fn checkpoint(names: &settings::Models, files: Files, role: Role) -> CheckpointSpec {
+    let sha256 = match role {
+        Role::Pretrained => &names.pretrained_sha256,
+        Role::Expert => &names.expert_sha256,
+    };
+    CheckpointSpec {
+        files,
+        role,
+        architecture: names.arch.clone(),
+        image_px: names.image_px,
+        sha256: sha256.clone(),
+    }
 }
 
 /// How pictures are prepared for both models: as their files say, or else as their family is trained; and what the pipeline
@@ -100,14 +108,8 @@ fn named(key: &str, place: &str, error: ModelError) -> Problem {
 /// `W...` the pretrained checkpoint, store failures.
 pub(crate) async fn image_px(spec: &Spec) -> Result<u32, RunError> {
     let names = &spec.pipeline.models;
-    let pretrained = CheckpointSpec {
-        files: files_at(&names.pretrained, &spec.settings.store).await?,
-        role: Role::Pretrained,
-        architecture: names.arch.clone(),
-        sha256: names.pretrained_sha256.clone(),
-        image_px: names.image_px,
-    };
-    let pretrained = Checkpoint::load(&pretrained).map_err(Problem::from)?;
+    let files = files_at(&names.pretrained, &spec.settings.store).await?;
+    let pretrained = Checkpoint::load(&checkpoint(names, files, Role::Pretrained)).map_err(Problem::from)?;
     Ok(u32::try_from(pretrained.config().image_px).unwrap_or(u32::MAX))
 }
 

@@ -37,6 +37,8 @@ pub struct Facts {
     pub grid: Vec<String>,
     /// `corrupt.suite`, where cells came from one.
     pub suite: Option<String>,
+    /// Corruptions whose pictures are our own and not the reference's.
+    pub stand_ins: Vec<String>,
     /// The method that the run's diagnostics are about.
     pub primary_method: String,
     /// Slope of T3's sigmoid.
@@ -81,6 +83,7 @@ impl Facts {
             methods: texts("merge.methods")?,
             grid: Vec::new(),
             suite: text("corrupt.suite"),
+            stand_ins: texts("content.not_reference_exact").unwrap_or_default(),
             primary_method: text("merge.primary")?,
             gamma: number("merge.gamma")?,
             lambda_min: number("merge.lambda_min")?,

@@ -254,6 +254,7 @@ mod tests {
             methods: vec![],
             grid: vec![],
             suite: None,
+            stand_ins: vec![],
             primary_method: "t3_b".into(),
             gamma: 0.5,
             lambda_min: 0.0,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use serde_json::Value;
 use t3b_report::{CellSignals, Row, RowError, Rows, SetFacts, SignalRow, Signals, Sums, Tags};
 use t3b_stats::Calibrator;
 
@@ -71,11 +70,6 @@ pub fn facts(plan: &Plan) -> Result<SetFacts, Problem> {
     })
 }
 
-/// Whether a run kept the probabilities of its predictions.
-pub(super) fn has_probs(plan: &Plan) -> bool {
-    plan.spec.get("output.probs") == Some(&Value::Bool(true))
-}
-
 /// Reads a run's tables and checks that their rows are those the plan asks for.
 ///
 /// # Errors
@@ -83,7 +77,7 @@ pub(super) fn has_probs(plan: &Plan) -> bool {
 pub async fn read(root: &Root, plan: &Plan, calibrator: Option<&Calibrator>) -> Result<RunTables, RunError> {
     let facts = facts(plan)?;
     let mut tables = RunTables {
-        rows: Rows::new(facts.clone(), has_probs(plan), facts.units()),
+        rows: Rows::new(facts.clone(), plan.facts.probs, facts.units()),
         signals: Vec::new(),
         quarantine: Vec::new(),
         worklist: Worklist::default(),
@@ -198,7 +192,7 @@ impl RunTables {
         calibrator: Option<&Calibrator>,
     ) -> Result<(), RunError> {
         let facts = self.rows.facts().clone();
-        let has_probs = has_probs(plan);
+        let has_probs = plan.facts.probs;
         let mut columns = vec![
             "sample_id",
             "sample_row",
