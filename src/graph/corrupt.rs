@@ -52,6 +52,9 @@ pub async fn run(
     outlet: Outlet<Corrupted>,
 ) -> Result<(), StageEnd> {
     let pool = ScratchPool::<(Scratch, Resizer)>::default();
+    // Streams of the other mode begin anew for each image, and a clean copy has none: nothing to hash pixels for.
+    let is_corrupted = rule.cells[..rule.n_made].iter().any(|cell| cell.kind().is_some());
+    let draws = rule.rng == RngMode::Counter && is_corrupted;
     let job = move |decoded: Decoded, _: Option<OwnedSemaphorePermit>| {
         pool.with(|(scratch, resizer)| {
             let Decoded { sample, pixels, permit } = decoded;
@@ -60,7 +63,7 @@ pub async fn run(
                 // Corrupted already, by whoever made the archive.
                 Some(cell) => vec![item(cell, rule.sized(pixels.clone(), resizer))],
                 None => {
-                    let image_id = content_id(&pixels);
+                    let image_id = if draws { content_id(&pixels) } else { String::new() };
                     let cells = rule.cells[..rule.n_made].iter().enumerate();
                     let corrupted = cells
                         .map(|(n, cell)| item(n, rule.corrupt(&image_id, &pixels, cell, scratch, resizer)));
