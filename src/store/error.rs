@@ -175,13 +175,15 @@ pub(super) fn classify(error: &object_store::Error) -> Cause {
     }
 }
 
+/// What first stands between two texts.
+fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
+    let rest = &text[text.find(start)? + start.len()..];
+    rest.get(..rest.find(end)?)
+}
+
 /// The store's own code: `<Code>X</Code>` of S3, Azure and Google, or one for each object of a batch, as the client prints it.
 fn code_in(text: &str) -> Option<&str> {
-    let between = |start: &str, end: &str| {
-        let rest = &text[text.find(start)? + start.len()..];
-        rest.get(..rest.find(end)?)
-    };
-    between("<Code>", "</Code>").or_else(|| between("(code: ", ")"))
+    between(text, "<Code>", "</Code>").or_else(|| between(text, "(code: ", ")"))
 }
 
 /// What a code means, in the dialects of S3, Azure and Google; `None` for codes that say no more than their status.
@@ -227,11 +229,7 @@ fn of_code(code: &str, text: &str) -> Option<Cause> {
 
 /// The region that the store says it expects, when it is a region's name and nothing else.
 fn region_in(text: &str) -> Option<String> {
-    let between = |start: &str, end: &str| {
-        let rest = &text[text.find(start)? + start.len()..];
-        rest.get(..rest.find(end)?)
-    };
-    let named = between("<Region>", "</Region>").or_else(|| between("expecting '", "'"))?;
+    let named = between(text, "<Region>", "</Region>").or_else(|| between(text, "expecting '", "'"))?;
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     ((1..=32).contains(&named.len()) && named.chars().all(is_plain)).then(|| named.to_owned())
 }
