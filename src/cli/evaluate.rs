@@ -39,6 +39,9 @@ pub struct EvaluateArgs {
     /// A labelled run whose clean images calibrate estimates without labels.
     #[arg(long, value_name = "RUN_URI", env = "T3B_CALIBRATE_FROM")]
     pub calibrate_from: Option<String>,
+    /// Manifest with a column `group`, such as the patient: rows of one group are resampled together. Once for each manifest.
+    #[arg(long, value_name = "FILE|URI", env = "T3B_GROUPS")]
+    pub groups: Vec<String>,
     /// How it is carried out.
     #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
     pub config: Option<PathBuf>,
@@ -76,6 +79,9 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         }
         if let Some(uri) = &args.calibrate_from {
             request.calibrate_from = Some(run_at(uri, &settings).await?);
+        }
+        for file in &args.groups {
+            request.clusters.push(job::clusters(&super::from_here(file), &settings).await?);
         }
         let found = evaluate(&runs, &request).await?;
         let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;
@@ -117,7 +123,7 @@ pub(super) fn tune_run(args: &TuneArgs) -> Result<Exit, RunError> {
             None => Job::prepare(spec).await?.plan(&job::Request::default())?.run_id,
         };
         let run = run_at(&format!("{output}/_t3b/runs/{run_id}"), &settings).await?;
-        let mut rows = read(&run.root, &run.plan, None).await?.rows;
+        let mut rows = read(&run.root, &run.plan, None, None).await?.rows;
         rows.derive(t3b_report::Choices::default());
         let unsorted = |_| Problem::new("E003", Exit::StoreIo, "sorted scores cannot be put aside");
         let numbers = t3b_report::Settings { n_draws: 0, ..t3b_report::Settings::default() };

@@ -28,7 +28,7 @@ pub use look::Looked;
 pub use pace::Pace;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
-pub use samples::{Named, samples};
+pub use samples::{Named, clusters, samples};
 pub use secret::{PSEUDONYM_KEY, new_secret};
 use t3b_decode::worker::Decoder;
 pub use whose::Whose;

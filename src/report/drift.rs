@@ -49,7 +49,8 @@ pub async fn drift_of(run: &RunAt, against: &[RunAt]) -> Result<Vec<Drift>, RunE
 }
 
 async fn night(run: &RunAt) -> Result<Night, RunError> {
-    let RunTables { rows, signals, quarantine, class_counts, .. } = read(&run.root, &run.plan, None).await?;
+    let RunTables { rows, signals, quarantine, class_counts, .. } =
+        read(&run.root, &run.plan, None, None).await?;
     let facts = rows.facts();
     let clean = facts.clean().ok_or_else(|| {
         let what = format!("run {} has no clean images", run.plan.run_id);

@@ -1,6 +1,7 @@
 //! Reads published tables only: never a model, never a tensor.
 
 mod accuracy;
+mod clusters;
 mod differences;
 mod drift;
 mod evaluate;

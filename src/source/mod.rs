@@ -3,6 +3,7 @@
 mod archive;
 pub mod catalog;
 mod cells;
+mod clusters;
 mod fields;
 mod header;
 mod labels;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use archive::{ArchiveReader, RowOf};
+pub use clusters::Clusters;
 pub use manifest::{Manifest, ManifestRule};
 use ranged::Ranged;
 

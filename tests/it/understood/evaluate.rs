@@ -93,6 +93,51 @@ fn tables_that_are_not_those_published_are_refused() {
     assert!(!fixture.path("report").exists(), "nothing is written of a run that is refused");
 }
 
+/// Patients are in the owner's manifest alone; the report says how many it resampled and holds no name.
+#[test]
+fn figures_are_resampled_by_the_groups_of_the_manifest() {
+    let fixture = Fixture::new();
+    let path = fixture.path("archive/manifest.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = |(n, line): (usize, &str)| match n {
+        0 => format!("{line},group\n"),
+        39 | 40 => format!("{line},\n"),
+        n => format!("{line},DOE{}\n", n / 5),
+    };
+    fs::write(&path, text.lines().enumerate().map(line).collect::<String>()).unwrap();
+    fixture.run("out", &SET).unwrap();
+    let run = "out/_t3b/runs/r";
+    let said = |args: &[&str]| {
+        let done = fixture.t3b(&[&["evaluate", run, "--draws", "50"], args].concat());
+        let text = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (done.status.code(), text)
+    };
+    let (code, text) = said(&["--out", "grouped", "--groups", "archive/manifest.csv"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("40 labelled clean samples, resampled by group: 10 groups and lone samples"),
+        "{text}"
+    );
+    assert_eq!(said(&["--out", "single"]).0, Some(0));
+    let low = |folder: &str| {
+        let summary = read(&fixture.path(folder));
+        let columns = ["method", "metric", "corruption", "low"].map(|name| summary.text(name));
+        let is_it =
+            |n: &usize| columns[0][*n] == "t3_b" && columns[1][*n] == "top1" && columns[2][*n] == "clean";
+        columns[3][(0..summary.n_rows).find(is_it).unwrap()].clone()
+    };
+    assert_ne!(low("grouped"), low("single"));
+    let files = fixture.files("grouped");
+    assert!(files.values().all(|bytes| !bytes.windows(3).any(|word| word == b"DOE")), "a patient is named");
+
+    fs::write(fixture.path("other.csv"), "uri,group\na,b\n").unwrap();
+    let (code, text) = said(&["--out", "refused", "--groups", "other.csv"]);
+    assert!(code == Some(78) && text.contains("E007"), "{text}");
+    fs::write(fixture.path("without.csv"), "uri\na\n").unwrap();
+    let (code, text) = said(&["--out", "refused", "--groups", "without.csv"]);
+    assert!(code == Some(65) && text.contains("M002") && text.contains("'group'"), "{text}");
+}
+
 #[test]
 fn a_night_like_another_does_not_alarm_and_another_model_does() {
     let fixture = scored("a", &[]);
