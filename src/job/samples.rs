@@ -7,7 +7,7 @@ use super::{MAX_MANIFEST_BYTES, open_archive, read_manifest};
 use crate::error::{Exit, Problem, RunError};
 use crate::messages::{Location, Sample};
 use crate::settings::{Settings, Spec};
-use crate::source::Clusters;
+use crate::source::Grouping;
 use crate::store::Root;
 
 /// One sample with what its id stands for.
@@ -49,13 +49,13 @@ pub async fn samples(spec: &Spec, ids: Option<&HashSet<String>>) -> Result<Vec<N
 ///
 /// # Errors
 /// `M019` no such file, `M...` what makes it no manifest with groups, `C021` an unusable key, store failures.
-pub async fn clusters(manifest: &str, settings: &Settings) -> Result<Clusters, RunError> {
+pub async fn grouping(manifest: &str, settings: &Settings) -> Result<Grouping, RunError> {
     let secret = pseudonym_secret()?;
     let (folder, name) = manifest.rsplit_once('/').unwrap_or((".", manifest));
     let root = Root::open(folder, false, &settings.store)?;
     let bytes = root.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
     let bytes = bytes.ok_or_else(|| Problem::new("M019", Exit::BadData, "--groups: no such object"))?;
-    Ok(Clusters::read(name, &bytes, secret.as_deref())?)
+    Ok(Grouping::read(name, &bytes, secret.as_deref())?)
 }
 
 fn named(sample: &Sample) -> Named {

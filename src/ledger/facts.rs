@@ -55,6 +55,9 @@ pub struct Facts {
     pub log_base: String,
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
+    /// Whether `signals` has the pretrained model's features.
+    #[serde(default)]
+    pub features: bool,
 }
 
 impl Facts {
@@ -92,6 +95,7 @@ impl Facts {
             guard_tau: number("merge.guard.tau")?,
             log_base: text("merge.log_base")?,
             probs: spec.get("output.probs").and_then(Value::as_bool)?,
+            features: false,
         })
     }
 }

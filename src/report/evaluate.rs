@@ -7,12 +7,12 @@ use t3b_report::{
 };
 use t3b_stats::{Calibrator, Metric};
 
-use super::clusters::units;
+use super::grouping::units;
 use super::reading::{RunTables, facts, read};
 use super::summary::summary_parquet;
 use crate::error::{Exit, Problem, RunError};
 use crate::ledger::Plan;
-use crate::source::Clusters;
+use crate::source::Grouping;
 use crate::store::Root;
 
 /// One run and where it lies.
@@ -34,7 +34,7 @@ pub struct Request {
     /// A labelled run whose clean rows calibrate estimates without labels.
     pub calibrate_from: Option<RunAt>,
     /// Manifests with a column `group`: what is resampled together. Every run must be of one of them; none groups nothing.
-    pub clusters: Vec<Clusters>,
+    pub groupings: Vec<Grouping>,
 }
 
 /// Everything computed of several runs.
@@ -67,11 +67,11 @@ pub async fn evaluate(runs: &[RunAt], request: &Request) -> Result<Evaluation, R
             Some(from) => calibrator_of(from, run).await?,
             None => None,
         };
-        let clusters = match request.clusters.as_slice() {
+        let grouping = match request.groupings.as_slice() {
             [] => None,
             all => Some(units(run, all, facts(&run.plan)?.n_positions()).await?),
         };
-        let tables = read(&run.root, &run.plan, calibrator.as_ref(), clusters).await?;
+        let tables = read(&run.root, &run.plan, calibrator.as_ref(), grouping).await?;
         sets.push(evaluate_one(tables, choices, request.settings.clone())?);
     }
     Ok(Evaluation { sets })

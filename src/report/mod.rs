@@ -1,11 +1,12 @@
 //! Reads published tables only: never a model, never a tensor.
 
 mod accuracy;
-mod clusters;
 mod differences;
 mod drift;
 mod evaluate;
+mod features;
 mod first_pass;
+mod grouping;
 mod inspect;
 mod parts;
 mod reading;

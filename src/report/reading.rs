@@ -70,7 +70,7 @@ pub fn facts(plan: &Plan) -> Result<SetFacts, Problem> {
     })
 }
 
-/// Reads a run's tables and checks that their rows are those the plan asks for. `clusters` gives the group of each position of the
+/// Reads a run's tables and checks that their rows are those the plan asks for. `grouping` gives the group of each position of the
 /// frozen list, where samples belong together.
 ///
 /// # Errors
@@ -79,11 +79,11 @@ pub async fn read(
     root: &Root,
     plan: &Plan,
     calibrator: Option<&Calibrator>,
-    clusters: Option<Vec<u32>>,
+    grouping: Option<Vec<u32>>,
 ) -> Result<RunTables, RunError> {
     let facts = facts(plan)?;
     let mut tables = RunTables {
-        rows: Rows::new(facts.clone(), plan.facts.probs, clusters),
+        rows: Rows::new(facts.clone(), plan.facts.probs, grouping),
         signals: Vec::new(),
         quarantine: Vec::new(),
         worklist: Worklist::default(),

@@ -3,8 +3,8 @@
 mod archive;
 pub mod catalog;
 mod cells;
-mod clusters;
 mod fields;
+mod grouping;
 mod header;
 mod labels;
 mod manifest;
@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use archive::{ArchiveReader, RowOf};
-pub use clusters::Clusters;
+pub use grouping::Grouping;
 pub use manifest::{Manifest, ManifestRule};
 use ranged::Ranged;
 

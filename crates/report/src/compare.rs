@@ -65,7 +65,7 @@ impl Figures {
         Some(Best {
             method: self.facts.methods[best].clone(),
             against: found,
-            detectable: if self.rows.is_clustered { None } else { detectable(n, n_discordant, 1.0 - LEVEL) },
+            detectable: if self.rows.is_grouped { None } else { detectable(n, n_discordant, 1.0 - LEVEL) },
         })
     }
 
@@ -141,7 +141,7 @@ impl Figures {
         let list = |method| self.draws.list(self.facts.group(method, cell), Metric::Top1);
         let (by_group, _, interval) = paired(&list(a), &list(b), self.draws.n_units);
         let (only_a, only_b) = self.rows.discordant(a, b, cell);
-        let p_value = if self.rows.is_clustered { by_group } else { mcnemar_exact(only_a, only_b) };
+        let p_value = if self.rows.is_grouped { by_group } else { mcnemar_exact(only_a, only_b) };
         (p_value, Some(only_a + only_b), interval)
     }
 

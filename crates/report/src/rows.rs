@@ -9,7 +9,7 @@ use crate::facts::SetFacts;
 use crate::ranks::Ranks;
 
 /// Sets with at most this many labelled rows are held whole and resampled sample by sample.
-const MAX_WHOLE_ROWS: u64 = 500_000;
+const MAX_WHOLE_ROWS: u64 = 1_000_000;
 
 /// And at most this many samples: a resample is a list of them.
 const MAX_WHOLE_SAMPLES: u64 = 50_000;
@@ -103,7 +103,7 @@ pub struct Rows {
     /// Unit of resampling of each sample where samples belong together, such as patients.
     pub(crate) units: Option<Vec<u32>>,
     /// Whether a unit may have several samples in one cell: then rows of a cell are not independent.
-    pub(crate) is_clustered: bool,
+    pub(crate) is_grouped: bool,
     /// Confidence of the prediction and every class's probability, for what needs ranks.
     pub(crate) ranks: Option<Ranks>,
     /// Quarantined samples by cell.
@@ -112,18 +112,18 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// No rows yet. `clusters` gives what each position belongs to (its patient, for example), numbered without gaps; without it every
+    /// No rows yet. `grouping` gives what each position belongs to (its patient, for example), numbered without gaps; without it every
     /// image is a unit of its own.
     #[must_use]
-    pub fn new(facts: SetFacts, has_probs: bool, clusters: Option<Vec<u32>>) -> Self {
+    pub fn new(facts: SetFacts, has_probs: bool, grouping: Option<Vec<u32>>) -> Self {
         let n_rows = facts.n_pairs() * facts.methods.len() as u64;
         let is_whole = n_rows <= MAX_WHOLE_ROWS && facts.n_positions() <= MAX_WHOLE_SAMPLES;
-        Self::with(facts, has_probs, clusters, is_whole)
+        Self::with(facts, has_probs, grouping, is_whole)
     }
 
-    fn with(facts: SetFacts, has_probs: bool, clusters: Option<Vec<u32>>, is_whole: bool) -> Self {
-        let is_clustered = clusters.is_some();
-        let units = clusters.or_else(|| facts.units());
+    fn with(facts: SetFacts, has_probs: bool, grouping: Option<Vec<u32>>, is_whole: bool) -> Self {
+        let is_grouped = grouping.is_some();
+        let units = grouping.or_else(|| facts.units());
         let n_classes = facts.classes.len();
         let detail = || match is_whole {
             true => Detail::Whole { samples: Vec::new(), outcomes: Vec::new(), probs: Vec::new() },
@@ -140,7 +140,7 @@ impl Rows {
         let ranks =
             (!is_whole).then(|| Ranks::new(groups.len() * (1 + if has_probs { n_classes } else { 0 })));
         let quarantined = facts.cells.iter().map(|_| Bits::new(facts.n_positions())).collect();
-        Self { facts, groups, has_probs, units, is_clustered, ranks, quarantined, n_rows: 0 }
+        Self { facts, groups, has_probs, units, is_grouped, ranks, quarantined, n_rows: 0 }
     }
 
     /// What the set is.

@@ -122,8 +122,8 @@ fn means_are_means_of_the_cells_in_the_stated_order() {
 fn copies_of_one_patient_are_one_patient() {
     let methods = ["pretrained", "expert"];
     let single = figures(60, &methods);
-    let copied = |clusters: Option<Vec<u32>>| {
-        let mut rows = Rows::new(facts(300, &methods), true, clusters);
+    let copied = |grouping: Option<Vec<u32>>| {
+        let mut rows = Rows::new(facts(300, &methods), true, grouping);
         for sample in 0..300 {
             for cell in 0..5 {
                 for method in 0..2 {

@@ -162,6 +162,37 @@ fn a_night_like_another_does_not_alarm_and_another_model_does() {
     assert!(!alarm.contains(&"pt_entropy_nats".to_owned()), "{alarm:?}");
 }
 
+/// Features say what no coefficient says: the pictures of a night are others.
+#[test]
+fn kept_features_are_the_models_and_a_night_of_other_pictures_alarms() {
+    let with = [("output.features", "true"), ("merge.methods", r#"["pretrained","expert","t3_b"]"#)];
+    let fixture = Fixture::new();
+    fixture.run("a", &with).unwrap();
+    fixture.run("plain", &with[1..]).unwrap();
+    let [kept, plain] = ["a", "plain"].map(|out| table(&fixture.path(out), "signals"));
+    let (kept, plain) = (kept.names(), plain.names());
+    assert_eq!(kept[..plain.len()], plain[..]);
+    assert_eq!(kept[plain.len()..], ["features"]);
+    // Every other picture of the archive becomes a flat grey.
+    let manifest = fs::read_to_string(fixture.path("archive/manifest.csv")).unwrap();
+    for (n, line) in manifest.lines().skip(1).enumerate().filter(|(n, _)| n % 2 == 0) {
+        let path = fixture.path("archive").join(line.split(',').next().unwrap());
+        image::RgbImage::from_pixel(64, 64, image::Rgb([(60 + n) as u8; 3])).save(path).unwrap();
+    }
+    fixture.run("b", &[&with[..], &[("run.name", "other")]].concat()).unwrap();
+    let said = fixture.t3b(&["drift", "b/_t3b/runs/r", "--against", "a/_t3b/runs/r", "--out", "d"]);
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let rows = read(&fixture.path("d"));
+    let (quantity, mmd2) = (rows.text("quantity"), rows.text("mmd2"));
+    let place = quantity.iter().position(|name| name == "features").expect(&text);
+    assert!(mmd2[place].parse::<f64>().unwrap() > 0.025, "{text}");
+    let same = fixture.t3b(&["drift", "a/_t3b/runs/r", "--against", "a/_t3b/runs/r"]);
+    assert_eq!(same.status.code(), Some(0), "{}", String::from_utf8_lossy(&same.stdout));
+    // Without the column on one side there is nothing to compare them by.
+    let said = fixture.t3b(&["drift", "plain/_t3b/runs/r", "--against", "a/_t3b/runs/r"]);
+    assert!(!String::from_utf8_lossy(&said.stdout).contains("features"));
+}
+
 #[test]
 fn the_dashboard_questions_run() {
     let Some(python) = python() else {

@@ -11,13 +11,13 @@ use crate::error::Problem;
 
 /// The groups of a manifest file by its data rows, as numbers: the names stay in the file.
 #[derive(Debug, Clone)]
-pub struct Clusters {
+pub struct Grouping {
     by_row: Vec<Option<u32>>,
     /// Keyed hash of the file, as a plan has it.
     pub hmac_sha256: String,
 }
 
-impl Clusters {
+impl Grouping {
     /// Reads the column; `name` decides the format by its ending, `secret` keys the hash as it keys pseudonyms.
     ///
     /// # Errors
@@ -51,10 +51,10 @@ mod tests {
     #[test]
     fn rows_of_one_name_are_one_group_and_rows_without_are_none() {
         let text = Bytes::from_static(b"uri,Group\na,p1\nb,p2\nc,\nd,p1\n");
-        let clusters = Clusters::read("m.csv", &text, Some("k")).unwrap();
-        assert_eq!([0, 1, 2, 3, 4].map(|row| clusters.of(row)), [Some(0), Some(1), None, Some(0), None]);
-        assert_ne!(clusters.hmac_sha256, Clusters::read("m.csv", &text, Some("l")).unwrap().hmac_sha256);
-        let without = Clusters::read("m.csv", &Bytes::from_static(b"uri\na\n"), None);
+        let grouping = Grouping::read("m.csv", &text, Some("k")).unwrap();
+        assert_eq!([0, 1, 2, 3, 4].map(|row| grouping.of(row)), [Some(0), Some(1), None, Some(0), None]);
+        assert_ne!(grouping.hmac_sha256, Grouping::read("m.csv", &text, Some("l")).unwrap().hmac_sha256);
+        let without = Grouping::read("m.csv", &Bytes::from_static(b"uri\na\n"), None);
         assert_eq!(without.unwrap_err().code, "M002");
     }
 }

@@ -8,17 +8,17 @@ use arrow::datatypes::Int64Type;
 use super::evaluate::RunAt;
 use super::parts::each_batch;
 use crate::error::{Exit, Problem, RunError};
-use crate::source::Clusters;
+use crate::source::Grouping;
 use crate::tables::Table;
 
 /// The unit of each position of the frozen list: samples of one group share one, a sample without a group is one of its own.
 ///
 /// # Errors
 /// `E007` when none of `all` is of the run's manifest; store failures, damaged parts.
-pub(super) async fn units(run: &RunAt, all: &[Clusters], n_positions: u64) -> Result<Vec<u32>, RunError> {
+pub(super) async fn units(run: &RunAt, all: &[Grouping], n_positions: u64) -> Result<Vec<u32>, RunError> {
     let plan = &run.plan;
-    let clusters = all.iter().find(|clusters| clusters.hmac_sha256 == plan.facts.manifest_hmac_sha256);
-    let clusters = clusters.ok_or_else(|| {
+    let grouping = all.iter().find(|grouping| grouping.hmac_sha256 == plan.facts.manifest_hmac_sha256);
+    let grouping = grouping.ok_or_else(|| {
         let what = format!("--groups: no file of those given is the manifest of run {}", plan.run_id);
         Problem::new("E007", Exit::Config, what)
             .hint("it is compared by its bytes, under the T3B_PSEUDONYM_KEY that the run had")
@@ -30,7 +30,7 @@ pub(super) async fn units(run: &RunAt, all: &[Clusters], n_positions: u64) -> Re
         let of_file = column("manifest_row")?;
         let positions = column("sample_row").unwrap_or(of_file);
         for (position, row) in positions.iter().zip(of_file) {
-            *of_position.get_mut(usize::try_from(*position).ok()?)? = clusters.of(row.unsigned_abs());
+            *of_position.get_mut(usize::try_from(*position).ok()?)? = grouping.of(row.unsigned_abs());
         }
         Some(())
     })
