@@ -70,12 +70,8 @@ fn night(n_rows: u64, planted: Planted, random: &mut Random) -> Vec<(String, boo
 
 fn compared(n_rows: u64, planted: Planted, random: &mut Random) -> Vec<Drift> {
     let (reference, tonight) = (night(n_rows, Planted::Nothing, random), night(n_rows, planted, random));
-    let quantity = |((name, is_category, reference), (_, _, night))| Quantity {
-        name,
-        reference,
-        night,
-        is_category,
-    };
+    let quantity =
+        |((name, is_category, reference), (_, _, night))| Quantity { name, reference, night, is_category };
     let quantities: Vec<Quantity> = reference.into_iter().zip(tonight).map(quantity).collect();
     drift(&quantities, None, random.next())
 }

@@ -171,14 +171,18 @@ fn kept_features_are_the_models_and_a_night_of_other_pictures_alarms() {
     fixture.run("plain", &with[1..]).unwrap();
     let [kept, plain] = ["a", "plain"].map(|out| table(&fixture.path(out), "signals"));
     let (kept, plain) = (kept.names(), plain.names());
-    assert_eq!(kept[..plain.len()], plain[..]);
-    assert_eq!(kept[plain.len()..], ["features"]);
-    // Every other picture of the archive becomes a flat grey.
+    assert!(plain.iter().all(|name| kept.contains(name)));
+    assert!(kept.len() == plain.len() + 1 && kept.contains(&"features"), "{kept:?}");
+    // Every picture of the archive becomes noise of its own.
     let manifest = fs::read_to_string(fixture.path("archive/manifest.csv")).unwrap();
-    for (n, line) in manifest.lines().skip(1).enumerate().filter(|(n, _)| n % 2 == 0) {
+    for (n, line) in manifest.lines().skip(1).enumerate() {
         let path = fixture.path("archive").join(line.split(',').next().unwrap());
-        image::RgbImage::from_pixel(64, 64, image::Rgb([(60 + n) as u8; 3])).save(path).unwrap();
+        let noise = |x: u32, y: u32| image::Rgb([(x * 7919 + y * 104_729 + n as u32 * 31) as u8; 3]);
+        image::RgbImage::from_fn(64, 64, noise).save(path).unwrap();
     }
+    // Sizes and hashes of the pictures before would refuse these.
+    let uris = manifest.lines().map(|line| line.split(',').next().unwrap().to_owned() + "\n");
+    fs::write(fixture.path("archive/manifest.csv"), uris.collect::<String>()).unwrap();
     fixture.run("b", &[&with[..], &[("run.name", "other")]].concat()).unwrap();
     let said = fixture.t3b(&["drift", "b/_t3b/runs/r", "--against", "a/_t3b/runs/r", "--out", "d"]);
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
