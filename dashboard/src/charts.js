@@ -33,6 +33,9 @@ export const undrawn = (runs) => Math.max(bySet(runs).size - COLORS.length, 0);
 
 /** @typedef {{value: number, low: number | null, high: number | null}} Point */
 
+/** The points without their intervals, where several sets would cover each other's. @param {Nights} view @param {Point | undefined} point */
+const bare = (view, point) => point && (view.sets.length > 1 ? { ...point, low: null, high: null } : point);
+
 /** A series with the ends of its intervals; none where there is no value. @param {Nights} view @param {Map<number, Run>} nights @param {(run: Run) => Point | undefined} of @param {Omit<Series, 'values'>} rest @returns {Series[]} */
 function ranged(view, nights, of, rest) {
   const points = view.axis.map((day) => {
@@ -55,7 +58,7 @@ function accuracyPlot(view) {
     const guess = view.sets.length > 1 ? color : COLORS[(k + 1) % COLORS.length];
     return [
       ...ranged(view, nights, (run) => scaled(accuracy(run, view.choice)), { label: label(view, set, 'measured'), color }),
-      ...ranged(view, nights, (run) => scaled(estimate(run, view.choice)), { label: label(view, set, 'estimated without labels'), color: guess, dashed: true }),
+      ...ranged(view, nights, (run) => bare(view, scaled(estimate(run, view.choice))), { label: label(view, set, 'estimated without labels'), color: guess, dashed: true }),
     ];
   });
   const images = view.choice.images === 'corrupted' ? 'corrupted images, mean over corruptions' : 'clean images';
@@ -139,6 +142,7 @@ function reasonsPlot(view) {
     series,
     tell: (value) => count(value),
     range: [0, null],
+    whole: true,
     open: view.open,
   };
 }

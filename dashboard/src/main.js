@@ -37,7 +37,7 @@ function address(choice) {
   return `#${said}`;
 }
 
-/** @param {ReturnType<typeof asked>} choice */
+/** One night can be looked at by method alone. @param {ReturnType<typeof asked>} choice */
 function filters(choice) {
   const pick = (/** @type {string} */ key, /** @type {string} */ name, /** @type {[string, string][]} */ options) => {
     const change = (/** @type {Event} */ event) => {
@@ -50,11 +50,14 @@ function filters(choice) {
     const values = [...new Set(runs.map((run) => tagOf(run, tag)))].sort();
     return values.length > 1 || choice[tag] ? pick(tag, name, [['', 'all'], ...values.map((value) => /** @type {[string, string]} */ ([value, value]))]) : null;
   });
+  const method = pick('method', 'Method', [['', 'each run’s own'], ...methods(runs).map((name) => /** @type {[string, string]} */ ([name, name]))]);
+  const form = { class: 'filters', 'aria-label': 'What is shown', onsubmit: (/** @type {Event} */ event) => event.preventDefault() };
+  if (choice.night) return make('form', form, method);
   return make(
     'form',
-    { class: 'filters', 'aria-label': 'What is shown', onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
+    form,
     ...tags,
-    pick('method', 'Method', [['', 'each run’s own'], ...methods(runs).map((name) => /** @type {[string, string]} */ ([name, name]))]),
+    method,
     pick('images', 'Images', [['', 'clean'], ['corrupted', 'corrupted, mean']]),
     pick('days', 'Period', [['30', 'last 30 days'], ['90', 'last 90 days'], ['365', 'last year'], ['', 'everything']]),
   );
@@ -88,8 +91,6 @@ function list(shown, choice, link) {
     const [measured, guessed] = [accuracy(run, choice), estimate(run, choice)];
     return [
       make('a', { href: link(run) }, dateOf(run.day)),
-      run.id,
-      run.set,
       STATES[state(run)].words,
       percent(measured?.value),
       interval(measured),
@@ -98,12 +99,14 @@ function list(shown, choice, link) {
       percent(leftOut(run)),
       run.drift.length ? String(alarms(run).length) : '–',
       fixed(rate(run), 1),
+      run.set,
+      run.id,
     ];
   };
-  const heads = ['night', 'run', 'set', 'state', 'accuracy', '95 % interval', 'estimated', 'lambda', 'left out', 'drift alarms', 'pairs a second'];
+  const heads = ['night', 'state', 'accuracy', '95 % interval', 'estimated', 'lambda', 'left out', 'drift alarms', 'pairs a second', 'set', 'run'];
   const newest = [...shown].reverse();
   const made = (/** @type {number} */ n) => table('Runs, newest first', heads, newest.slice(0, n).map(row));
-  const box = make('section', { 'aria-labelledby': 'runs' }, make('h2', { id: 'runs' }, 'Runs'), made(FIRST_ROWS));
+  const box = make('section', { 'aria-labelledby': 'runs' }, make('h2', { id: 'runs' }, 'All runs as text'), made(FIRST_ROWS));
   if (newest.length > FIRST_ROWS) {
     const more = make('button', { type: 'button', onclick: () => box.replaceChildren(/** @type {Node} */ (box.firstChild), made(newest.length)) }, `Show all ${newest.length}`);
     box.append(more);

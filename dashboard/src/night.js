@@ -2,7 +2,7 @@
 import { accuracy, alarms, estimate, leftOut, rate, state } from './nights.js';
 import { nightRows } from './tables.js';
 import { STATES } from './timeline.js';
-import { count, fixed, interval, longDay, make, percent, quantity, span, spaced, table } from './words.js';
+import { count, fixed, interval, longDay, make, moment, percent, quantity, span, spaced, table } from './words.js';
 
 /** @typedef {import('./nights.js').Run} Run */
 /** @typedef {import('./nights.js').Choice} Choice */
@@ -59,7 +59,7 @@ function facts(run, choice) {
     ['Time at work', `${span(row.seconds)} in ${count(row.n_attempts)} ${row.n_attempts === 1 ? 'process' : 'processes'}`],
     ['Throughput', rate(run) == null ? '–' : `${fixed(rate(run), 1)} pairs a second`],
     ['Most memory', row.rss_peak_mib == null ? '–' : `${count(row.rss_peak_mib)} MiB`],
-    ['Finished', row.completed_at ?? '–'],
+    ['Finished', moment(row.completed_at)],
     ['Program', `t3b ${row.code_version ?? ''} on ${row.device ?? 'an unknown device'}`],
   ];
   return make('dl', { class: 'facts' }, ...known.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));

@@ -3,7 +3,11 @@ import uPlot from 'uplot';
 import { longDay, make, shortDay } from './words.js';
 
 const DAY_S = 86_400;
-const HEIGHT_PX = 230;
+const HEIGHT_PX = 240;
+/** Steps of an axis of counts. */
+const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 9 }, (_, k) => n * 10 ** k)).sort((a, b) => a - b);
+/** What stands where the values of a night come. */
+const HINT = 'Point at a night, or move with the arrow keys, to read its values; click or Enter opens it.';
 
 /**
  * @typedef {object} Series
@@ -26,6 +30,7 @@ const HEIGHT_PX = 230;
  * @property {(value: number) => string} tell a value with its unit
  * @property {[number | null, number | null]} [range] ends of the vertical axis that are fixed
  * @property {boolean} [log]
+ * @property {boolean} [whole] counts: no fractions on the axis
  * @property {{value: number, label: string}} [mark] a level to compare with
  * @property {Set<number>} [flagged] days with a ring
  * @property {string} [flag] what a ring means
@@ -157,7 +162,7 @@ function marks(plot, u) {
 const dayLabels = (/** @type {uPlot} */ _, /** @type {number[]} */ splits) =>
   splits.map((at, k) => {
     const day = Math.round(at / DAY_S);
-    const year = (/** @type {number} */ of) => new Date(of * DAY_S * 1000).getUTCFullYear();
+    const year = (/** @type {number} */ seconds) => new Date(seconds * 1000).getUTCFullYear();
     return k === 0 || year(at) !== year(splits[k - 1]) ? `${shortDay(day)}\n${year(at)}` : shortDay(day);
   });
 
@@ -170,6 +175,8 @@ function options(plot, width) {
   const scale = plot.log
     ? { distr: 3, range: (/** @type {uPlot} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0.001, low || 0.001), Math.max(1, high * 1.5)] }
     : { range: (/** @type {uPlot} */ _, /** @type {number} */ low, /** @type {number} */ high) => ends(plot, low, high) };
+  const decades = (/** @type {uPlot} */ _, /** @type {number} */ __, /** @type {number} */ low, /** @type {number} */ high) => [0.001, 0.01, 0.1, 1, 10, 100].filter((at) => at >= low && at <= high);
+  const splits = plot.log ? { splits: decades } : plot.whole ? { incrs: WHOLE } : {};
   return /** @type {uPlot.Options} */ (/** @type {unknown} */ ({
     width,
     height: HEIGHT_PX,
@@ -178,8 +185,8 @@ function options(plot, width) {
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync: { key: 'nights', setSeries: false } },
     scales: { x: { time: true, range: whole ?? ((/** @type {uPlot} */ _, /** @type {number} */ low, /** @type {number} */ high) => [low - DAY_S / 2, high + DAY_S / 2]) }, y: scale },
     axes: [
-      { stroke, font, space: 64, incrs: [1, 2, 7, 14, 28, 91, 182, 364].map((n) => n * DAY_S), values: dayLabels, grid: { show: false }, ticks: { stroke: grid }, size: 40 },
-      { stroke, font, size: 54, label: plot.axis, labelFont: font, labelSize: 20, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } },
+      { stroke, font, space: 64, incrs: [1, 2, 7, 14, 28, 91, 182, 364].map((n) => n * DAY_S), values: dayLabels, grid: { show: false }, ticks: { stroke: grid }, size: 52 },
+      { stroke, font, size: 54, ...splits, label: plot.axis, labelFont: font, labelSize: 20, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } },
     ],
     series,
     bands,
@@ -222,7 +229,7 @@ function legend(plot) {
 /** A figure with its plot. @param {Plot} plot @returns {HTMLElement} */
 export function figureOf(plot) {
   const place = make('div', { class: 'canvas' });
-  const values = make('p', { class: 'values', 'aria-live': 'polite' }, '\u00a0');
+  const values = make('p', { class: 'values', 'aria-live': 'polite' }, HINT);
   const box = make('div', { class: 'plot', tabindex: 0, role: 'group', 'aria-label': summary(plot) }, place);
   const filled = plot.days.map((_, k) => k).filter((k) => plot.series.some((one) => one.values[k] != null));
   /** @type {uPlot | undefined} */
@@ -230,7 +237,7 @@ export function figureOf(plot) {
   let at = -1;
   const show = (/** @type {number} */ k) => {
     at = k;
-    values.textContent = k >= 0 ? valuesAt(plot, k) : '\u00a0';
+    values.textContent = k >= 0 ? valuesAt(plot, k) : HINT;
   };
   const draw = () => {
     drawn?.destroy();

@@ -39,6 +39,9 @@ export function span(seconds) {
   return seconds < 7200 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+/** `2026-10-03 01:12 UTC`. @param {string | null | undefined} time RFC 3339 */
+export const moment = (time) => (time ? `${time.slice(0, 16).replace('T', ' ')} UTC` : NONE);
+
 /** A code with spaces. @param {string} code */
 export const spaced = (code) => code.replaceAll('_', ' ');
 
@@ -76,15 +79,11 @@ export function make(tag, attributes = {}, ...children) {
 export function table(caption, heads, body) {
   const cell = (/** @type {Node | string} */ value, /** @type {number} */ place) =>
     place === 0 ? make('th', { scope: 'row' }, value) : make('td', {}, value);
-  return make(
-    'div',
-    { class: 'wide', tabindex: 0, role: 'region', 'aria-label': caption },
-    make(
-      'table',
-      {},
-      make('caption', {}, caption),
-      make('thead', {}, make('tr', {}, ...heads.map((head) => make('th', { scope: 'col' }, head)))),
-      make('tbody', {}, ...body.map((row) => make('tr', {}, ...row.map(cell)))),
-    ),
+  const rows = make(
+    'table',
+    { 'aria-label': caption },
+    make('thead', {}, make('tr', {}, ...heads.map((head) => make('th', { scope: 'col' }, head)))),
+    make('tbody', {}, ...body.map((row) => make('tr', {}, ...row.map(cell)))),
   );
+  return make('div', {}, make('h3', {}, caption), make('div', { class: 'wide', tabindex: 0, role: 'region', 'aria-label': caption }, rows));
 }
