@@ -131,6 +131,7 @@ function overview(choice, shown, link) {
       'section',
       { 'aria-labelledby': 'plots' },
       make('h2', { id: 'plots' }, 'Over the nights'),
+      make('p', { class: 'note' }, 'Point at a night, or choose a plot and move with the arrow keys, to read its values; click or Enter opens the night.'),
       more ? make('p', { class: 'note' }, `The plots show six sets; ${more} more are in the table below. Choose a data set above to see one.`) : null,
       make('div', { class: 'plots' }, ...charts(shown, choice, open).map(figureOf)),
     ),
@@ -156,6 +157,8 @@ async function show(moved) {
   clear();
   top_.replaceChildren(make('h1', {}, make('a', { href: links.overview }, 't3b nights')), filters(choice));
   main.replaceChildren(...parts);
+  // What is shown, for whoever waits for it.
+  main.dataset.shown = location.hash;
   document.title = night ? `${night.id}, t3b nights` : 't3b nights';
   if (!moved) return;
   const again = focus && /** @type {HTMLElement | null} */ (top_.querySelector(`select[name="${focus}"]`));

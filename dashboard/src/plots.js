@@ -7,7 +7,7 @@ const HEIGHT_PX = 240;
 /** Steps of an axis of counts. */
 const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 9 }, (_, k) => n * 10 ** k)).sort((a, b) => a - b);
 /** What stands where the values of a night come. */
-const HINT = 'Point at a night, or move with the arrow keys, to read its values; click or Enter opens it.';
+const HINT = '\u00a0';
 
 /**
  * @typedef {object} Series

@@ -55,12 +55,15 @@ async function open(base, width, scheme) {
   return { page, wrong };
 }
 
-/** After two frames everything that was asked for is drawn. */
-const settled = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)))));
+/** When the page shows what its address says, two frames later everything is drawn. */
+const settled = async (page) => {
+  await page.waitForFunction(() => document.getElementById('main').dataset.shown === location.hash);
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)))));
+};
+
 
 async function go(page, hash) {
   await page.evaluate((to) => { location.hash = to; }, hash);
-  await page.waitForNetworkIdle({ idleTime: 50 });
   await settled(page);
 }
 
@@ -153,7 +156,6 @@ try {
       await page.select(`select[name="${name}"]`, option);
       await settled(page);
       seen.add(JSON.stringify(await rowsOf(page)));
-      assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('name') ?? 'none') !== undefined, true);
     }
     if (['modality', 'dataset', 'site', 'setting', 'name', 'method', 'images'].includes(name)) assert.ok(seen.size > 1, `${name} changes nothing`);
     await page.select(`select[name="${name}"]`, before);

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -101,11 +101,31 @@ fn a_dashboard_says_what_the_tables_say_and_is_the_same_bytes_twice() {
         let ends = ["low", "high"].map(|end| line[format!("top1_estimated_{end}")].as_f64().unwrap());
         assert!(ends[0] < guess && guess < ends[1]);
     }
+    duckdb_reads(&fixture.path("page"));
     if is_built {
         drive(&fixture.path("page"));
     } else {
         println!("skipped: the page in a browser (npm ci && npm run build in dashboard/ first)");
     }
+}
+
+/// `deploy/sql/duckdb/nights.sql` over the page's folder.
+fn duckdb_reads(page: &Path) {
+    let Some(python) = python() else { return };
+    let script = "
+import sys, duckdb
+duckdb.execute('SET VARIABLE t3b_page = ' + repr(sys.argv[1]))
+for statement in open(sys.argv[2]).read().split(';\\n'):
+    if statement.strip():
+        duckdb.execute(statement)
+tables = ['nights', 'night_runs', 'night_drift', 'night_summary', 'night_quarantine']
+print([duckdb.execute(f'select count(distinct run_id) from t3b_{table}').fetchone()[0] for table in tables])
+";
+    let mut command = Command::new(python);
+    let said =
+        command.args(["-c", script]).arg(page).arg(repo("deploy/sql/duckdb/nights.sql")).output().unwrap();
+    let words = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+    assert_eq!(words.trim(), "[4, 4, 1, 4, 0]");
 }
 
 /// The page in Chromium, by `dashboard/test/page.mjs`, which says what it checks.
@@ -183,4 +203,76 @@ fn a_delta_log_holds_every_published_run_once_and_none_that_was_withdrawn() {
     let found = counts(&fixture.path("out")).unwrap();
     assert_eq!(found["signals"], serde_json::json!([400, 400, 2]), "{found}");
     done(&fixture, &["verify", "out/_t3b/runs/a"], 0);
+}
+
+#[test]
+fn the_hive_tables_have_every_column() {
+    let text = fs::read_to_string(repo("deploy/sql/hive/tables.sql")).unwrap();
+    let declared = |table: &str| -> Vec<(String, String)> {
+        let start = format!("EXISTS t3b_{table}_files (\n");
+        let body = text.split(&start).nth(1).and_then(|rest| rest.split("\n)").next()).unwrap_or_default();
+        let columns = body.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(' '));
+        columns.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+    };
+    for (table, columns) in t3b::tables::described() {
+        let hive = |kind: &str| match kind {
+            "text" => "STRING",
+            "int64" => "BIGINT",
+            "int32" => "INT",
+            "int16" => "SMALLINT",
+            "float64" => "DOUBLE",
+            "float32" => "FLOAT",
+            "bool" => "BOOLEAN",
+            _ => "ARRAY<FLOAT>",
+        };
+        let wanted: Vec<(String, String)> =
+            columns.into_iter().map(|(name, kind, _)| (name, hive(&kind).to_owned())).collect();
+        assert_eq!(declared(table), wanted, "{table}");
+    }
+    let fixture = Fixture::new();
+    fixture.run("out", &[]).unwrap();
+    for table in ["runs", "attempts"] {
+        let folder = fixture.path("out").join(format!("tables/{table}/run_date=2026-01-02/run_id=r"));
+        let stored = read(&folder);
+        let names: BTreeSet<String> = stored.names().into_iter().map(str::to_owned).collect();
+        let declared: BTreeSet<String> = declared(table).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(declared, names, "{table}");
+    }
+}
+
+/// A board that asks for a metric nobody writes shows nothing and says nothing.
+#[test]
+fn the_grafana_boards_ask_for_what_is_written() {
+    let board = |name: &str| fs::read_to_string(repo(&format!("deploy/grafana/{name}.json"))).unwrap();
+    let night = serde_json::to_value(t3b::report::NightLine::default()).unwrap();
+    let board_of_nights: serde_json::Value = serde_json::from_str(&board("infinity")).unwrap();
+    let mut n_columns = 0;
+    for panel in board_of_nights["panels"].as_array().unwrap() {
+        for column in panel["targets"][0]["columns"].as_array().unwrap() {
+            let name = column["selector"].as_str().unwrap();
+            assert!(night.get(name).is_some(), "{name} is no column of nights.json");
+            n_columns += 1;
+        }
+    }
+    assert!(n_columns > 15);
+    let metrics = repo("src/watch");
+    if !metrics.exists() {
+        println!("skipped: this program writes no metrics");
+        return;
+    }
+    let mut code = fs::read_to_string(repo("src/flow/found.rs")).unwrap_or_default();
+    for file in fs::read_dir(metrics).unwrap().chain(fs::read_dir(repo("src/store")).unwrap()) {
+        let path = file.unwrap().path();
+        code += &fs::read_to_string(path).unwrap_or_default();
+    }
+    let text = board("prometheus");
+    let names: BTreeSet<&str> = text
+        .split(|c: char| !c.is_ascii_lowercase() && c != '_' && !c.is_ascii_digit())
+        .filter(|word| word.starts_with("t3b_"))
+        .map(|name| name.strip_suffix("_bucket").unwrap_or(name))
+        .collect();
+    assert!(names.len() > 10);
+    for name in names {
+        assert!(code.contains(&format!("\"{name}\"")), "{name} is written by nothing");
+    }
 }
