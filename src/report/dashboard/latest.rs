@@ -12,7 +12,7 @@ use super::rows::Night;
 use crate::error::{Exit, Problem};
 
 /// One night in a line. Shares are fractions; fields without a value are empty or null.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NightLine {
     /// The run.
     pub run_id: String,
