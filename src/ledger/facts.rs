@@ -56,8 +56,15 @@ pub struct Facts {
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
     /// Whether `signals` has the pretrained model's features.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub features: bool,
+    /// Whether publishing adds the run to the tables' Delta logs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub delta: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Facts {
@@ -96,6 +103,7 @@ impl Facts {
             log_base: text("merge.log_base")?,
             probs: spec.get("output.probs").and_then(Value::as_bool)?,
             features: false,
+            delta: false,
         })
     }
 }

@@ -264,6 +264,7 @@ mod tests {
             log_base: "nats".into(),
             probs: false,
             features: false,
+            delta: false,
         }
     }
 

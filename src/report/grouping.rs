@@ -14,13 +14,13 @@ use crate::tables::Table;
 /// The unit of each position of the frozen list: samples of one group share one, a sample without a group is one of its own.
 ///
 /// # Errors
-/// `E007` when none of `all` is of the run's manifest; store failures, damaged parts.
+/// `E008` when none of `all` is of the run's manifest; store failures, damaged parts.
 pub(super) async fn units(run: &RunAt, all: &[Grouping], n_positions: u64) -> Result<Vec<u32>, RunError> {
     let plan = &run.plan;
     let grouping = all.iter().find(|grouping| grouping.hmac_sha256 == plan.facts.manifest_hmac_sha256);
     let grouping = grouping.ok_or_else(|| {
         let what = format!("--groups: no file of those given is the manifest of run {}", plan.run_id);
-        Problem::new("E007", Exit::Config, what)
+        Problem::new("E008", Exit::Config, what)
             .hint("it is compared by its bytes, under the T3B_PSEUDONYM_KEY that the run had")
     })?;
     let n = usize::try_from(n_positions).unwrap_or(usize::MAX);

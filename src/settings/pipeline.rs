@@ -89,6 +89,8 @@ pub struct Output {
     pub probs: bool,
     /// Adds the pretrained model's image features to `signals`.
     pub features: bool,
+    /// Adds each published run to a Delta log beside its tables.
+    pub delta: bool,
 }
 
 impl Pipeline {
@@ -192,6 +194,7 @@ impl Output {
             root: reader.place("output.root", dir),
             probs: reader.switch("output.probs"),
             features: reader.switch("output.features"),
+            delta: reader.switch("output.delta"),
         }
     }
 }

@@ -132,7 +132,7 @@ fn figures_are_resampled_by_the_groups_of_the_manifest() {
 
     fs::write(fixture.path("other.csv"), "uri,group\na,b\n").unwrap();
     let (code, text) = said(&["--out", "refused", "--groups", "other.csv"]);
-    assert!(code == Some(78) && text.contains("E007"), "{text}");
+    assert!(code == Some(78) && text.contains("E008"), "{text}");
     fs::write(fixture.path("without.csv"), "uri\na\n").unwrap();
     let (code, text) = said(&["--out", "refused", "--groups", "without.csv"]);
     assert!(code == Some(65) && text.contains("M002") && text.contains("'group'"), "{text}");
