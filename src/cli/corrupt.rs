@@ -53,7 +53,7 @@ pub struct CorruptArgs {
     pub sheet: bool,
     /// Corrupts a whole MedMNIST test set into files of this layout, with numpy-compat streams.
     #[arg(long, value_name = "LAYOUT", env = "T3B_CORRUPT_EXPORT")]
-    pub export: Option<Layout>,
+    pub export: Option<ExportLayout>,
     /// The PNG to write, a file or a URI.
     #[arg(short, long, value_name = "OUT.png", env = "T3B_CORRUPT_OUT")]
     pub out: Option<PathBuf>,
@@ -73,7 +73,7 @@ pub enum Rng {
 
 /// Layouts of corrupted data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Layout {
+pub enum ExportLayout {
     /// One .npz per corruption with test_images and test_labels, severity by severity.
     #[value(name = "medmnist-c")]
     MedmnistC,
@@ -89,7 +89,7 @@ pub(super) fn corrupt(args: &CorruptArgs) -> Result<Exit, RunError> {
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     match args.export {
-        Some(Layout::MedmnistC) => export(args, &settings, &assets)?,
+        Some(ExportLayout::MedmnistC) => export(args, &settings, &assets)?,
         None if args.sheet => sheet(args, &settings, &assets)?,
         None => one(args, &settings, &assets)?,
     }

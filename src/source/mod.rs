@@ -290,7 +290,7 @@ impl Reader {
         let mut reader = Arc::clone(&self.archives).lock_owned().await;
         let (root, range_bytes) = (self.root.clone(), self.rule.range_bytes);
         let read = move || reader.read(|| Ranged::open(&root, &of.key, range_bytes), &of);
-        Ok(off_io(read).await?.map(|cell| cell.bytes))
+        Ok(off_io(read).await?.map(|content| content.bytes))
     }
 
     async fn fetch(&self, sample: &Sample) -> Result<Result<Bytes, Refusal>, StoreError> {

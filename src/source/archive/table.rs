@@ -254,8 +254,8 @@ fn sniffed(
         let name = schema.column(leaf).path().parts()[0].clone();
         let mut rows = TableRows::open(file.clone(), Some(&name), None)?;
         if rows.n_rows() > 0
-            && let Ok(cell) = rows.row(0)
-            && !matches!(Format::sniff(&cell.bytes), Format::Unknown | Format::Html | Format::Gzip)
+            && let Ok(content) = rows.row(0)
+            && !matches!(Format::sniff(&content.bytes), Format::Unknown | Format::Html | Format::Gzip)
         {
             return Ok(Some(leaf));
         }

@@ -246,7 +246,7 @@ fn of_array(
     if rule.sha256 {
         let mut reader = ArchiveReader::default();
         for row in &mut rows {
-            row.sha256 = read_row(&mut reader, row, file, None)?.map(|cell| hash(&cell));
+            row.sha256 = read_row(&mut reader, row, file, None)?.map(|content| hash(&content));
         }
     }
     Ok(Ok((rows, beside.is_some())))
@@ -287,15 +287,15 @@ fn of_table(
     let size = file().size();
     let too_far = expands_too_far(size);
     for mut row in (0..n_rows).map(place) {
-        if let Some(cell) = read_row(&mut reader, &mut row, &file, wanted)? {
-            row.bytes = Some(cell.bytes.len() as u64);
-            row.sha256 = rule.sha256.then(|| hash(&cell));
-            if cell.bytes.is_empty() {
+        if let Some(content) = read_row(&mut reader, &mut row, &file, wanted)? {
+            row.bytes = Some(content.bytes.len() as u64);
+            row.sha256 = rule.sha256.then(|| hash(&content));
+            if content.bytes.is_empty() {
                 row.refused = Some(Reason::EMPTY_OBJECT);
                 row.found = Some("null, or no bytes, in this row".to_owned());
             }
-            n_bytes = n_bytes.saturating_add(cell.bytes.len() as u64);
-            with_label(&mut row, cell.label, &mut tally);
+            n_bytes = n_bytes.saturating_add(content.bytes.len() as u64);
+            with_label(&mut row, content.label, &mut tally);
         }
         // A few bytes that stand for any number of images are one row, and not as many.
         if n_bytes > max_expanded(size) || row.found.as_ref() == Some(&too_far.1) {
@@ -306,8 +306,8 @@ fn of_table(
     Ok((rows, tally))
 }
 
-fn hash(cell: &RowContent) -> String {
-    hex::encode(Sha256::digest(&cell.bytes))
+fn hash(content: &RowContent) -> String {
+    hex::encode(Sha256::digest(&content.bytes))
 }
 
 /// What a row holds; one that cannot be read is refused, and there is nothing then.
@@ -324,7 +324,7 @@ fn read_row(
         label_column: label_column.map(Into::into),
     };
     match reader.read(|| Ok(file()), &of)? {
-        Ok(cell) => Ok(Some(cell)),
+        Ok(content) => Ok(Some(content)),
         Err((reason, found)) => {
             let before = std::mem::take(row);
             let refused = Row::refused(&before.uri, reason, &found);
