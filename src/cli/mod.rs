@@ -30,7 +30,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
-pub use corrupt::{CorruptArgs, Layout, Rng};
+pub use corrupt::{CorruptArgs, ExportLayout, Rng};
 pub use dashboard::DashboardArgs;
 pub use decode::DecodeArgs;
 pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
