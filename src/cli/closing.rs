@@ -46,7 +46,7 @@ pub(super) fn notes(job: &Job) {
     if !inexact.is_empty() {
         tell!(
             "note: pictures made here stand in for the reference's in {};\n      \
-             corrupt.assets.dir gives the reference's (tests/support/fetch_assets.sh)",
+             corrupt.assets.dir gives the reference's (docs/corruptions.md)",
             inexact.join(", ")
         );
     }

@@ -45,7 +45,7 @@ pub struct CorruptArgs {
     /// Seed of the random numbers.
     #[arg(long, value_name = "N", default_value_t = 0, env = "T3B_CORRUPT_SEED")]
     pub seed: u64,
-    /// Folder with the reference's stains and letters, see tests/support/fetch_assets.sh.
+    /// Folder with the reference's stains and letters, docs/corruptions.md says how to get them.
     #[arg(long, value_name = "DIR", env = "T3B_CORRUPT_ASSETS")]
     pub assets: Option<PathBuf>,
     /// Writes one picture of all the suite's corruptions at all severities, with counter streams.

@@ -9,7 +9,7 @@ use super::SpecArgs;
 use super::commands::{load, on_runtime, start_logging};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{self, Job};
-use crate::ledger::{Layout, is_published, read_plan, split_run_uri};
+use crate::ledger::{Layout, Plan, is_published, read_plan, split_run_uri};
 use crate::report::{
     Request, RunAt, best_lambda, divergences, drift_of, drift_parquet, evaluate, read, t3_settings, write,
 };
@@ -48,6 +48,18 @@ pub struct EvaluateArgs {
     pub config: Option<PathBuf>,
 }
 
+/// Opens a run by its URI, which must be published: what stands in tables before that is a part.
+pub(super) async fn published_run_at(uri: &str, settings: &Settings) -> Result<RunAt, RunError> {
+    let run = run_at(uri, settings).await?;
+    if !is_published(&run.root, &run.plan).await? {
+        let what = format!("run {} is not published yet", run.plan.run_id);
+        return Err(Problem::new("R008", Exit::BadData, what)
+            .hint("t3b status says what is missing; the same t3b run goes on with it")
+            .into());
+    }
+    Ok(run)
+}
+
 /// Opens a run by its URI and reads its plan.
 pub(super) async fn run_at(uri: &str, settings: &Settings) -> Result<RunAt, RunError> {
     let (root, run_id) = split_run_uri(uri).ok_or_else(|| {
@@ -69,17 +81,19 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         let started = std::time::Instant::now();
         let mut runs = Vec::new();
         for uri in &args.runs {
-            runs.push(run_at(uri, &settings).await?);
+            let run = published_run_at(uri, &settings).await?;
+            check_reference(&args.reference, &run.plan)?;
+            runs.push(run);
         }
         let mut request = Request::default();
         request.settings.n_draws = args.draws;
         request.settings.seed = args.seed;
         request.settings.reference.clone_from(&args.reference);
         if let Some(uri) = &args.static_from {
-            request.static_from = Some(run_at(uri, &settings).await?);
+            request.static_from = Some(published_run_at(uri, &settings).await?);
         }
         if let Some(uri) = &args.calibrate_from {
-            request.calibrate_from = Some(run_at(uri, &settings).await?);
+            request.calibrate_from = Some(published_run_at(uri, &settings).await?);
         }
         for file in &args.groups {
             request.groupings.push(job::grouping(&super::from_here(file), &settings).await?);
@@ -96,6 +110,28 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         );
         Ok(Exit::Done)
     })
+}
+
+/// `mce` divides by a method that the run has.
+fn check_reference(reference: &str, plan: &Plan) -> Result<(), Problem> {
+    let methods = &plan.facts.methods;
+    if methods.iter().any(|method| method == reference) {
+        return Ok(());
+    }
+    let (run_id, allowed) = (&plan.run_id, methods.join(", "));
+    let what = format!("--reference: found {reference:?}, run {run_id} has {allowed}");
+    Err(Problem::new("C001", Exit::Config, what).hint("name one of them"))
+}
+
+/// What is picked on one split and believed to be of another is wrong science.
+fn check_split(plan: &Plan, asked: Option<&str>) -> Result<(), Problem> {
+    let made = plan.spec.get("input.split").and_then(serde_json::Value::as_str);
+    if made == asked {
+        return Ok(());
+    }
+    let of = |split: Option<&str>| split.map_or("no split".to_owned(), |split| format!("split {split:?}"));
+    let what = format!("run {} was made of {}, asked is {}", plan.run_id, of(made), of(asked));
+    Err(Problem::new("R001", Exit::Config, what).hint("leave --run-id out, or name the run of that split"))
 }
 
 /// `t3b tune`.
@@ -118,12 +154,14 @@ pub(super) fn tune_run(args: &TuneArgs) -> Result<Exit, RunError> {
     let spec = load(&sources)?;
     let settings = spec.settings.clone();
     let output = spec.pipeline.output.root.clone();
+    let split = spec.pipeline.input.split.clone();
     on_runtime(&settings, async {
         let run_id = match &args.run_id {
             Some(run_id) => run_id.clone(),
             None => Job::prepare(spec).await?.plan(&job::Request::default())?.run_id,
         };
-        let run = run_at(&format!("{output}/_t3b/runs/{run_id}"), &settings).await?;
+        let run = published_run_at(&format!("{output}/_t3b/runs/{run_id}"), &settings).await?;
+        check_split(&run.plan, split.as_deref())?;
         let mut rows = read(&run.root, &run.plan, None, None).await?.rows;
         rows.derive(t3b_report::Choices::default());
         let unsorted = |_| Problem::new("E003", Exit::StoreIo, "sorted scores cannot be put aside");
@@ -185,11 +223,11 @@ pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
         Settings::defaults(&Sources { config: args.config.iter().cloned().collect(), ..Sources::default() })?;
     start_logging(&settings);
     on_runtime(&settings, async {
-        let run = run_at(&args.run, &settings).await?;
+        let run = published_run_at(&args.run, &settings).await?;
         let mut against = Vec::new();
         for uri in &args.against {
             if split_run_uri(uri).is_some() {
-                against.push(run_at(uri, &settings).await?);
+                against.push(published_run_at(uri, &settings).await?);
             } else {
                 against.extend(runs_below(uri, &run, &settings).await?);
             }

@@ -1,12 +1,12 @@
 //! `t3b manifest`: the frozen list of samples, made of what lies in a store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::commands::start_logging;
 use super::deliver::deliver;
-use crate::error::{Exit, RunError};
+use crate::error::{Exit, Problem, RunError};
 use crate::settings::Settings;
 use crate::source::catalog::{Catalog, CatalogRule, Pick, Slices, catalog};
 use crate::store::Root;
@@ -63,6 +63,7 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
         label_column: args.label_column.clone(),
         directory: directory.map(str::to_owned),
     };
+    check_ending(&args.out)?;
     let done = deliver(&args.out, &settings, |out| {
         let runtime = super::commands::runtime(&settings)?;
         runtime.block_on(catalog(&root, rule, out)).map_err(|problem| {
@@ -76,6 +77,16 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     say!("{}  {} samples", args.out.display(), done.n_rows);
     print_catalog(&done);
     Ok(Exit::Done)
+}
+
+/// A manifest is read by its ending, so it is written by one.
+fn check_ending(out: &Path) -> Result<(), Problem> {
+    let ending = out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    if ["parquet", "csv"].contains(&ending.as_str()) {
+        return Ok(());
+    }
+    let what = format!("-o: found {}, allowed a name that ends in .parquet or .csv", out.display());
+    Err(Problem::new("C007", Exit::Config, what))
 }
 
 /// A DICOMDIR's folder and its name.

@@ -48,8 +48,8 @@ use crate::settings::{PATH_KEYS, Sources};
 
 /// Scores archives of medical images with two CLIP models merged at test time (T3_B).
 ///
-/// A pipeline file says what is computed, a config file how. Start with `t3b demo`, then copy
-/// pipelines/bccd.toml.
+/// A pipeline file says what is computed, a config file how. Start with `t3b demo`, then copy and change
+/// the pipeline file that it writes.
 #[derive(Debug, Parser)]
 #[command(name = "t3b", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -102,15 +102,15 @@ pub enum Command {
     Demo(DemoArgs),
     /// Scores an archive; resumes where an earlier call stopped, and writes nothing when all is done.
     ///
-    /// Example: t3b run pipelines/bccd.toml --set merge.gamma=1.0 --run-id night-7
+    /// Example: t3b run my.toml --set merge.gamma=1.0 --run-id night-7
     Run(RunArgs),
     /// Prints samples, partitions, cells and batches; writes nothing.
     ///
-    /// Example: t3b plan pipelines/bccd.toml --json
+    /// Example: t3b plan my.toml --json
     Plan(PlanArgs),
     /// Checks settings, labels, manifest, checkpoints and the output store, and prints what is in force.
     ///
-    /// Example: t3b check pipelines/bccd.toml
+    /// Example: t3b check my.toml
     Check(SpecArgs),
     /// Runs every combination of a file's [sweep.axes] and writes one summary table.
     ///
@@ -170,7 +170,7 @@ pub enum Command {
     Discard(DiscardArgs),
     /// Scores random batches of a published run again and compares every row, bit for bit.
     ///
-    /// Example: t3b reproduce pipelines/bccd.toml --run-id night-7 --slots 10
+    /// Example: t3b reproduce my.toml --run-id night-7 --slots 10
     Reproduce(ReproduceArgs),
     /// Turns published tables into figures with intervals, tables and a report; reads no model.
     ///
@@ -179,7 +179,7 @@ pub enum Command {
     /// Picks lambda, gamma, bounds and batch size from a scored grid (merge.grid) and prints the pipeline's lines; runs
     /// no model.
     ///
-    /// Example: t3b tune pipelines/bccd.toml --split val
+    /// Example: t3b tune my.toml --split val
     Tune(TuneArgs),
     /// Compares a run with others by effect size; exit code 3 when something drifted.
     ///
@@ -191,7 +191,7 @@ pub enum Command {
     Dashboard(DashboardArgs),
     /// Names what sample ids stand for, as CSV: for the owner, who has the manifest and the key.
     ///
-    /// Example: t3b samples pipelines/bccd.toml --ids uncertain.txt
+    /// Example: t3b samples my.toml --ids uncertain.txt
     Samples(SamplesArgs),
     /// Decodes pictures for another t3b, in a process that may die of them.
     ///
@@ -203,7 +203,7 @@ pub enum Command {
 /// Which settings.
 #[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
-    /// What is computed, for example pipelines/bccd.toml.
+    /// What is computed, for example my.toml.
     #[arg(value_name = "PIPELINE.toml", env = "T3B_PIPELINE")]
     pub pipeline: PathBuf,
     /// How it is carried out, for example config/laptop.toml; may be repeated, the last one wins key by key.

@@ -11,6 +11,7 @@ use super::FetchArgs;
 use super::SpecArgs;
 use super::commands::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError};
+use crate::job::models::{self, bank_key};
 use crate::model::checkpoint::{CheckpointSpec, Source};
 use crate::model::config::TowerConfig;
 use crate::model::convert::{Converted, Width};
@@ -113,12 +114,12 @@ pub struct ShapeArgs {
 
 pub(super) fn models(command: &ModelsCommand) -> Result<Exit, RunError> {
     match command {
-        ModelsCommand::Inspect(args) => inspect(args).map_err(Problem::from)?,
+        ModelsCommand::Inspect(args) => inspect(args)?,
         ModelsCommand::Compare(args) => compare(args).map_err(Problem::from)?,
         ModelsCommand::Encode(args) => encode(args)?,
         #[cfg(feature = "hub")]
         ModelsCommand::Fetch(args) => super::fetch::fetch(args)?,
-        ModelsCommand::Convert(args) => convert(args).map_err(Problem::from)?,
+        ModelsCommand::Convert(args) => convert(args)?,
     }
     Ok(Exit::Done)
 }
@@ -133,7 +134,17 @@ fn spec(path: &Path, role: Role, shape: &ShapeArgs) -> CheckpointSpec {
     }
 }
 
-fn inspect(args: &InspectArgs) -> Result<(), ModelError> {
+/// A path that is nowhere is said before anything is looked for beside it.
+fn there(path: &Path) -> Result<(), Problem> {
+    if path.exists() {
+        return Ok(());
+    }
+    let what = format!("cannot read {}: no such file or folder", path.display());
+    Err(Problem::new("W012", Exit::BadData, what).hint("name a local folder or a weights file in it"))
+}
+
+fn inspect(args: &InspectArgs) -> Result<(), Problem> {
+    there(&args.path)?;
     let role = Role::Pretrained;
     match look::at(&args.path, &spec(&args.path, role, &args.shape))? {
         Look::Whole(checkpoint) => print_checkpoint(&checkpoint, args.shape.json),
@@ -174,18 +185,36 @@ fn print_part(holds: &str, tensors: &look::Tensors, keys: &[(String, String)], a
 fn encode(args: &EncodeArgs) -> Result<(), RunError> {
     let spec = load(&args.spec)?;
     let settings = spec.settings.clone();
-    let (models, warnings) = on_runtime(&settings, crate::job::models::load(&spec))?;
+    let (models, warnings) = on_runtime(&settings, models::load(&spec))?;
     warnings.iter().for_each(|warning| tell!("warning: {warning}"));
     let bank = models.bank().map_err(Problem::from)?;
-    let names = &spec.pipeline.labels.names;
-    bank_file::write(&args.out, names, &bank).map_err(Problem::from)?;
-    say!("{}  {} classes", args.out.display(), names.len());
+    let key = bank_key(&spec.pipeline);
+    let bytes = bank_file::bytes(key, models.pretrained.sha256(), &bank).map_err(Problem::from)?;
+    std::fs::write(&args.out, bytes).map_err(|error| unwritable(&args.out, &error))?;
+    say!("{}  {} classes", args.out.display(), key.classes.len());
     Ok(())
 }
 
-fn convert(args: &ConvertArgs) -> Result<(), ModelError> {
+/// Nothing that is there is written over: a checkpoint least of all.
+fn empty_folder(folder: &Path) -> Result<(), Problem> {
+    std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    let mut entries = std::fs::read_dir(folder).map_err(|error| unwritable(folder, &error))?;
+    if entries.next().is_some() {
+        let what = format!("OUT_DIR: found files in {}, allowed a new or empty folder", folder.display());
+        return Err(Problem::new("C007", Exit::Config, what));
+    }
+    Ok(())
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new("C007", Exit::Config, format!("{}: cannot be written ({})", path.display(), error.kind()))
+}
+
+fn convert(args: &ConvertArgs) -> Result<(), Problem> {
     let role = Role::Pretrained;
+    there(&args.path)?;
     let converted = convert::read(&args.path, &spec(&args.path, role, &args.shape))?;
+    empty_folder(&args.out_dir)?;
     let width = if args.dtype == DtypeArg::F32 { Width::F32 } else { Width::Kept };
     convert::write(&converted, &args.path, width, &args.out_dir)?;
     if let Converted::Half(part) | Converted::Adapter(part) = &converted

@@ -9,7 +9,7 @@ use clap::Args;
 use super::SpecArgs;
 use super::commands::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError};
-use crate::job::samples;
+use crate::job::{PSEUDONYM_KEY, samples};
 
 /// Which pipeline, and which ids.
 #[derive(Debug, Args)]
@@ -26,6 +26,11 @@ pub struct SamplesArgs {
 pub(super) fn print_samples(args: &SamplesArgs) -> Result<Exit, RunError> {
     let ids = args.ids.as_ref().map(read_ids).transpose()?;
     let spec = load(&args.spec)?;
+    if std::env::var_os(PSEUDONYM_KEY).is_none() {
+        tell!(
+            "note: without T3B_PSEUDONYM_KEY ids that the manifest does not give are of this manifest alone; a run that had a key has others"
+        );
+    }
     let settings = spec.settings.clone();
     let found = on_runtime(&settings, samples(&spec, ids.as_ref()))?;
     let mut table = csv::Writer::from_writer(io::stdout().lock());

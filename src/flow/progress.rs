@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use super::meter::Meter;
 
@@ -77,9 +77,8 @@ impl Drop for Progress {
 
 /// Where an earlier call stopped, the bar goes on.
 fn bar(extent: Extent) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {elapsed}+{eta}  {msg}");
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {elapsed}{msg}");
     let bar = ProgressBar::new(extent.n_batches).with_position(extent.n_batches_before);
-    bar.reset_eta();
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -95,7 +94,9 @@ async fn show(meter: Meter, extent: Extent, every: Duration, bar: Option<Progres
             let rss = rss_mib("VmRSS:").unwrap_or_default();
             bar.set_position((extent.n_batches_before + scored).min(extent.n_batches));
             let committed = extent.n_partitions_before + committed;
-            bar.set_message(format!("{committed}/{} parts, on {slow}, {rss} MiB", extent.n_partitions));
+            let left = left(started.elapsed(), scored, extent);
+            let parts = extent.n_partitions;
+            bar.set_message(format!("{left}  {committed}/{parts} parts, on {slow}, {rss} MiB"));
         } else {
             let elapsed_s = started.elapsed().as_secs();
             let rss_mib = rss_mib("VmRSS:");
@@ -105,6 +106,13 @@ async fn show(meter: Meter, extent: Extent, every: Duration, bar: Option<Progres
             tracing::info!(scored, n_batches, committed, elapsed_s, rss_mib, waiting_on = slow, "progress");
         }
     }
+}
+
+/// The time that is left at this call's own speed, behind a plus; what earlier calls scored says nothing about it.
+fn left(elapsed: Duration, scored: u64, extent: Extent) -> String {
+    let to_do = extent.n_batches.saturating_sub(extent.n_batches_before + scored);
+    let left = |scored: u64| elapsed.mul_f64(to_do as f64 / scored as f64);
+    if scored == 0 { String::new() } else { format!("+{}", HumanDuration(left(scored))) }
 }
 
 /// A resident-set figure of this process, `VmRSS:` now or `VmHWM:` at its peak, where the system tells.
@@ -133,5 +141,13 @@ mod tests {
         let extent = Extent { n_batches: 7, n_batches_before: 5, n_partitions: 4, n_partitions_before: 3 };
         let bar = bar(extent);
         assert_eq!((bar.position(), bar.length()), (5, Some(7)));
+    }
+
+    #[test]
+    fn what_earlier_calls_scored_does_not_shorten_what_is_left() {
+        let extent =
+            Extent { n_batches: 320, n_batches_before: 60, n_partitions: 10, n_partitions_before: 2 };
+        let in_ten = |scored| left(Duration::from_secs(10), scored, extent);
+        assert_eq!((in_ten(0).as_str(), in_ten(20).as_str()), ("", "+2 minutes"));
     }
 }

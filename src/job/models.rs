@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Exit, Problem, RunError};
+use crate::model::bank_file::BankKey;
 use crate::model::checkpoint::CheckpointSpec;
 use crate::model::files::Files;
 use crate::model::pair::PairReport;
@@ -40,8 +41,15 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
     let text = match &names.text_features {
         Some(path) => {
             let projection = pretrained.config().projection;
-            let bank = bank_file::read(Path::new(path), &pipeline.labels.names, projection);
-            TextSource::Features(bank.map_err(Problem::from)?)
+            let found = bank_file::read(Path::new(path), bank_key(pipeline), projection);
+            let (bank, encoder) = found.map_err(Problem::from)?;
+            if encoder.is_some_and(|sha256| sha256 != pretrained.sha256()) {
+                warnings.push(
+                    "models.text_features was encoded by another checkpoint than models.pretrained; t3b models encode writes it anew"
+                        .to_owned(),
+                );
+            }
+            TextSource::Features(bank)
         }
         None => {
             let tokens = tokens(pipeline, &pretrained).map_err(Problem::from)?;
@@ -53,6 +61,11 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
         }
     };
     Ok((ModelPair { pretrained, expert, report, text, preprocess }, warnings))
+}
+
+/// What the class vectors of a pipeline are of.
+pub(crate) fn bank_key(pipeline: &Pipeline) -> BankKey<'_> {
+    BankKey { classes: &pipeline.labels.names, templates: &pipeline.labels.templates }
 }
 
 /// What is asked of the files of one parent.

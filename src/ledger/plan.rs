@@ -195,11 +195,16 @@ impl Plan {
             return Ok(());
         }
         let differing = differences(&self.spec, &ours.spec);
-        let manifest_only = differing.iter().all(|(key, _)| key == "content.manifest_hmac_sha256");
-        let code = if manifest_only { "R002" } else { "R001" };
+        let of_manifest = ["content.manifest_hmac_sha256", "content.sample_ids_sha256"];
+        let manifest_only = differing.iter().all(|(key, _)| of_manifest.contains(&key.as_str()));
+        let (code, hint) = if manifest_only {
+            ("R002", "another manifest, split or T3B_PSEUDONYM_KEY: use a new --run-id, or those of the run")
+        } else {
+            ("R001", "use a new --run-id, or restore the setting")
+        };
         let list: Vec<_> = differing.into_iter().map(|(key, change)| format!("{key} {change}")).collect();
         let what = format!("run {} was started with another spec: {}", self.run_id, list.join("; "));
-        Err(Problem::new(code, Exit::Config, what).hint("use a new --run-id, or restore the setting"))
+        Err(Problem::new(code, Exit::Config, what).hint(hint))
     }
 }
 

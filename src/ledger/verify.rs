@@ -252,5 +252,6 @@ fn changed(key: &str) -> Problem {
 }
 
 fn damaged(code: &'static str, what: String) -> Problem {
-    Problem::new(code, Exit::BadData, what).hint("t3b finalize restores missing objects from the staged ones")
+    Problem::new(code, Exit::BadData, what)
+        .hint("t3b finalize restores missing objects from the staged ones; delete a changed one first")
 }

@@ -132,7 +132,10 @@ impl ModelError {
             CheckpointFault::Unreadable { .. } => {
                 "copy the whole folder of the checkpoint; models.pretrained and models.expert name it"
             }
-            CheckpointFault::Bank(_) | CheckpointFault::Prompt { .. } => "",
+            CheckpointFault::Bank(_) => {
+                "t3b models encode writes models.text_features anew from the pipeline"
+            }
+            CheckpointFault::Prompt { .. } => "",
         }
     }
 

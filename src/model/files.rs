@@ -56,7 +56,10 @@ impl Files {
             return Self { place: Holder::Folder(path.to_owned()), named: None };
         }
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self { place: Holder::Folder(folder), named: Some(file_name(path)) }
+        let name = file_name(path);
+        // An adapter's weights mean what the configuration beside them says: its file names its folder.
+        let is_adapter = name == ADAPTER_WEIGHTS && folder.join(ADAPTER_CONFIG).exists();
+        Self { place: Holder::Folder(folder), named: (!is_adapter).then_some(name) }
     }
 
     /// Files that were read elsewhere, by name. `named` is the weights file, where the user named one.

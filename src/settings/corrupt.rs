@@ -75,7 +75,7 @@ fn read_assets(reader: &mut Reader, dir: &Path) -> Assets {
             Exit::Config,
             "corrupt.assets.dir: stain masks or glyphs there cannot be read",
         )
-        .hint("tests/support/fetch_assets.sh fetches both");
+        .hint("docs/corruptions.md says how to get both");
         reader.problem(problem);
         Assets::default()
     })

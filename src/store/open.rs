@@ -104,19 +104,37 @@ fn unusable(why: &str) -> Problem {
         .hint("write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
 }
 
+/// Why a local folder cannot be opened: one that may not be seen is not one that is not there.
 fn no_folder(folder: &str) -> Problem {
-    let shown = if may_be_secret(folder) { quoted(folder) } else { format!("{folder:?}") };
-    unusable(&format!("no such local folder, {shown}"))
+    let is_hidden =
+        std::fs::metadata(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    if is_hidden {
+        return denied(format!("local folder {} cannot be opened: permission denied", shown(folder)));
+    }
+    unusable(&format!("no such local folder, {}", shown(folder)))
+}
+
+fn shown(folder: &str) -> String {
+    if may_be_secret(folder) { quoted(folder) } else { format!("{folder:?}") }
+}
+
+fn denied(what: String) -> Problem {
+    Problem::new("S006", Exit::Permission, what)
+        .hint("check who owns it and who may search the folders above")
 }
 
 /// A folder that is written to; it holds only what we wrote.
 fn open_output(folder: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
+    use std::io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
     std::fs::create_dir_all(folder).map_err(|error| {
-        let exit = match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Exit::Permission,
-            _ => Exit::StoreIo,
-        };
-        Problem::new("S006", exit, format!("output folder cannot be made: {}", error.kind()))
+        let what = format!("output folder {} cannot be made: {}", shown(folder), error.kind());
+        match error.kind() {
+            PermissionDenied | ReadOnlyFilesystem => denied(what),
+            AlreadyExists | NotADirectory => {
+                Problem::new("S003", Exit::Config, what).hint("a part of its path is a file; name another")
+            }
+            _ => Problem::new("S007", Exit::StoreIo, what),
+        }
     })?;
     let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| no_folder(folder))?;
     Ok(Arc::new(store.with_fsync(settings.fsync)))

@@ -476,7 +476,8 @@ fn f14_class_vectors_that_were_rounded_are_brought_back_to_length_one() {
         };
         let view = safetensors::tensor::TensorView::new(dtype, vec![2, 64], &bytes).unwrap();
         fs::write(&path, safetensors::serialize([("text_features", view)], None).unwrap()).unwrap();
-        t3b::model::bank_file::read(&path, &names, 64)
+        let key = t3b::model::bank_file::BankKey { classes: &names, templates: &[] };
+        t3b::model::bank_file::read(&path, key, 64).map(|(bank, _)| bank)
     };
     let bank = write(Dtype::BF16, 1.0).unwrap();
     let values = bank.values().unwrap();

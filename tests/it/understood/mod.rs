@@ -12,6 +12,7 @@ mod first_day;
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
+mod second_day;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
 /// What a store's refusals are called, verb by verb.
