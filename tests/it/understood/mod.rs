@@ -12,6 +12,7 @@ mod first_day;
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
+/// The faults of a second new user, each by its number.
 mod second_day;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
 mod settings;
