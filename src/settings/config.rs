@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use serde_json::json;
 use t3b_decode::Isolation;
 
 use super::layers::Reader;
@@ -63,7 +64,7 @@ impl Settings {
 
     /// Reads and checks every key; problems stay in `reader`.
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
+        let settings = Self {
             budget_bytes: reader.whole("memory.budget_mib", 16..=1 << 20) << 20,
             fetch_concurrency: size(reader.whole("fetch.concurrency", 1..=1024)),
             fetch_range_bytes: reader.whole("fetch.range_mib", 1..=16) << 20,
@@ -100,7 +101,12 @@ impl Settings {
                 ),
                 every: seconds(reader, "log.every_s"),
             },
+        };
+        for key in ["threads.cpu", "threads.score"] {
+            // A file may be written for a larger machine; the limit is looked at where it is used.
+            reader.narrow(key, json!({ "maximum": null }));
         }
+        settings
     }
 }
 
@@ -122,11 +128,13 @@ fn read_store(reader: &mut Reader) -> StoreSettings {
 
 /// Octal digits in a text, as shells write them; what the system's own mask takes away stays away.
 fn read_umask(reader: &mut Reader) -> u32 {
-    let parsed = reader.typed("store.umask", "octal digits in a text, \"0000\" to \"0077\"", |value| {
-        let digits =
-            value.as_str().filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?;
-        u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o77)
-    });
+    let shape = json!({ "type": "string", "pattern": "^0{0,2}[0-7]{1,2}$" });
+    let parsed =
+        reader.typed("store.umask", "octal digits in a text, \"0000\" to \"0077\"", shape, |value| {
+            let digits =
+                value.as_str().filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?;
+            u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o77)
+        });
     parsed.unwrap_or(0o27)
 }
 

@@ -1,5 +1,7 @@
 //! Settings, messages, commands and tables say what they mean.
 
+/// Completions, man pages, schemas and settings in force.
+mod described;
 /// README and docs, run and compared with the program.
 mod docs;
 /// `t3b evaluate` and `t3b drift` through the binary.
