@@ -39,8 +39,9 @@ const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 9] =
-    ["memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "log"];
+const CONFIG_SECTIONS: [&str; 11] = [
+    "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "log", "metrics", "lineage",
+];
 
 /// Both kinds of settings with the origin of every key.
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ pub struct Sources {
 
 /// Keys whose values are places: a relative path is taken from the folder of the file it is written in, and from where the
 /// command is called when it comes from the command line or the environment.
-pub const PATH_KEYS: [&str; 8] = [
+pub const PATH_KEYS: [&str; 10] = [
     "input.root",
     "models.pretrained",
     "models.expert",
@@ -77,6 +78,8 @@ pub const PATH_KEYS: [&str; 8] = [
     "merge.from",
     "corrupt.assets.dir",
     "output.root",
+    "metrics.textfile",
+    "lineage.file",
 ];
 
 impl Spec {
@@ -221,7 +224,19 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, RunError> {
-    sources.config.iter().map(|path| Ok((Origin::File(display(path)), read_table(path)?))).collect()
+    let layer = |path: &PathBuf| {
+        let mut table = read_table(path)?;
+        // Several files lie in several folders, so places are made absolute before their layers are one.
+        for (section, name) in PATH_KEYS.iter().filter_map(|key| key.split_once('.')) {
+            if let Some(place) = table.get_mut(section).and_then(|inner| inner.get_mut(name)) {
+                if let Some(text) = place.as_str() {
+                    *place = pipeline::location(text, &folder_of(path)).into();
+                }
+            }
+        }
+        Ok((Origin::File(display(path)), table))
+    };
+    sources.config.iter().map(layer).collect()
 }
 
 /// What flags set, in their order.
