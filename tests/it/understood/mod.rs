@@ -1,5 +1,7 @@
 //! Settings, messages, commands and tables say what they mean.
 
+/// The page of all nights and what stands beside it; the tables' Delta logs.
+mod dashboard;
 /// Completions, man pages, schemas and settings in force.
 mod described;
 /// README and docs, run and compared with the program.
