@@ -106,7 +106,7 @@ pub(super) fn man(args: &ManArgs) -> Result<Exit, RunError> {
     };
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(unwritable)?;
+        clap_mangen::Man::new(documented()).render(&mut page).map_err(unwritable)?;
         say!("{}", String::from_utf8_lossy(&page).trim_end());
         return Ok(Exit::Done);
     };
@@ -115,9 +115,14 @@ pub(super) fn man(args: &ManArgs) -> Result<Exit, RunError> {
     Ok(Exit::Done)
 }
 
+/// The command line as its pages show it.
+fn documented() -> clap::Command {
+    Cli::command().disable_help_subcommand(true)
+}
+
 fn write_pages(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), dir)
+    clap_mangen::generate_to(documented(), dir)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as every command")]
