@@ -228,10 +228,11 @@ fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, RunError> {
         let mut table = read_table(path)?;
         // Several files lie in several folders, so places are made absolute before their layers are one.
         for (section, name) in PATH_KEYS.iter().filter_map(|key| key.split_once('.')) {
-            if let Some(place) = table.get_mut(section).and_then(|inner| inner.get_mut(name)) {
-                if let Some(text) = place.as_str() {
-                    *place = pipeline::location(text, &folder_of(path)).into();
-                }
+            let place = table.get_mut(section).and_then(|inner| inner.get_mut(name));
+            if let Some(place) = place
+                && let Some(text) = place.as_str()
+            {
+                *place = pipeline::location(text, &folder_of(path)).into();
             }
         }
         Ok((Origin::File(display(path)), table))

@@ -71,10 +71,10 @@ impl Lineage {
                 tracing::warn!(%why, "lineage.file cannot be written; the run goes on");
             }
         }
-        if let Some(url) = url {
-            if let Err(why) = post::post(url, text).await {
-                tracing::warn!(why, "lineage.url did not take an event; the run goes on");
-            }
+        if let Some(url) = url
+            && let Err(why) = post::post(url, text).await
+        {
+            tracing::warn!(why, "lineage.url did not take an event; the run goes on");
         }
     }
 
