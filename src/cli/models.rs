@@ -140,7 +140,7 @@ fn there(path: &Path) -> Result<(), Problem> {
         return Ok(());
     }
     let what = format!("cannot read {}: no such file or folder", path.display());
-    Err(Problem::new("W012", Exit::BadData, what).hint("name a local folder or a weights file in it"))
+    Err(Problem::new("C007", Exit::BadData, what).hint("name a local folder or a weights file in it"))
 }
 
 fn inspect(args: &InspectArgs) -> Result<(), Problem> {

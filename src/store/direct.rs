@@ -52,3 +52,12 @@ impl HttpConnector for Direct {
         client.map(gated).map_err(failed)
     }
 }
+
+/// Whether the time ran out before there was a connection, which the client's own classes do not tell apart.
+pub(super) fn is_connecting(error: &object_store::client::HttpError) -> bool {
+    use std::error::Error;
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<reqwest::Error>())
+        .is_some_and(reqwest::Error::is_connect)
+}

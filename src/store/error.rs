@@ -290,15 +290,6 @@ fn of_network(error: &object_store::Error) -> Option<Cause> {
     None
 }
 
-/// Whether the time ran out before there was a connection, which the client's own classes do not tell apart.
-fn is_connecting(error: &object_store::client::HttpError) -> bool {
-    use std::error::Error;
-    error
-        .source()
-        .and_then(|source| source.downcast_ref::<reqwest::Error>())
-        .is_some_and(reqwest::Error::is_connect)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
