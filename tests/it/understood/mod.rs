@@ -22,3 +22,5 @@ mod settings;
 mod store_causes;
 /// Real servers, users with some rights each, and stores that refuse one verb.
 mod store_rights;
+/// What `t3b sweep` answers: one of the first walk's faults, by its letter.
+mod sweeps;
