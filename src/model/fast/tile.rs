@@ -1,6 +1,6 @@
 //! The register kernel: a few rows times some outputs of one panel of weights, over one block of inputs.
 
-use std::ops::Range;
+use std::{hint::black_box, ops::Range};
 
 use pulp::Simd;
 
@@ -76,16 +76,27 @@ impl Multiply<'_> {
     /// The first `R` rows of a tile of `T`. Rows behind the last in use are computed and dropped.
     #[inline(always)]
     fn rows<S: Simd, const T: usize, const R: usize>(&self, simd: S, column: usize, y: &mut [f32]) {
+        let columns = column..column + 2 * S::F32_LANES;
+        if self.keeps {
+            // What is added to is far away. Read once now, it is near when the chains are done.
+            for y in y.chunks(self.stride).take(self.n_rows) {
+                black_box(y[column]);
+            }
+        }
         // By value: sums that are looped over by reference live in memory, not in registers.
         let sums: [_; R] = self.chains::<S, T, R>(simd, column);
-        let columns = column..column + 2 * S::F32_LANES;
         let bias = S::as_simd_f32s(&self.bias[columns.clone()]).0;
         for (y, sums) in y.chunks_mut(self.stride).zip(sums).take(self.n_rows) {
             let y = S::as_mut_simd_f32s(&mut y[columns.clone()]).0;
             for ((y, sum), &bias) in y.iter_mut().zip(sums).zip(bias) {
                 let base = if self.keeps { simd.add_f32s(*y, bias) } else { bias };
-                let value = simd.add_f32s(base, sum);
-                *y = self.activation.map_or(value, |f| activate(simd, f, value));
+                *y = simd.add_f32s(base, sum);
+            }
+        }
+        if let Some(f) = self.activation {
+            for y in y.chunks_mut(self.stride).take(self.n_rows) {
+                let y = S::as_mut_simd_f32s(&mut y[columns.clone()]).0;
+                y.iter_mut().for_each(|y| *y = activate(simd, f, *y));
             }
         }
     }
