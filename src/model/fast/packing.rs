@@ -220,6 +220,11 @@ impl Packing {
         self.projection_width
     }
 
+    /// Values of an inner row of the perceptrons, padded.
+    pub(super) fn inner(&self) -> usize {
+        self.mlp_width.next_multiple_of(PANEL)
+    }
+
     /// Values of a padded feature.
     pub(super) fn feature_row(&self) -> usize {
         match &self.head {
