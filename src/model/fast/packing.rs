@@ -296,8 +296,8 @@ mod tests {
         }
         assert_eq!(by_output, by_input);
         let second_block = K_BLOCK * 2 * PANEL;
-        assert_eq!(by_output[second_block + LANES * PANEL + 2 * PANEL + 1], value(PANEL + 1, K_BLOCK + 2));
-        assert_eq!(by_output[K_BLOCK * PANEL + 5 * PANEL + 2], value(PANEL + 2, 5));
+        assert_eq!(by_output[second_block + LANES * PANEL + 2 * LANES + 1], value(PANEL + 1, K_BLOCK + 2));
+        assert_eq!(by_output[K_BLOCK * PANEL + 5 * LANES + 2], value(PANEL + 2, 5));
     }
 
     #[test]
