@@ -18,10 +18,10 @@ const DEVELOPERS: [&str; 6] = ["T3B_FULL", "T3B_DEV", "T3B_FUZZ_", "T3B_PEERS_",
 /// Refuses every `T3B_` variable that is neither a key's nor a flag's, and vector instructions that this machine lacks.
 ///
 /// # Errors
-/// `C006` for each variable, with the nearest name; `C022` for the instructions.
+/// `C006` for each variable, with the nearest name; `C028` for the instructions.
 pub(super) fn check() -> Result<(), RunError> {
     if let Err(refused) = simd::chosen() {
-        let problem = Problem::new("C022", Exit::Config, refused.to_string());
+        let problem = Problem::new("C028", Exit::Config, refused.to_string());
         return Err(problem.hint("unset it to have the widest vectors of the machine").into());
     }
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
