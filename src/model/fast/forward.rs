@@ -28,7 +28,7 @@ pub(super) struct Pass<'a> {
     pub(super) work: &'a mut Workspace,
 }
 
-impl<'a> Pass<'a> {
+impl Pass<'_> {
     /// Pixels to the input of the first block.
     ///
     /// `pixels`: `[images, 3, image_px, image_px]`.
