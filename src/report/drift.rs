@@ -5,18 +5,36 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{Field, Schema};
+use serde::{Deserialize, Serialize};
 use t3b_report::{Drift, Quantity, drift};
 use t3b_stats::Histogram;
 
 use super::evaluate::RunAt;
-use super::reading::{RunTables, facts, read};
+use super::reading::{RunTables, read};
 use super::summary::encode;
 use crate::error::{Exit, Problem, RunError};
 
-/// What is known of one run for a comparison.
-struct Night {
+/// More cells than any grid has.
+const MAX_CELLS: usize = 1 << 16;
+
+/// What is known of one run for a comparison: small enough to be kept when its tables are gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    class_names: Vec<String>,
     /// Divergence, coefficient and both entropies on clean images.
     numbers: [Histogram; 4],
+    classes: Vec<u64>,
+    quarantine: Vec<(String, u64)>,
+    n_planned: u64,
+}
+
+/// A profile as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredProfile {
+    class_names: Vec<String>,
+    n_cells: usize,
+    /// Cells that have rows, and how many.
+    numbers: [Vec<(usize, u64)>; 4],
     classes: Vec<u64>,
     quarantine: Vec<(String, u64)>,
     n_planned: u64,
@@ -27,43 +45,103 @@ struct Night {
 /// # Errors
 /// Store failures, damaged tables, `E006` runs whose classes or cells cannot be compared.
 pub async fn drift_of(run: &RunAt, against: &[RunAt]) -> Result<Vec<Drift>, RunError> {
-    let classes = facts(&run.plan)?.classes;
-    let night = night(run).await?;
-    let mut reference: Option<Night> = None;
+    let night = Profile::of(run).await?;
+    let mut others = Vec::new();
     for other in against {
-        if facts(&other.plan)?.classes != classes {
-            let what = format!("runs {} and {} have other classes", run.plan.run_id, other.plan.run_id);
-            return Err(Problem::new("E006", Exit::Config, what).into());
+        others.push(Profile::of(other).await?);
+    }
+    Ok(drift_between(&night, &others)?)
+}
+
+/// Compares one profile with others together.
+///
+/// # Errors
+/// `E006` profiles that cannot be compared, or none to compare with.
+pub fn drift_between(night: &Profile, against: &[Profile]) -> Result<Vec<Drift>, Problem> {
+    let mut reference: Option<Profile> = None;
+    for other in against {
+        if !other.is_comparable(night) {
+            return Err(Problem::new("E006", Exit::Config, "the runs have other classes"));
         }
-        let one = self::night(other).await?;
         reference = Some(match reference {
-            None => one,
-            Some(all) => all.with(&one),
+            None => other.clone(),
+            Some(all) => all.with(other),
         });
     }
     let reference = reference.ok_or_else(|| {
         Problem::new("E006", Exit::Usage, "no run to compare with")
             .hint("--against needs at least one other run")
     })?;
-    Ok(drift(&quantities(&night, &reference), 0))
+    Ok(drift(&quantities(night, &reference), 0))
 }
 
-async fn night(run: &RunAt) -> Result<Night, RunError> {
-    let RunTables { rows, signals, quarantine, class_counts, .. } = read(&run.root, &run.plan, None).await?;
-    let facts = rows.facts();
-    let clean = facts.clean().ok_or_else(|| {
-        let what = format!("run {} has no clean images", run.plan.run_id);
-        Problem::new("E006", Exit::Config, what).hint("set corrupt.include_clean = true")
-    })?;
-    Ok(Night {
-        numbers: signals[clean].histograms.clone(),
-        classes: class_counts,
-        quarantine,
-        n_planned: facts.n_pairs(),
-    })
-}
+impl Profile {
+    /// The profile of a published run.
+    ///
+    /// # Errors
+    /// Store failures, damaged tables, `E006` a run without clean images.
+    pub async fn of(run: &RunAt) -> Result<Self, RunError> {
+        let RunTables { rows, signals, quarantine, class_counts, .. } =
+            read(&run.root, &run.plan, None).await?;
+        let facts = rows.facts();
+        let clean = facts.clean().ok_or_else(|| {
+            let what = format!("run {} has no clean images", run.plan.run_id);
+            Problem::new("E006", Exit::Config, what).hint("set corrupt.include_clean = true")
+        })?;
+        Ok(Self {
+            class_names: facts.classes.clone(),
+            numbers: signals[clean].histograms.clone(),
+            classes: class_counts,
+            quarantine,
+            n_planned: facts.n_pairs(),
+        })
+    }
 
-impl Night {
+    /// Whether both are of the same classes.
+    #[must_use]
+    pub fn is_comparable(&self, other: &Self) -> bool {
+        self.class_names == other.class_names
+    }
+
+    /// As it is stored; the same profile gives the same bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let filled = |histogram: &Histogram| {
+            histogram.counts().iter().copied().enumerate().filter(|(_, n)| *n > 0).collect::<Vec<_>>()
+        };
+        let stored = StoredProfile {
+            class_names: self.class_names.clone(),
+            n_cells: self.numbers[0].counts().len(),
+            numbers: self.numbers.each_ref().map(filled),
+            classes: self.classes.clone(),
+            quarantine: self.quarantine.clone(),
+            n_planned: self.n_planned,
+        };
+        serde_json::to_vec(&stored).expect("counts have a JSON text")
+    }
+
+    /// As [`Profile::to_json`] wrote it; `None` for anything else.
+    #[must_use]
+    pub fn from_json(bytes: &[u8]) -> Option<Self> {
+        let stored: StoredProfile = serde_json::from_slice(bytes).ok()?;
+        let n_cells = stored.n_cells;
+        if n_cells > MAX_CELLS || stored.numbers.iter().flatten().any(|(cell, _)| *cell >= n_cells) {
+            return None;
+        }
+        let whole = |filled: &Vec<(usize, u64)>| {
+            let mut counts = vec![0; n_cells];
+            filled.iter().for_each(|(cell, n)| counts[*cell] = *n);
+            Histogram::ordered(counts)
+        };
+        Some(Self {
+            numbers: stored.numbers.each_ref().map(whole),
+            class_names: stored.class_names,
+            classes: stored.classes,
+            quarantine: stored.quarantine,
+            n_planned: stored.n_planned,
+        })
+    }
+
     fn with(mut self, other: &Self) -> Self {
         self.numbers.iter_mut().zip(&other.numbers).for_each(|(all, more)| all.merge(more));
         self.classes.iter_mut().zip(&other.classes).for_each(|(all, more)| *all += more);
@@ -87,7 +165,7 @@ impl Night {
     }
 }
 
-fn quantities(night: &Night, reference: &Night) -> Vec<Quantity> {
+fn quantities(night: &Profile, reference: &Profile) -> Vec<Quantity> {
     let names = ["js_nats", "lambda_sample", "pt_entropy_nats", "ft_entropy_nats"];
     let mut all: Vec<Quantity> = names
         .into_iter()
@@ -145,4 +223,26 @@ pub fn drift_parquet(run_id: &str, found: &[Drift]) -> Result<Vec<u8>, Problem> 
         |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), *name == "ks");
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     encode(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_read_as_it_was_written() {
+        let numbers =
+            [[0, 3, 1], [0, 0, 0], [9, 9, 9], [1, 0, 0]].map(|counts| Histogram::ordered(counts.into()));
+        let profile = Profile {
+            class_names: vec!["a".into(), "b".into()],
+            numbers,
+            classes: vec![1, 3],
+            quarantine: vec![("empty_object".into(), 2)],
+            n_planned: 6,
+        };
+        let bytes = profile.to_json();
+        assert_eq!(Profile::from_json(&bytes), Some(profile));
+        let beyond = String::from_utf8(bytes).unwrap().replace("\"n_cells\":3", "\"n_cells\":2");
+        assert_eq!(Profile::from_json(beyond.as_bytes()), None);
+    }
 }

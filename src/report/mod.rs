@@ -14,8 +14,8 @@ mod worklist;
 
 pub use accuracy::{Accuracy, AccuracyTable, accuracy};
 pub use differences::differing_tables;
-pub use drift::{drift_of, drift_parquet};
-pub use evaluate::{Evaluation, Request, RunAt, evaluate, write};
+pub use drift::{Profile, drift_between, drift_of, drift_parquet};
+pub use evaluate::{Evaluation, Headline, Request, RunAt, evaluate, write};
 pub use first_pass::{MAX_ROWS, SignalRow, parent_probs, signals};
 pub use inspect::{Answer, Refusal, SampleStory, coefficient_means, reasons, story};
 pub use reading::{RunTables, divergences, facts, read};

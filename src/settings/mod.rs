@@ -9,6 +9,7 @@ mod corrupt;
 mod layers;
 mod merge;
 mod models;
+mod nightly;
 mod pipeline;
 mod sweep;
 
@@ -24,6 +25,7 @@ pub use corrupt::Corrupt;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use models::Models;
+pub use nightly::{Incoming, Nightly};
 pub use pipeline::{Input, Labels, Output, Pipeline};
 pub use sweep::{Sweep, Variation};
 
@@ -66,7 +68,7 @@ pub struct Sources {
 
 /// Keys whose values are places: a relative path is taken from the folder of the file it is written in, and from where the
 /// command is called when it comes from the command line or the environment.
-pub const PATH_KEYS: [&str; 8] = [
+pub const PATH_KEYS: [&str; 11] = [
     "input.root",
     "models.pretrained",
     "models.expert",
@@ -75,6 +77,9 @@ pub const PATH_KEYS: [&str; 8] = [
     "merge.from",
     "corrupt.assets.dir",
     "output.root",
+    "nightly.manifests",
+    "nightly.incoming",
+    "nightly.calibrate_from",
 ];
 
 impl Spec {

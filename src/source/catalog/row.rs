@@ -13,6 +13,7 @@ use crate::source::words;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) uri: String,
+    pub(super) sample_id: Option<String>,
     pub(super) entry: Option<String>,
     pub(super) offset: Option<u64>,
     pub(super) row: Option<u64>,
@@ -41,8 +42,9 @@ impl Row {
 
 const TEXT: DataType = DataType::Utf8;
 const NUMBER: DataType = DataType::UInt64;
-const COLUMNS: [(&str, DataType); 16] = [
+const COLUMNS: [(&str, DataType); 17] = [
     ("uri", TEXT),
+    ("sample_id", TEXT),
     ("entry", TEXT),
     ("offset", NUMBER),
     ("row", NUMBER),
@@ -75,6 +77,7 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
     };
     let columns = vec![
         text(|row| Some(row.uri.as_str())),
+        text(|row| row.sample_id.as_deref()),
         text(|row| row.entry.as_deref()),
         number(|row| row.offset),
         number(|row| row.row),

@@ -51,7 +51,7 @@ impl Heard {
 }
 
 /// A stored object as it is and, of tables, every value in it.
-fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
+pub(crate) fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
     let Ok(builder) = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes.clone())) else {
         return bytes;
     };
