@@ -112,7 +112,8 @@ impl Nights {
         }
         let found = drift_between(&profile, &others)?;
         self.write(record, "drift.parquet", drift_parquet(&run.plan.run_id, &found)?.into()).await?;
-        let alarms = found.iter().filter(|one| one.is_alarm && one.p_adjusted <= ALPHA && one.name != QUARANTINE);
+        let alarms =
+            found.iter().filter(|one| one.is_alarm && one.p_adjusted <= ALPHA && one.name != QUARANTINE);
         // A small night's index is large by chance alone: what is beyond chance has to be large.
         let alarms = alarms.filter(|one| one.compared.psi.value - one.compared.psi.null_p95 >= PSI_ALARM);
         Ok(DriftState { n_nights: others.len(), alarms: alarms.map(|one| one.name.clone()).collect() })

@@ -22,7 +22,9 @@ use crate::ledger::{
 use crate::messages::Location;
 use crate::settings::{Incoming, Spec};
 use crate::source::Manifest;
-use crate::source::catalog::{Catalog, CatalogRule, Choice, LandedRow, Seen, catalog_of, catalog_of_manifests};
+use crate::source::catalog::{
+    Catalog, CatalogRule, Choice, LandedRow, Seen, catalog_of, catalog_of_manifests,
+};
 use crate::store::Root;
 
 /// Lists that are read at once.

@@ -15,8 +15,8 @@ use super::{Catalog, CatalogRule, nothing};
 use crate::error::Problem;
 use crate::messages::Reason;
 use crate::source::fields::{
-    AXIS, BYTES, CORRUPTION, ENTRY, FOUND, FRAME, INDEX, LABEL, LABEL_IDX, OFFSET, REFUSED, ROW, SAMPLE_ID, SEVERITY,
-    SHA256, SPLIT, URI, whole,
+    AXIS, BYTES, CORRUPTION, ENTRY, FOUND, FRAME, INDEX, LABEL, LABEL_IDX, OFFSET, REFUSED, ROW, SAMPLE_ID,
+    SEVERITY, SHA256, SPLIT, URI, whole,
 };
 use crate::source::manifest::place_of;
 use crate::source::rows::{self, bad};
@@ -113,7 +113,8 @@ fn read_row(n: usize, row: &rows::Row) -> Result<(LandedRow, Row), Problem> {
     };
     let uri = text(URI).ok_or_else(|| bad("M002", format!("row {n}: uri is empty")))?;
     let unknown = || bad("M024", format!("row {n}: refused is none of the reasons of docs/errors.md"));
-    let refused = row[REFUSED].as_deref().map(|code| Reason::from_code(code).ok_or_else(unknown)).transpose()?;
+    let refused =
+        row[REFUSED].as_deref().map(|code| Reason::from_code(code).ok_or_else(unknown)).transpose()?;
     let landed = LandedRow {
         place: place_of(&uri, row),
         size: number(BYTES)?.unwrap_or_default(),

@@ -118,7 +118,8 @@ fn a_touched_file_is_not_another_one_where_bytes_are_compared() {
     let (code, text) = call(&fixture, "2025-06-01");
     assert!(code == Some(0) && text.contains("\"n_new\":40"), "{text}");
     assert!(fixture.path("nights/fixture").read_dir().unwrap().count() == 1);
-    let mut images: Vec<_> = fixture.path("archive/images").read_dir().unwrap().map(|e| e.unwrap().path()).collect();
+    let mut images: Vec<_> =
+        fixture.path("archive/images").read_dir().unwrap().map(|e| e.unwrap().path()).collect();
     images.sort();
     let rewrite = |place: usize, bytes: &[u8]| {
         fs::remove_file(&images[place]).unwrap();
@@ -155,7 +156,10 @@ fn manifests_that_land_are_taken_row_by_row() {
     land("b.csv", &[&lines[..1], &lines[11..36]].concat());
     land("c.csv", &[&lines[..1], &lines[31..]].concat());
     let (code, text) = call(&fixture, "2025-06-04");
-    assert!(code == Some(0) && text.contains("\"n_new\":20,") && text.contains("\"n_samples\":20,"), "{text}");
+    assert!(
+        code == Some(0) && text.contains("\"n_new\":20,") && text.contains("\"n_samples\":20,"),
+        "{text}"
+    );
     // Ids are the manifest's own, and a bad manifest stops nothing before it.
     land("d.csv", &["path", "x.png"]);
     let (code, text) = call(&fixture, "2025-06-05");
@@ -168,7 +172,9 @@ fn manifests_that_land_are_taken_row_by_row() {
 fn no_name_of_the_archive_is_in_what_a_night_leaves_or_says() {
     let mut ward = Ward::new(&format!("{DATED}\nlabels_from_folders = false"));
     let folder = day(0).format("%Y/%m/%d").to_string();
-    for (name, k) in [("ZQXDOE^JOHN/ZQXSCAN.png", 0), ("ZQXWARD/ZQXCUT.png", 1), ("ZQXWARD/note.zqxending", 2)] {
+    for (name, k) in
+        [("ZQXDOE^JOHN/ZQXSCAN.png", 0), ("ZQXWARD/ZQXCUT.png", 1), ("ZQXWARD/note.zqxending", 2)]
+    {
         let mut picture = ward.picture();
         picture.truncate(if k == 1 { 60 } else { picture.len() });
         ward.put(&format!("{folder}/{name}"), picture);
@@ -185,7 +191,9 @@ fn no_name_of_the_archive_is_in_what_a_night_leaves_or_says() {
         .everything()
         .into_iter()
         .filter(|(key, _)| key.starts_with("results/"))
-        .flat_map(|(key, bytes)| [(key.clone(), key.clone().into_bytes()), (key, crate::private_data::unpacked(bytes))])
+        .flat_map(|(key, bytes)| {
+            [(key.clone(), key.clone().into_bytes()), (key, crate::private_data::unpacked(bytes))]
+        })
         .collect();
     for said in [&said, &second] {
         heard.push(("said".to_owned(), (said.line.clone() + &said.errors).into_bytes()));
@@ -196,6 +204,8 @@ fn no_name_of_the_archive_is_in_what_a_night_leaves_or_says() {
         assert!(!text.contains(&SECRET.to_lowercase()), "{place}");
     }
     let manifests = ward.everything().into_iter().filter(|(key, _)| key.starts_with("private/"));
-    let planted = manifests.filter(|(_, bytes)| String::from_utf8_lossy(&crate::private_data::unpacked(bytes.clone())).contains("ZQX"));
+    let planted = manifests.filter(|(_, bytes)| {
+        String::from_utf8_lossy(&crate::private_data::unpacked(bytes.clone())).contains("ZQX")
+    });
     assert_eq!(planted.count(), 2, "the frozen manifests have the names");
 }

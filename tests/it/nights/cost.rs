@@ -39,7 +39,12 @@ fn a_night_costs_the_same_however_old_the_archive_is() {
             record.taken.clear();
             assert!(record.create(&root, &layout).await.unwrap());
         }
-        let state = NightState { name: "ward".into(), date: record.date.clone(), number: record.number, ..NightState::default() };
+        let state = NightState {
+            name: "ward".into(),
+            date: record.date.clone(),
+            number: record.number,
+            ..NightState::default()
+        };
         settle(&root, &layout, &state).await.unwrap();
     });
     // A folder for each of these days, with something in it.

@@ -70,7 +70,8 @@ fn arrivals(ward: &mut Ward, what: &Calendar, n: u64) {
     ward.put_day(n, what.n_pictures, "");
     if n == what.hostile {
         // Two of five.
-        let hostile = bad_inputs().into_iter().filter(|bad| bad.code != "ok" && bad.code != "object_too_large");
+        let hostile =
+            bad_inputs().into_iter().filter(|bad| bad.code != "ok" && bad.code != "object_too_large");
         let bytes = hostile.filter_map(|bad| Some((bad.name, bad.bytes?)));
         for (name, bytes) in bytes.take(usize::try_from(what.n_pictures * 2 / 3).unwrap()) {
             ward.put(&format!("{}/{name}", folder(n)), bytes);
@@ -102,10 +103,12 @@ impl Seen {
 
 fn die(ward: &Ward, n: u64, dice: &mut Dice) {
     // A random operation of a night is a random time that a seed repeats; a late one may end the night before it is reached.
-    let at = format!("{}:{}", ["before", "after"][usize::try_from(dice.below(2)).unwrap()], 20 + dice.below(110));
+    let at =
+        format!("{}:{}", ["before", "after"][usize::try_from(dice.below(2)).unwrap()], 20 + dice.below(110));
     let date = day(n).to_string();
     let mut command = ward.command(&["--date", &date]);
-    let status = command.env("T3B_CRASH_AT", &at).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let status =
+        command.env("T3B_CRASH_AT", &at).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert_eq!(status.code(), None, "night {n} lived through {at}");
 }
 
@@ -189,9 +192,8 @@ fn the_drifted_night_alarmed_alone(ward: &Ward, what: &Calendar) {
         .filter(|n| ward.state(*n).is_some_and(|state| state["is_over_quarantine"] == true))
         .collect();
     assert_eq!(over, [what.hostile]);
-    let sum = |field: &str| -> u64 {
-        (0..what.n_nights).filter_map(|n| ward.state(n)?[field].as_u64()).sum()
-    };
+    let sum =
+        |field: &str| -> u64 { (0..what.n_nights).filter_map(|n| ward.state(n)?[field].as_u64()).sum() };
     assert!(sum("n_late") > 0 && sum("n_changed") > 0);
     let n_contents: u64 = ward.put.values().map(|contents| contents.len() as u64).sum();
     assert_eq!(sum("n_new") + sum("n_late") + sum("n_changed"), n_contents);
@@ -221,7 +223,11 @@ fn no_past_date_changes_anything(ward: &Ward, what: &Calendar) {
     assert_eq!(said.code, Some(3), "{} {}", said.line, said.errors);
     let lines: Vec<&str> = said.line.lines().collect();
     assert_eq!(lines.len() as u64, what.n_nights);
-    assert!(lines.iter().all(|line| line.contains("already done") || line.contains("empty")), "{}", said.line);
+    assert!(
+        lines.iter().all(|line| line.contains("already done") || line.contains("empty")),
+        "{}",
+        said.line
+    );
     let after = ward.everything();
     let names = |all: &BTreeMap<String, Vec<u8>>| all.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&before), names(&after));
