@@ -32,6 +32,10 @@ pub struct NightlyArgs {
     /// The exit code when nothing new was there, for schedulers that tell such nights apart: 99 for Airflow.
     #[arg(long, value_name = "CODE", default_value_t = 0, env = "T3B_EXIT_WHEN_EMPTY")]
     pub exit_when_empty: u8,
+    /// Gives up the night of --date, which an earlier call left unfinished and which cannot be finished: the next night takes
+    /// its objects. Nobody may be at work on it.
+    #[arg(long, env = "T3B_GIVE_UP", requires = "date")]
+    pub give_up: bool,
     /// Goes on with a night that a machine with other numerics began.
     #[arg(long, env = "T3B_ALLOW_OTHER_NUMERICS")]
     pub allow_other_numerics: bool,
@@ -48,6 +52,13 @@ pub(super) fn nightly(args: &NightlyArgs) -> Result<Exit, RunError> {
     let output_root = spec.pipeline.output.root.clone();
     on_runtime(&settings, async {
         let all = Nights::open(spec, args.allow_other_numerics)?;
+        if args.give_up {
+            for date in nights {
+                let n_objects = all.give_up(date).await?;
+                say!("night {date} given up; the next night takes its {n_objects} objects");
+            }
+            return Ok(Exit::Done);
+        }
         let meter = Meter::default();
         let (_following, stop) = follow(settings.drain_deadline, meter.clone());
         let call = Call { stop, meter };

@@ -62,7 +62,7 @@ impl Nights {
         Ok(state)
     }
 
-    fn state_of(&self, record: &NightRecord) -> NightState {
+    pub(super) fn state_of(&self, record: &NightRecord) -> NightState {
         NightState {
             name: self.spec.pipeline.name.clone(),
             date: record.date.clone(),

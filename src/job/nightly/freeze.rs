@@ -16,8 +16,8 @@ use super::{Call, Nights};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, open_archive};
 use crate::ledger::{
-    Entry, FrozenManifest, Mark, NightKey, NightRecord, PastNight, Taken, TakenOf, nonce, read_state,
-    read_taken, stage_new,
+    Entry, FrozenManifest, Mark, NightKey, NightRecord, NightState, PastNight, Taken, TakenOf, nonce,
+    read_state, read_taken, stage_new,
 };
 use crate::messages::Location;
 use crate::settings::{Incoming, Spec};
@@ -172,19 +172,25 @@ impl Nights {
         last: Option<&NightRecord>,
         call: &Call,
     ) -> Result<Frozen, RunError> {
-        let days = days(&self.spec.pipeline.nightly, date, last);
+        let before = match last {
+            Some(last) => read_state(&self.output, &self.layout, &last.date).await?,
+            None => None,
+        };
+        let is_given_up = before.as_ref().is_some_and(|state| state.is_given_up);
+        let days = days(&self.spec.pipeline.nightly, date, last, is_given_up);
         let mut stop = call.stop.clone();
         let gathered = tokio::select! {
             gathered = self.gather(&days) => gathered?,
             () = stop.reached(crate::flow::stop::Phase::Draining) => return Err(stopped()),
         };
-        let mut record = self.next_record(date, &days, last).await?;
+        let mut record = self.next_record(date, &days, last.zip(before.as_ref()));
         let Some((catalog, bytes)) = gathered.manifest else {
             return self.freeze_empty(record, &gathered.chosen, last).await;
         };
         tell_catalog(&catalog);
         let file = self.write_manifest(&record.date, bytes).await?;
         let job = Job::prepare(self.spec_with(&file)).await?;
+        job.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         record.manifest = Some(FrozenManifest {
             file,
             hmac_sha256: job.manifest.hmac_sha256.clone(),
@@ -277,24 +283,23 @@ impl Nights {
     }
 
     /// The record behind `last`, with everything but what it takes.
-    async fn next_record(
+    fn next_record(
         &self,
         date: NaiveDate,
         days: &[Day],
-        last: Option<&NightRecord>,
-    ) -> Result<NightRecord, RunError> {
-        let number = last.map_or(1, |last| last.number + 1);
+        last: Option<(&NightRecord, &NightState)>,
+    ) -> NightRecord {
+        let number = last.map_or(1, |(last, _)| last.number + 1);
         let mut record = NightRecord::new(number, &date.to_string(), &self.key_check);
         if self.spec.pipeline.nightly.folders.is_some() {
             record.window =
                 days.first().zip(days.last()).map(|(first, last)| [first.name.clone(), last.name.clone()]);
         }
-        let Some(last) = last else { return Ok(record) };
+        let Some((last, state)) = last else { return record };
         record.newest = last.newest.clone().max(record.newest);
         record.past = last.past.clone();
-        if last.manifest.is_some() {
-            let state = read_state(&self.output, &self.layout, &last.date).await?;
-            let is_alarm = state.is_some_and(|state| !state.drift.alarms.is_empty());
+        if state.run_id.is_some() {
+            let is_alarm = !state.drift.alarms.is_empty();
             record.past.push(PastNight { date: last.date.clone(), is_alarm });
         }
         record.past.sort_by(|a, b| a.date.cmp(&b.date));
@@ -307,7 +312,7 @@ impl Nights {
             let n_over = record.past.len().saturating_sub(PAST_NIGHTS);
             record.past.drain(..n_over);
         }
-        Ok(record)
+        record
     }
 
     async fn stage(&self, chosen: &BTreeMap<String, Vec<Entry>>) -> Result<Vec<TakenOf>, RunError> {

@@ -5,6 +5,7 @@
 
 mod close;
 mod freeze;
+mod give_up;
 mod retire;
 mod window;
 

@@ -24,8 +24,10 @@ impl Nights {
             let Some(mut state) = read_state(&self.output, &self.layout, &night.date).await? else {
                 continue;
             };
-            state.is_retired = true;
-            settle(&self.output, &self.layout, &state).await?;
+            if !state.is_retired {
+                state.is_retired = true;
+                settle(&self.output, &self.layout, &state).await?;
+            }
             let Some(run_id) = &state.run_id else { continue };
             match discard(&self.output, run_id, true).await {
                 Ok(gone) => tracing::info!(date = night.date, n_objects = gone.objects.len(), "retired"),

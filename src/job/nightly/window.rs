@@ -32,8 +32,14 @@ pub(super) fn before(date: NaiveDate, n: u32) -> NaiveDate {
 }
 
 /// The days that the night of `date` looks into, oldest first: its own and `lookback_days` before it. After a pause, that is,
-/// where the newest night is older, its whole window again and everything since, so that no folder is passed over.
-pub(super) fn days(nightly: &Nightly, date: NaiveDate, last: Option<&NightRecord>) -> Vec<Day> {
+/// where the newest night is older, its whole window again and everything since, so that no folder is passed over; so too
+/// the window of a night before it that was given up.
+pub(super) fn days(
+    nightly: &Nightly,
+    date: NaiveDate,
+    last: Option<&NightRecord>,
+    is_given_up: bool,
+) -> Vec<Day> {
     let Some(template) = &nightly.folders else {
         let name = ALL.to_owned();
         return vec![Day { name, folder: String::new(), was_looked_into: false }];
@@ -41,6 +47,8 @@ pub(super) fn days(nightly: &Nightly, date: NaiveDate, last: Option<&NightRecord
     let newest = last.and_then(|last| parse(&last.newest)).filter(|newest| *newest < date);
     let own = before(date, nightly.lookback_days);
     let first = newest.map_or(own, |newest| own.min(before(newest, nightly.lookback_days)));
+    let missed = last.filter(|_| is_given_up).and_then(|last| parse(&last.window.as_ref()?[0]));
+    let first = missed.map_or(first, |missed| first.min(missed));
     let first = first.max(before(date, u32::try_from(MAX_DAYS).unwrap_or(u32::MAX)));
     let nights: Vec<NaiveDate> = last
         .into_iter()

@@ -68,6 +68,8 @@ pub struct NightState {
     pub exit_code: u8,
     /// Its tables were withdrawn by `nightly.keep`.
     pub is_retired: bool,
+    /// It was never finished, and later nights take what it had frozen.
+    pub is_given_up: bool,
 }
 
 /// How the night of that day ended; `None` where none has.

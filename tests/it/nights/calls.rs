@@ -94,6 +94,41 @@ fn a_withdrawn_night_is_scored_anew_and_an_old_archive_is_filled_up() {
     assert!(said.code == Some(78) && said.errors.contains("nightly.keep"), "{}", said.errors);
 }
 
+#[test]
+fn a_night_that_cannot_be_finished_is_given_up_and_the_next_takes_its_objects() {
+    let mut ward = Ward::new(DATED);
+    ward.put_day(0, 5, "");
+    assert_eq!(ward.night(0, &[]).code, Some(0));
+    ward.put_day(1, 5, "");
+    let date = day(1).to_string();
+    let frozen = |ward: &Ward| ward.everything().keys().any(|key| key.ends_with("log/000002.json"));
+    // Dead right behind its record.
+    for at in 20.. {
+        let mut command = ward.command(&["--date", &date]);
+        command.env("T3B_CRASH_AT", format!("after:{at}")).stdout(Stdio::null()).stderr(Stdio::null());
+        assert_eq!(command.status().unwrap().code(), None);
+        if frozen(&ward) {
+            break;
+        }
+    }
+    assert!(ward.state(1).is_none());
+    ward.lose_manifests(&date);
+    let said = ward.night(2, &[]);
+    assert!(
+        said.code == Some(65) && said.errors.contains("M032") && said.errors.contains("--give-up"),
+        "{}",
+        said.errors
+    );
+    let said = ward.night(1, &["--give-up"]);
+    assert!(said.code == Some(0) && said.line.contains("5 objects"), "{} {}", said.line, said.errors);
+    assert_eq!(ward.night(1, &["--give-up"]).code, Some(2));
+    // Beyond the lookback of two days.
+    let said = ward.night(6, &[]);
+    assert!(said.line.contains("ok; 5 objects"), "{} {}", said.line, said.errors);
+    let counts = counts(&ward);
+    assert!(counts.len() == 10 && counts.values().all(|n| *n == 1), "{counts:?}");
+}
+
 /// A pipeline over a local folder, listed whole.
 fn local(nightly: &str) -> Fixture {
     let fixture = Fixture::new();

@@ -202,6 +202,13 @@ probs = true
         Some(serde_json::from_slice(&bytes).unwrap())
     }
 
+    /// Deletes the frozen manifests of a night.
+    pub fn lose_manifests(&self, date: &str) {
+        for key in objects(&self.private, "").into_keys().filter(|key| key.contains(date)) {
+            runtime().block_on(self.private.delete(&Path::from(key.trim_start_matches('/')))).unwrap();
+        }
+    }
+
     /// The store of the results, for what a test changes by hand.
     pub fn results(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.results)
