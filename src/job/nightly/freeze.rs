@@ -187,6 +187,7 @@ impl Nights {
         let Some((catalog, bytes)) = gathered.manifest else {
             return self.freeze_empty(record, &gathered.chosen, last).await;
         };
+        self.check_kept(date, last)?;
         tell_catalog(&catalog);
         let file = self.write_manifest(&record.date, bytes).await?;
         let job = Job::prepare(self.spec_with(&file)).await?;

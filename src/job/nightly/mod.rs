@@ -100,7 +100,6 @@ impl Nights {
                     continue;
                 }
             }
-            self.check_kept(date, last.as_ref())?;
             match self.freeze(date, last.as_ref(), call).await? {
                 Frozen::Lost => {}
                 Frozen::Nothing => return Ok(Night::Empty),

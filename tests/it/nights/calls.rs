@@ -90,6 +90,8 @@ fn a_withdrawn_night_is_scored_anew_and_an_old_archive_is_filled_up() {
     assert!(said.line.lines().last().unwrap().contains("empty"), "{}", said.line);
     assert!(ward.night(11, &[]).line.contains("1 objects (1 late"));
     assert!(counts(&ward).values().all(|n| *n == 1));
+    assert_eq!(ward.night(3, &["--set", "nightly.keep=5"]).code, Some(99));
+    ward.put_day(3, 1, "");
     let said = ward.night(3, &["--set", "nightly.keep=5"]);
     assert!(said.code == Some(78) && said.errors.contains("nightly.keep"), "{}", said.errors);
 }
