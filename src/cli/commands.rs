@@ -49,6 +49,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Evaluate(args) => super::evaluate::evaluate_runs(args),
         Command::Tune(args) => super::evaluate::tune_run(args),
         Command::Drift(args) => super::evaluate::drift_run(args),
+        Command::Dashboard(args) => super::dashboard::write_page(args),
         Command::Samples(args) => super::samples::print_samples(args),
         Command::DecodeWorker => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
     }

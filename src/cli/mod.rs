@@ -6,6 +6,7 @@ mod output;
 mod closing;
 mod commands;
 mod corrupt;
+mod dashboard;
 mod decode;
 mod deliver;
 mod evaluate;
@@ -31,6 +32,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
+pub use dashboard::DashboardArgs;
 pub use decode::DecodeArgs;
 pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
 #[cfg(feature = "hub")]
@@ -189,6 +191,10 @@ pub enum Command {
     ///
     /// Example: t3b drift out/_t3b/runs/night-8 --against out/_t3b/runs/night-7
     Drift(DriftArgs),
+    /// Writes one static page of all nights below an output root: accuracy, lambda, drift, what was left out, throughput.
+    ///
+    /// Example: t3b dashboard s3://bucket/out --out nights
+    Dashboard(DashboardArgs),
     /// Names what sample ids stand for, as CSV: for the owner, who has the manifest and the key.
     ///
     /// Example: t3b samples pipelines/bccd.toml --ids uncertain.txt

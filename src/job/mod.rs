@@ -211,6 +211,7 @@ impl Job {
             guard_tau: merge.guard.tau,
             log_base: merge.rule.log_base.name().to_owned(),
             probs: pipeline.output.probs,
+            delta: pipeline.output.delta,
         }
     }
 
@@ -306,7 +307,8 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
 }
 
 /// Keys that change no row, beside the [places](PATH_KEYS), of which what they hold is fingerprinted by content instead.
-const OF_NO_ROW: [&str; 4] = ["input.about", "input.manifest", "models.arch", "run.max_missing_first"];
+const OF_NO_ROW: [&str; 5] =
+    ["input.about", "input.manifest", "models.arch", "output.delta", "run.max_missing_first"];
 
 fn spec_map(keys: &[Effective], manifest: &Manifest, models: &ModelPair) -> SpecMap {
     let changes_rows = |key: &&Effective| {

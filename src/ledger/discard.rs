@@ -1,10 +1,11 @@
 //! Withdrawing a run: its tables and its own folder go, a record of them stays, and the same run id can be used again.
 //!
-//! Order: the record first; then the `runs` row, so that readers see the whole run or nothing of it; then the tables and what
+//! Order: the record first; then an entry in the Delta logs, where the run is in them; then the `runs` row, so that readers see the whole run or nothing of it; then the tables and what
 //! workers left; the plan last. A call that is cut short is taken up by the next one, which still finds the plan.
 
 use serde::Serialize;
 
+use super::delta;
 use super::finalize::{is_published, no_such_run};
 use super::layout::Layout;
 use super::plan::read_plan;
@@ -72,6 +73,10 @@ pub async fn discard(root: &Root, run_id: &str, delete: bool) -> Result<Discarde
     let text = serde_json::to_vec_pretty(&record).expect("a record has a JSON text");
     let key = format!("_t3b/discarded/{run_id}.{}.json", now.format("%Y%m%dT%H%M%S%3fZ"));
     root.write(&key, "record of a withdrawn run", text.into()).await.map_err(Problem::from)?;
+    if plan.facts.delta && was_published {
+        // While the lists that say what to take out are still there.
+        delta::remove(root, &plan, &layout).await?;
+    }
     for (name, _) in &objects {
         root.delete(name, "object of a withdrawn run").await.map_err(Problem::from)?;
     }

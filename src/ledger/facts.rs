@@ -55,6 +55,13 @@ pub struct Facts {
     pub log_base: String,
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
+    /// Whether publishing adds the run to the tables' Delta logs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub delta: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Facts {
@@ -92,6 +99,7 @@ impl Facts {
             guard_tau: number("merge.guard.tau")?,
             log_base: text("merge.log_base")?,
             probs: spec.get("output.probs").and_then(Value::as_bool)?,
+            delta: false,
         })
     }
 }

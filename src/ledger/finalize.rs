@@ -7,6 +7,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::delta;
 use super::diagnostics::Diagnostics;
 use super::layout::Layout;
 use super::plan::{Plan, read_plan};
@@ -53,7 +54,8 @@ pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
     Ok(root.size(&row, "runs row").await.map_err(Problem::from)?.is_some())
 }
 
-/// Publishes: copies every staged object under `tables/`, then the list of each table with its empty `_SUCCESS`, then the `runs` row.
+/// Publishes: copies every staged object under `tables/`, then the list of each table with its empty `_SUCCESS`, then the `runs` row,
+/// and last, where the plan asks for it, an entry in each table's Delta log.
 ///
 /// Every step is create-only and repeats to the same bytes, so a crash anywhere is mended by calling again.
 ///
@@ -97,6 +99,9 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
         n_written += usize::from(create_same(root, &marker, "success marker", Bytes::new()).await?);
     }
     n_written += make_visible(root, &layout, &plan, &receipts, &published).await?;
+    if plan.facts.delta {
+        n_written += delta::add(root, &layout, &plan, &published).await?;
+    }
     let total = |field: fn(&Receipt) -> u64| receipts.iter().map(field).sum::<u64>();
     let (n_scored, n_quarantined) = (total(|r| r.n_scored), total(|r| r.n_quarantined));
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);

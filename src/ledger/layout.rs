@@ -81,6 +81,18 @@ impl Layout {
         format!("{}/published/{}.json", self.run(), table.name())
     }
 
+    /// Where the run's walk through the Delta log of a table begins.
+    #[must_use]
+    pub fn delta_start(&self, table: &str) -> String {
+        format!("{}/delta/{table}.json", self.run())
+    }
+
+    /// Whether `key` is such a name.
+    #[must_use]
+    pub fn is_delta_start(&self, key: &str) -> bool {
+        Table::ALL.into_iter().map(Table::name).chain(["runs"]).any(|table| self.delta_start(table) == key)
+    }
+
     /// Whether `key` is the name of an object that this program writes for the run, whatever is there.
     #[must_use]
     pub fn is_own(&self, key: &str) -> bool {
@@ -106,6 +118,7 @@ impl Layout {
         key == self.plan()
             || key == self.completion()
             || list()
+            || self.is_delta_start(key)
             || receipt() == Some(true)
             || self.staged_of(key).is_some()
             || table() == Some(true)
@@ -172,6 +185,7 @@ mod tests {
             layout.runs_row(date),
             layout.success(Table::Quarantine, date),
             layout.published_list(Table::Predictions),
+            layout.delta_start("runs"),
             format!("{}/{nonce}.parquet", layout.published("attempts", date)),
         ] {
             assert!(layout.is_own(&key), "{key}");
@@ -181,6 +195,7 @@ mod tests {
             "_t3b/other",
             "_t3b/runs/t/a",
             "_t3b/runs/t/stage/x.png",
+            "_t3b/runs/t/delta/attempts.json",
             "_t3b/runs/t/receipts/7.json",
             "_t3b/runs/t/receipts/old/00007.json",
             "_t3b/runs/u/plan.json",

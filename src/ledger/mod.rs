@@ -7,6 +7,7 @@
 mod attempts;
 mod content;
 mod coverage;
+mod delta;
 mod diagnostics;
 mod discard;
 mod facts;

@@ -184,8 +184,10 @@ impl Found {
             self.extra_in(root, &folder, |_| false).await?;
         }
         // What attempts have staged may lie there for ever.
-        self.extra_in(root, &layout.run(), |name| own.contains(name) || layout.staged_of(name).is_some())
-            .await
+        self.extra_in(root, &layout.run(), |name| {
+            own.contains(name) || layout.staged_of(name).is_some() || layout.is_delta_start(name)
+        })
+        .await
     }
 
     async fn extra_in(

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use t3b_report::{
-    Choices, Estimated, Figures, PageSet, Settings, calibrators, clip_benchmark, contenders, cross_fitted,
-    medmnist_result, metrics_json, page, summary_csv, tables_md, tables_tex, unaggregated_csv,
+    Choices, Estimated, Figures, PageSet, Settings, SummarySet, calibrators, clip_benchmark, contenders,
+    cross_fitted, medmnist_result, metrics_json, page, summary_csv, tables_md, tables_tex, unaggregated_csv,
 };
 use t3b_stats::{Calibrator, Metric};
 
@@ -130,24 +130,27 @@ fn no_room() -> Problem {
 }
 
 fn evaluate_one(tables: RunTables, choices: Choices, settings: Settings) -> Result<EvaluatedSet, RunError> {
-    let RunTables { mut rows, signals, quarantine, worklist, unlabelled, attempts, .. } = tables;
+    let RunTables { mut rows, signals, quarantine, worklist, unlabelled, confidence, attempts, .. } = tables;
     rows.derive(choices);
     let facts = rows.facts().clone();
     let unfit = |_| Problem::new("E005", Exit::BadData, "probabilities do not fit their classes");
     let figures = Figures::new(rows, settings).map_err(|_| no_room())?;
     let truth = |metric| figures.line(&facts.primary, Some("clean"), Some(0), metric).map(|line| line.value);
-    let n = facts.clean().map_or(0, |cell| facts.n_in(cell));
     let mut estimates: Vec<Estimated> = Vec::new();
     if let Some(sums) = unlabelled {
+        let (n, interval) = (sums.n(), sums.interval());
         estimates.extend(sums.finish().into_iter().filter_map(|(metric, estimate)| {
             Some(Estimated {
                 method: facts.primary.clone(),
                 metric,
                 estimate: estimate?,
+                interval: interval.filter(|_| metric == Metric::Top1),
                 truth: truth(metric),
                 n,
             })
         }));
+    } else if let Some(found) = confidence.estimate(&facts.primary) {
+        estimates.push(Estimated { truth: truth(Metric::Top1), ..found });
     }
     for one in cross_fitted(&figures.rows, &facts.primary).map_err(unfit)? {
         estimates.push(Estimated { method: format!("{}, cross-fitted", one.method), ..one });
@@ -170,10 +173,11 @@ impl Evaluation {
     /// `B005` when the summary cannot be encoded.
     pub fn files(&self) -> Result<Vec<(String, Bytes)>, Problem> {
         let figures: Vec<&Figures> = self.sets.iter().map(|set| &set.figures).collect();
+        let summary: Vec<SummarySet<'_>> = self.sets.iter().map(EvaluatedSet::summary).collect();
         let json = serde_json::to_vec_pretty(&metrics_json(&figures)).expect("figures have a JSON text");
         let mut files = vec![
-            ("summary.csv".to_owned(), summary_csv(&figures).into()),
-            ("summary.parquet".to_owned(), summary_parquet(&figures)?.into()),
+            ("summary.csv".to_owned(), summary_csv(&summary).into()),
+            ("summary.parquet".to_owned(), summary_parquet(&summary)?.into()),
             ("metrics.json".to_owned(), json.into()),
             ("tables.md".to_owned(), tables_md(&figures).into()),
             ("tables.tex".to_owned(), tables_tex(&figures).into()),
@@ -253,6 +257,10 @@ impl Evaluation {
 }
 
 impl EvaluatedSet {
+    fn summary(&self) -> SummarySet<'_> {
+        SummarySet { figures: &self.figures, estimates: &self.estimates, signals: &self.signals }
+    }
+
     fn page(&self) -> PageSet<'_> {
         PageSet {
             figures: &self.figures,

@@ -1,6 +1,7 @@
 //! Reads published tables only: never a model, never a tensor.
 
 mod accuracy;
+mod dashboard;
 mod differences;
 mod drift;
 mod evaluate;
@@ -13,6 +14,7 @@ mod tune;
 mod worklist;
 
 pub use accuracy::{Accuracy, AccuracyTable, accuracy};
+pub use dashboard::{Bundle, NightLine, Nights, latest_files, nights, page_files};
 pub use differences::differing_tables;
 pub use drift::{Profile, drift_between, drift_of, drift_parquet};
 pub use evaluate::{Evaluation, Headline, Request, RunAt, evaluate, write};

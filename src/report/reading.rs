@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use t3b_report::{CellSignals, Row, RowError, Rows, SetFacts, SignalRow, Signals, Sums, Tags};
+use t3b_report::{CellSignals, Confidence, Row, RowError, Rows, SetFacts, SignalRow, Signals, Sums, Tags};
 use t3b_stats::Calibrator;
 
 use super::parts::each_batch;
@@ -31,6 +31,8 @@ pub struct RunTables {
     pub worklist: Worklist,
     /// Sums of the primary method's clean rows for an estimate without labels.
     pub unlabelled: Option<Sums>,
+    /// The same of the predicted classes alone, for runs without the probabilities of the others.
+    pub confidence: Confidence,
     /// Predicted classes of the primary method on clean images.
     pub class_counts: Vec<u64>,
     /// Batches, seconds and peak MiB of each attempt.
@@ -82,6 +84,7 @@ pub async fn read(root: &Root, plan: &Plan, calibrator: Option<&Calibrator>) -> 
         quarantine: Vec::new(),
         worklist: Worklist::default(),
         unlabelled: None,
+        confidence: Confidence::default(),
         class_counts: vec![0; facts.classes.len()],
         attempts: read_attempts(root, plan).await?,
     };
@@ -253,6 +256,7 @@ impl RunTables {
                 }
                 if Some(method) == primary {
                     self.class_counts[row.pred as usize] += 1;
+                    self.confidence.add(f64::from(row.confidence));
                     if let (Some(sums), Some(probs)) = (&mut sums, probs) {
                         sums.push(row.pred as usize, probs, calibrator);
                     }

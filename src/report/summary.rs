@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use t3b_report::Figures;
+use t3b_report::SummarySet;
 
 use crate::error::{Exit, Problem};
 
@@ -15,29 +15,30 @@ use crate::error::{Exit, Problem};
 ///
 /// # Errors
 /// `B005` when the encoder fails.
-pub(super) fn summary_parquet(sets: &[&Figures]) -> Result<Vec<u8>, Problem> {
+pub(super) fn summary_parquet(sets: &[SummarySet<'_>]) -> Result<Vec<u8>, Problem> {
     let mut texts: [StringBuilder; 9] = Default::default();
     let (mut severity, mut numbers) = (Int32Builder::new(), [(); 3].map(|()| Float64Builder::new()));
     let mut counts = [(); 2].map(|()| Int64Builder::new());
     for set in sets {
-        let tags = &set.facts.tags;
-        for line in &set.lines {
+        let facts = &set.figures.facts;
+        let tags = &facts.tags;
+        for line in set.lines() {
             let named = [
-                Some(set.facts.run_id.as_str()),
-                Some(set.facts.run_date.as_str()),
+                Some(facts.run_id.as_str()),
+                Some(facts.run_date.as_str()),
                 tags.modality.as_deref(),
                 tags.dataset.as_deref(),
                 tags.setting.as_deref(),
                 tags.site.as_deref(),
-                Some(line.method.as_str()),
-                line.corruption.as_deref(),
-                Some(line.metric.name()),
+                Some(line.method),
+                line.corruption,
+                Some(line.metric),
             ];
             texts.iter_mut().zip(named).for_each(|(column, value)| column.append_option(value));
             severity.append_option(line.severity.map(i32::from));
             numbers[0].append_value(line.value);
-            numbers[1].append_option(line.interval.map(|interval| interval.low));
-            numbers[2].append_option(line.interval.map(|interval| interval.high));
+            numbers[1].append_option(line.ends.map(|ends| ends.0));
+            numbers[2].append_option(line.ends.map(|ends| ends.1));
             counts[0].append_value(i64::try_from(line.n).unwrap_or(i64::MAX));
             counts[1].append_value(i64::try_from(line.n_excluded).unwrap_or(i64::MAX));
         }

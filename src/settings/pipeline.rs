@@ -90,6 +90,8 @@ pub struct Output {
     pub root: String,
     /// Adds the class probabilities to `predictions`.
     pub probs: bool,
+    /// Adds each published run to a Delta log beside its tables.
+    pub delta: bool,
 }
 
 impl Pipeline {
@@ -197,7 +199,11 @@ impl Labels {
 
 impl Output {
     fn read(reader: &mut Reader, dir: &Path) -> Self {
-        Self { root: reader.place("output.root", dir), probs: reader.switch("output.probs") }
+        Self {
+            root: reader.place("output.root", dir),
+            probs: reader.switch("output.probs"),
+            delta: reader.switch("output.delta"),
+        }
     }
 }
 

@@ -11,58 +11,6 @@ use crate::facts::SetFacts;
 use crate::figures::{Figures, Line};
 use crate::rows::Detail;
 
-/// The columns of a summary.
-pub const SUMMARY_COLUMNS: [&str; 15] = [
-    "run_id",
-    "run_date",
-    "modality",
-    "dataset",
-    "setting",
-    "site",
-    "method",
-    "corruption",
-    "severity",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "n_excluded",
-];
-
-/// The summary of all sets as CSV; empty fields are nulls.
-#[must_use]
-pub fn summary_csv(sets: &[&Figures]) -> String {
-    let mut text = SUMMARY_COLUMNS.join(",") + "\n";
-    for set in sets {
-        let tags = &set.facts.tags;
-        let named = [
-            Some(&set.facts.run_id),
-            Some(&set.facts.run_date),
-            tags.modality.as_ref(),
-            tags.dataset.as_ref(),
-        ];
-        let named = named.into_iter().chain([tags.setting.as_ref(), tags.site.as_ref()]);
-        let head: Vec<String> = named.map(|field| quoted(field.map_or("", String::as_str))).collect();
-        for line in &set.lines {
-            let end = |end: Option<f64>| end.map_or(String::new(), |end| end.to_string());
-            let tail = [
-                quoted(&line.method),
-                quoted(line.corruption.as_deref().unwrap_or("")),
-                line.severity.map_or(String::new(), |severity| severity.to_string()),
-                line.metric.name().to_owned(),
-                line.value.to_string(),
-                end(line.interval.map(|interval| interval.low)),
-                end(line.interval.map(|interval| interval.high)),
-                line.n.to_string(),
-                line.n_excluded.to_string(),
-            ];
-            text += &format!("{},{}\n", head.join(","), tail.join(","));
-        }
-    }
-    text
-}
-
 /// Model x (corruption, severity): top-1 of every cell, as RobustBench's `unaggregated_results.csv`.
 #[must_use]
 pub fn unaggregated_csv(sets: &[&Figures]) -> String {
@@ -84,7 +32,7 @@ pub fn unaggregated_csv(sets: &[&Figures]) -> String {
     text
 }
 
-fn quoted(field: &str) -> String {
+pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

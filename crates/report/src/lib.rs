@@ -12,6 +12,7 @@ mod page;
 mod ranks;
 mod rows;
 mod signals;
+mod summary;
 mod unlabelled;
 
 pub use compare::{Best, Comparison};
@@ -20,10 +21,11 @@ pub use drift::{Drift, PSI_ALARM, Quantity, drift};
 pub use facts::{SetFacts, Tags};
 pub use figures::{Figures, LEVEL, Line, Settings};
 pub use files::{
-    SUMMARY_COLUMNS, clip_benchmark, contenders, detectable_words, medmnist_result, metrics_json, shown,
-    summary_csv, tables_md, tables_tex, unaggregated_csv,
+    clip_benchmark, contenders, detectable_words, medmnist_result, metrics_json, shown, tables_md,
+    tables_tex, unaggregated_csv,
 };
 pub use page::{PageSet, Signature, page, signatures};
 pub use rows::{Coverage, Row, RowError, Rows};
 pub use signals::{CellSignals, SignalRow, Signals};
-pub use unlabelled::{Estimated, Sums, calibrators, cross_fitted, estimated};
+pub use summary::{PARENTS, SUMMARY_COLUMNS, SummaryLine, SummarySet, summary_csv};
+pub use unlabelled::{Confidence, Estimated, Sums, calibrators, cross_fitted, estimated};

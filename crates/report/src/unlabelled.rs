@@ -1,6 +1,6 @@
 //! What can be said of a set without its labels, and how far off that is where labels exist.
 
-use t3b_stats::{Calibrator, Estimate, Metric, Outcome, StatsError, expected_auc};
+use t3b_stats::{Calibrator, Estimate, Interval, Metric, Outcome, StatsError, expected_auc};
 
 use crate::rows::{Detail, Rows};
 
@@ -13,6 +13,8 @@ pub struct Estimated {
     pub metric: Metric,
     /// From calibrated confidence alone.
     pub estimate: f64,
+    /// Where the accuracy of such a night is 95 times of 100, were the calibration perfect; of `top1` alone.
+    pub interval: Option<Interval>,
     /// From the labels, where there are any.
     pub truth: Option<f64>,
     /// Rows behind the estimate.
@@ -80,6 +82,45 @@ pub fn estimated(rows: &Rows, method: &str, calibrator: &Calibrator) -> Vec<Esti
     all.done(method, rows, place, clean)
 }
 
+/// Standard deviations on either side of a 95 % interval.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+fn around(accuracy: f64, std: f64) -> Interval {
+    let (low, high) = (accuracy - Z_95 * std, accuracy + Z_95 * std);
+    Interval { low, high }.within(Metric::Top1)
+}
+
+/// Sums of the probabilities of predicted classes: what an accuracy can be estimated from where a run keeps no others.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Confidence {
+    n: u64,
+    sum: f64,
+    spread: f64,
+}
+
+impl Confidence {
+    /// Adds a row predicted with probability `p`, as it is.
+    pub fn add(&mut self, p: f64) {
+        (self.n, self.sum, self.spread) = (self.n + 1, self.sum + p, self.spread + p * (1.0 - p));
+    }
+
+    /// The estimated accuracy; `None` without rows.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn estimate(&self, method: &str) -> Option<Estimated> {
+        let n = self.n as f64;
+        let estimate = (self.n > 0).then(|| self.sum / n)?;
+        Some(Estimated {
+            method: method.to_owned(),
+            metric: Metric::Top1,
+            estimate,
+            interval: Some(around(estimate, self.spread.sqrt() / n)),
+            truth: None,
+            n: self.n,
+        })
+    }
+}
+
 /// Sums of an estimate with the rows that its areas need in order.
 #[derive(Debug)]
 pub struct Sums {
@@ -109,6 +150,18 @@ impl Sums {
         self.n += 1;
     }
 
+    /// Rows so far.
+    #[must_use]
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// The interval of the estimated accuracy.
+    #[must_use]
+    pub fn interval(&self) -> Option<Interval> {
+        Some(around(self.estimate.accuracy()?, self.estimate.accuracy_std()?))
+    }
+
     /// The three estimates.
     #[must_use]
     pub fn finish(mut self) -> [(Metric, Option<f64>); 3] {
@@ -131,10 +184,11 @@ impl Sums {
         let auc = t3b_stats::one_vs_rest(rows.facts.classes.len(), &labels, probs)
             .ok()
             .and_then(|found| found.value);
-        let n = self.n;
+        let (n, interval) = (self.n, self.interval());
         let estimates = self.finish().into_iter().filter_map(|(metric, estimate)| {
             let truth = if metric == Metric::Auc { auc } else { group.tally.value(metric) };
-            Some(Estimated { method: method.to_owned(), metric, estimate: estimate?, truth, n })
+            let interval = interval.filter(|_| metric == Metric::Top1);
+            Some(Estimated { method: method.to_owned(), metric, estimate: estimate?, interval, truth, n })
         });
         estimates.collect()
     }

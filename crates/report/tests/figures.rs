@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use t3b_report::{
-    Choices, Figures, Line, PageSet, Row, RowError, Rows, SetFacts, Settings, Tags, cross_fitted,
+    Choices, Figures, Line, PageSet, Row, RowError, Rows, SetFacts, Settings, SummarySet, Tags, cross_fitted,
     metrics_json, page, signatures, summary_csv, tables_md,
 };
 use t3b_stats::Metric;
@@ -126,7 +126,8 @@ fn the_order_of_rows_changes_no_byte() {
         rows.sort();
         rows.derive(Choices::default());
         let found = Figures::new(rows, settings()).unwrap();
-        (summary_csv(&[&found]), metrics_json(&[&found]).to_string(), tables_md(&[&found]))
+        let set = SummarySet { figures: &found, estimates: &[], signals: &[] };
+        (summary_csv(&[set]), metrics_json(&[&found]).to_string(), tables_md(&[&found]))
     };
     let (forth, back) = (csv((0..60).collect()), csv((0..60).rev().collect()));
     assert!(forth == back, "files differ");

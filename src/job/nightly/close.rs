@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use t3b_report::PSI_ALARM;
+use t3b_report::{Drift, PSI_ALARM};
 
 use super::{Done, Nights};
 use crate::error::{Exit, Problem, RunError};
@@ -110,12 +110,10 @@ impl Nights {
         if others.is_empty() {
             return Ok(DriftState::default());
         }
-        let found = drift_between(&profile, &others)?;
+        let mut found = drift_between(&profile, &others)?;
+        found.iter_mut().for_each(|one| one.is_alarm = is_alarm(one));
         self.write(record, "drift.parquet", drift_parquet(&run.plan.run_id, &found)?.into()).await?;
-        let alarms =
-            found.iter().filter(|one| one.is_alarm && one.p_adjusted <= ALPHA && one.name != QUARANTINE);
-        // A small night's index is large by chance alone: what is beyond chance has to be large.
-        let alarms = alarms.filter(|one| one.compared.psi.value - one.compared.psi.null_p95 >= PSI_ALARM);
+        let alarms = found.iter().filter(|one| one.is_alarm);
         Ok(DriftState { n_nights: others.len(), alarms: alarms.map(|one| one.name.clone()).collect() })
     }
 
@@ -164,6 +162,14 @@ impl Nights {
             |sample: &Sample| Some((sample.id.clone(), *marks.get(&self.key.id(sample.key.as_ref()))?));
         Ok(manifest.samples.iter().filter_map(|sample| mark(sample)).collect())
     }
+}
+
+/// Whether somebody is to be woken up: significant, large, and not watched otherwise.
+///
+/// A small night's index is large by chance alone, so what is beyond chance has to be large.
+fn is_alarm(one: &Drift) -> bool {
+    let beyond_chance = one.compared.psi.value - one.compared.psi.null_p95;
+    one.is_alarm && one.p_adjusted <= ALPHA && beyond_chance >= PSI_ALARM && one.name != QUARANTINE
 }
 
 fn csv(marks: &[(Box<str>, Mark)]) -> String {

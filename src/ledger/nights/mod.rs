@@ -65,7 +65,7 @@ impl NightLayout {
     /// Folder of what a night left for its readers.
     #[must_use]
     pub fn report(&self, date: &str) -> String {
-        format!("nights/{}/{date}", self.name)
+        format!("reports/{}/{date}", self.name)
     }
 
     /// How a night ended; written last.

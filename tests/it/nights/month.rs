@@ -212,7 +212,7 @@ fn what_is_old_is_retired(ward: &Ward, what: &Calendar) {
         assert_eq!(has(&format!("_t3b/runs/ward-{date}/")), stands, "run of {date}");
         assert_eq!(has(&format!("private/nights/ward/{date}.")), stands, "manifest of {date}");
         assert_eq!(state["is_retired"] == true, is_scored && !stands, "{date}");
-        assert_eq!(has(&format!("nights/ward/{date}/summary.parquet")), is_scored, "summary of {date}");
+        assert_eq!(has(&format!("reports/ward/{date}/summary.parquet")), is_scored, "summary of {date}");
     }
 }
 

@@ -197,7 +197,7 @@ probs = true
 
     /// What is said of the night of a day.
     pub fn state(&self, n_day: u64) -> Option<serde_json::Value> {
-        let key = Path::from(format!("out/nights/ward/{}/night.json", day(n_day)));
+        let key = Path::from(format!("out/reports/ward/{}/night.json", day(n_day)));
         let bytes = runtime().block_on(async { self.results.get(&key).await.ok()?.bytes().await.ok() })?;
         Some(serde_json::from_slice(&bytes).unwrap())
     }

@@ -1,5 +1,7 @@
 //! Settings, messages, commands and tables say what they mean.
 
+/// The page of all nights and what stands beside it; the tables' Delta logs.
+mod dashboard;
 /// README and docs, run and compared with the program.
 mod docs;
 /// `t3b evaluate` and `t3b drift` through the binary.

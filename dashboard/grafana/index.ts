@@ -1,0 +1,2 @@
+export { infinity } from './infinity';
+export { prometheus } from './prometheus';
