@@ -44,7 +44,7 @@ pub struct NightState {
     pub number: u64,
     /// The run; `None` for a night with nothing new.
     pub run_id: Option<String>,
-    /// Objects taken for the first time, in the folder of the night's own day.
+    /// Objects taken for the first time, in the folder of the night's own day; those that are left out by their kind are counted too.
     pub n_new: u64,
     /// Objects taken for the first time, in the folder of an earlier day that a night had looked into.
     pub n_late: u64,

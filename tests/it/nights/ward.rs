@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
@@ -25,23 +25,29 @@ use crate::support::{Fixture, repo, runtime};
 /// A secret that is worth enough.
 pub const SECRET: &str = "kqzvWpLxTnRbYcDfGhJm3X-nights";
 
-/// Requests that every server of this module has answered.
-static N_REQUESTS: AtomicU64 = AtomicU64::new(0);
+/// Numbers of wards: each has buckets of its own name, by which its requests are told.
+static N_WARDS: AtomicU64 = AtomicU64::new(0);
+/// Requests that each ward's buckets have answered.
+static REQUESTS: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
 
-fn counted(_path: &str) -> Duration {
-    N_REQUESTS.fetch_add(1, SeqCst);
+fn counted(path: &str) -> Duration {
+    let bucket = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let ward = bucket.rsplit('-').next().and_then(|number| number.parse().ok());
+    *REQUESTS.lock().unwrap().entry(ward.unwrap_or_default()).or_default() += 1;
     Duration::ZERO
 }
 
 /// The day `n` days after the first.
 pub fn day(n: u64) -> NaiveDate {
-    NaiveDate::from_ymd_opt(2025, 6, 1).unwrap().checked_add_days(Days::new(n)).unwrap()
+    NaiveDate::from_ymd_opt(2020, 6, 1).unwrap().checked_add_days(Days::new(n)).unwrap()
 }
 
 /// A ward with a bucket for its images, one for tables and one for manifests.
 pub struct Ward {
     pub fixture: Fixture,
     server: S3Server,
+    /// Part of the names of its buckets.
+    pub number: u64,
     archive: Arc<dyn ObjectStore>,
     results: Arc<dyn ObjectStore>,
     private: Arc<dyn ObjectStore>,
@@ -63,9 +69,11 @@ pub struct Said {
 impl Ward {
     /// Empty buckets and a pipeline with these lines in its `[nightly]`.
     pub fn new(nightly: &str) -> Self {
-        let (fixture, server) =
-            (Fixture::new(), S3Server::start_far(Front::Locked, &["archive", "results", "private"], counted));
-        let open = |bucket| -> Arc<dyn ObjectStore> { Arc::new(s3_server::client(server.port, bucket)) };
+        let number = N_WARDS.fetch_add(1, SeqCst) + 1;
+        let buckets = ["archive", "results", "private"].map(|name| format!("{name}-{number}"));
+        let server = S3Server::start_far(Front::Locked, &buckets.each_ref().map(String::as_str), counted);
+        let (fixture, port) = (Fixture::new(), server.port);
+        let open = |bucket: &String| -> Arc<dyn ObjectStore> { Arc::new(s3_server::client(port, bucket)) };
         let models = repo("models/tiny");
         let pipeline = format!(
             r#"
@@ -75,7 +83,7 @@ batch_size = 8
 partition_size = 16
 
 [input]
-root = "s3://archive/ward"
+root = "s3://archive-{number}/ward"
 
 [labels]
 names = ["red blood cell", "white blood cell", "platelet", "plasma background"]
@@ -85,18 +93,19 @@ pretrained = "{0}/generalist"
 expert = "{0}/expert"
 
 [nightly]
-manifests = "s3://private/nights"
+manifests = "s3://private-{number}/nights"
 {nightly}
 
 [output]
-root = "s3://results/out"
+root = "s3://results-{number}/out"
 probs = true
 "#,
             models.display()
         );
         std::fs::write(fixture.path("ward.toml"), pipeline).unwrap();
-        let (archive, results, private) = (open("archive"), open("results"), open("private"));
-        let ward = Self { fixture, server, archive, results, private, n_drawn: 0, put: BTreeMap::new() };
+        let [archive, results, private] = buckets.each_ref().map(open);
+        let put = BTreeMap::new();
+        let ward = Self { fixture, server, number, archive, results, private, n_drawn: 0, put };
         // The probe's 360 requests are of the first run on a root, not of a night.
         let passed = Path::from("out/_t3b/probe/passed.json");
         runtime().block_on(ward.results.put(&passed, Bytes::from_static(b"{}").into())).unwrap();
@@ -158,15 +167,19 @@ probs = true
 
     /// Runs a call to its end.
     pub fn call(&self, command: &mut Command) -> Said {
-        let (n_before, started) = (N_REQUESTS.load(SeqCst), std::time::Instant::now());
+        let (n_before, started) = (self.n_requests(), std::time::Instant::now());
         let Output { status, stdout, stderr } = command.output().unwrap();
         Said {
             code: status.code(),
             line: String::from_utf8_lossy(&stdout).trim().to_owned(),
             errors: String::from_utf8_lossy(&stderr).into_owned(),
-            n_requests: N_REQUESTS.load(SeqCst) - n_before,
+            n_requests: self.n_requests() - n_before,
             seconds: started.elapsed().as_secs_f64(),
         }
+    }
+
+    fn n_requests(&self) -> u64 {
+        REQUESTS.lock().unwrap().get(&self.number).copied().unwrap_or_default()
     }
 
     /// The night of a day; an empty one ends with 99.
