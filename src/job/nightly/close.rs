@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use t3b_report::{Drift, PSI_ALARM};
+use t3b_stats::Compared;
 
 use super::{Done, Nights};
 use crate::error::{Exit, Problem, RunError};
@@ -110,11 +111,12 @@ impl Nights {
         if others.is_empty() {
             return Ok(DriftState::default());
         }
-        let mut found = drift_between(&profile, &others)?;
+        let n_nights = others.len();
+        let mut found = drift_between(profile, others)?;
         found.iter_mut().for_each(|one| one.is_alarm = is_alarm(one));
         self.write(record, "drift.parquet", drift_parquet(&run.plan.run_id, &found)?.into()).await?;
         let alarms = found.iter().filter(|one| one.is_alarm);
-        Ok(DriftState { n_nights: others.len(), alarms: alarms.map(|one| one.name.clone()).collect() })
+        Ok(DriftState { n_nights, alarms: alarms.map(|one| one.name.clone()).collect() })
     }
 
     /// Days of the nights that this one is compared with, newest first: those before it that did not drift.
@@ -168,8 +170,9 @@ impl Nights {
 ///
 /// A small night's index is large by chance alone, so what is beyond chance has to be large.
 fn is_alarm(one: &Drift) -> bool {
-    let beyond_chance = one.compared.psi.value - one.compared.psi.null_p95;
-    one.is_alarm && one.p_adjusted <= ALPHA && beyond_chance >= PSI_ALARM && one.name != QUARANTINE
+    let beyond_chance = |found: &Compared| found.psi.value - found.psi.null_p95 >= PSI_ALARM;
+    let is_large = one.shift.bins().is_none_or(beyond_chance);
+    one.is_alarm && one.p_adjusted <= ALPHA && is_large && one.name != QUARANTINE
 }
 
 fn csv(marks: &[(Box<str>, Mark)]) -> String {

@@ -301,18 +301,18 @@ impl Nights {
         record.past = last.past.clone();
         if state.run_id.is_some() {
             let is_alarm = !state.drift.alarms.is_empty();
-            record.past.push(PastNight { date: last.date.clone(), is_alarm });
+            record.past.push(PastNight { date: last.date.clone(), is_alarm, is_retired: false });
         }
         record.past.sort_by(|a, b| a.date.cmp(&b.date));
         record.past.dedup_by(|a, b| a.date == b.date);
-        // Those that the night before withdrew.
+        // The night before withdrew those that were too old then.
         let first_kept = super::window::parse(&last.newest).and_then(|newest| self.first_kept(newest));
         if let Some(first) = first_kept.map(|first| first.to_string()) {
-            record.past.retain(|night| night.date >= first);
-        } else {
-            let n_over = record.past.len().saturating_sub(PAST_NIGHTS);
-            record.past.drain(..n_over);
+            record.past.iter_mut().for_each(|night| night.is_retired |= night.date < first);
         }
+        let n_most = PAST_NIGHTS.max(self.spec.pipeline.nightly.keep_days as usize);
+        let n_over = record.past.len().saturating_sub(n_most);
+        record.past.drain(..n_over);
         record
     }
 

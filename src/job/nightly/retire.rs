@@ -20,7 +20,7 @@ impl Nights {
     pub(super) async fn retire(&self, record: &NightRecord) -> Result<(), RunError> {
         let first = parse(&record.newest).and_then(|newest| self.first_kept(newest));
         let Some(first) = first.map(|first| first.to_string()) else { return Ok(()) };
-        for night in record.past.iter().filter(|night| night.date < first) {
+        for night in record.past.iter().filter(|night| !night.is_retired && night.date < first) {
             let Some(mut state) = read_state(&self.output, &self.layout, &night.date).await? else {
                 continue;
             };

@@ -11,7 +11,7 @@ use crate::store::{Created, Root};
 /// Version of the records that this program writes.
 const FORMAT_VERSION: u32 = 1;
 
-/// A night that was scored and whose tables stand.
+/// A night that was scored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PastNight {
@@ -19,6 +19,8 @@ pub struct PastNight {
     pub date: String,
     /// Whether it drifted from the nights before it.
     pub is_alarm: bool,
+    /// Whether its tables were withdrawn by `nightly.keep`; its profile stays.
+    pub is_retired: bool,
 }
 
 /// A frozen manifest, by what may be said of it: the file's name holds no name of the archive.
@@ -65,7 +67,7 @@ pub struct NightRecord {
     pub taken: Vec<TakenOf>,
     /// Newest day of any record, this one's included.
     pub newest: String,
-    /// Nights before this one whose tables stand.
+    /// Nights that were scored before this one, by day; not more than are compared with or may still be withdrawn.
     pub past: Vec<PastNight>,
 }
 

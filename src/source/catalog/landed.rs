@@ -15,8 +15,8 @@ use super::{Catalog, CatalogRule, nothing};
 use crate::error::Problem;
 use crate::messages::Reason;
 use crate::source::fields::{
-    AXIS, BYTES, CORRUPTION, ENTRY, FOUND, FRAME, INDEX, LABEL, LABEL_IDX, OFFSET, REFUSED, ROW, SAMPLE_ID,
-    SEVERITY, SHA256, SPLIT, URI, whole,
+    AXIS, BYTES, CORRUPTION, ENTRY, FOUND, FRAME, GROUP, INDEX, LABEL, LABEL_IDX, OFFSET, REFUSED, ROW,
+    SAMPLE_ID, SEVERITY, SHA256, SPLIT, URI, whole,
 };
 use crate::source::manifest::place_of;
 use crate::source::rows::{self, bad};
@@ -138,6 +138,7 @@ fn read_row(n: usize, row: &rows::Row) -> Result<(LandedRow, Row), Problem> {
         index: small(INDEX)?,
         corruption: text(CORRUPTION),
         severity: tiny(SEVERITY)?,
+        group: text(GROUP),
     };
     Ok((landed, row))
 }

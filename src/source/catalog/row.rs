@@ -30,6 +30,7 @@ pub(super) struct Row {
     pub(super) index: Option<u32>,
     pub(super) corruption: Option<String>,
     pub(super) severity: Option<u8>,
+    pub(super) group: Option<String>,
 }
 
 impl Row {
@@ -42,7 +43,7 @@ impl Row {
 
 const TEXT: DataType = DataType::Utf8;
 const NUMBER: DataType = DataType::UInt64;
-const COLUMNS: [(&str, DataType); 17] = [
+const COLUMNS: [(&str, DataType); 18] = [
     ("uri", TEXT),
     ("sample_id", TEXT),
     ("entry", TEXT),
@@ -60,6 +61,7 @@ const COLUMNS: [(&str, DataType); 17] = [
     ("index", NUMBER),
     ("corruption", TEXT),
     ("severity", NUMBER),
+    ("group", TEXT),
 ];
 
 /// Every column a built manifest may have.
@@ -93,6 +95,7 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
         number(|row| row.index.map(u64::from)),
         text(|row| row.corruption.as_deref()),
         number(|row| row.severity.map(u64::from)),
+        text(|row| row.group.as_deref()),
     ];
     RecordBatch::try_new(schema(), columns).expect("columns of one length and of the schema's types")
 }

@@ -29,7 +29,7 @@ fn a_night_costs_the_same_however_old_the_archive_is() {
         let mut record = last_record(&root, &layout).await.unwrap().unwrap();
         let first = record.number;
         for number in first + 1..n_nights {
-            record.past.push(PastNight { date: record.date.clone(), is_alarm: false });
+            record.past.push(PastNight { date: record.date.clone(), is_alarm: false, is_retired: false });
             let n_over = record.past.len().saturating_sub(400);
             record.past.drain(..n_over);
             record.number = number;
