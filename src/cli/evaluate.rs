@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use t3b_stats::Compared;
 
 use super::SpecArgs;
 use super::commands::{load, on_runtime, start_logging};
@@ -39,6 +40,9 @@ pub struct EvaluateArgs {
     /// A labelled run whose clean images calibrate estimates without labels.
     #[arg(long, value_name = "RUN_URI", env = "T3B_CALIBRATE_FROM")]
     pub calibrate_from: Option<String>,
+    /// Manifest with a column `group`, such as the patient: rows of one group are resampled together. Once for each manifest.
+    #[arg(long, value_name = "FILE|URI", env = "T3B_GROUPS")]
+    pub groups: Vec<String>,
     /// How it is carried out.
     #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
     pub config: Option<PathBuf>,
@@ -76,6 +80,9 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         }
         if let Some(uri) = &args.calibrate_from {
             request.calibrate_from = Some(run_at(uri, &settings).await?);
+        }
+        for file in &args.groups {
+            request.groupings.push(job::grouping(&super::from_here(file), &settings).await?);
         }
         let found = evaluate(&runs, &request).await?;
         let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;
@@ -117,7 +124,7 @@ pub(super) fn tune_run(args: &TuneArgs) -> Result<Exit, RunError> {
             None => Job::prepare(spec).await?.plan(&job::Request::default())?.run_id,
         };
         let run = run_at(&format!("{output}/_t3b/runs/{run_id}"), &settings).await?;
-        let mut rows = read(&run.root, &run.plan, None).await?.rows;
+        let mut rows = read(&run.root, &run.plan, None, None).await?.rows;
         rows.derive(t3b_report::Choices::default());
         let unsorted = |_| Problem::new("E003", Exit::StoreIo, "sorted scores cannot be put aside");
         let numbers = t3b_report::Settings { n_draws: 0, ..t3b_report::Settings::default() };
@@ -188,14 +195,19 @@ pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
             }
         }
         let found = drift_of(&run, &against).await?;
-        say!("{:<20}{:>9}{:>12}{:>9}{:>10}{:>9}", "quantity", "PSI", "null p95", "KS", "p (Holm)", "alarm");
+        let heads = ["PSI", "null p95", "KS", "MMD^2", "p (Holm)", "alarm"];
+        let [psi, null, ks, mmd, p, alarm] = heads;
+        say!("{:<20}{psi:>9}{null:>12}{ks:>9}{mmd:>9}{p:>10}{alarm:>9}", "quantity");
         for one in &found {
-            let ks = if one.is_category { "-".to_owned() } else { format!("{:.4}", one.compared.ks.value) };
+            let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+            let of = |of: fn(&Compared) -> f64| shown(one.shift.bins().map(of));
+            let ks = if one.is_category { "-".to_owned() } else { of(|compared| compared.ks.value) };
             say!(
-                "{:<20}{:>9.4}{:>12.4}{ks:>9}{:>10.3}{:>9}",
+                "{:<20}{:>9}{:>12}{ks:>9}{:>9}{:>10.3}{:>9}",
                 one.name,
-                one.compared.psi.value,
-                one.compared.psi.null_p95,
+                of(|compared| compared.psi.value),
+                of(|compared| compared.psi.null_p95),
+                shown(one.shift.mmd()),
                 one.p_adjusted,
                 if one.is_alarm { "ALARM" } else { "no" }
             );

@@ -13,7 +13,7 @@ use crate::messages::{Flow, Inlet, MethodScores, Reason, Reject, Scored, Seal};
 use crate::store::Root;
 use crate::tables::{
     BatchRow, Batches, CoefficientRow, Coefficients, FORMAT_VERSION, Names, Position, PredictionRow,
-    Predictions, Quarantine, QuarantineRow, Rows, SignalRow, Signals, Table, TableWriter, probs,
+    Predictions, Quarantine, QuarantineRow, Rows, SignalRow, Signals, Table, TableWriter, features, probs,
 };
 
 /// What the sink needs to know.
@@ -27,6 +27,8 @@ pub struct SinkRule {
     pub primary: Method,
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
+    /// Whether `signals` has the pretrained model's features.
+    pub features: bool,
     /// Cells that the pipeline makes; what is rejected before them counts for each.
     pub n_made: usize,
     /// (sample, cell) pairs of the run.
@@ -98,9 +100,11 @@ impl OpenPartition {
         let origin = &rule.plan.origin();
         let mut predictions = Predictions::columns();
         predictions.push(probs(rule.probs));
+        let mut signals = Signals::columns();
+        signals.extend(rule.features.then(features));
         Ok(Self {
             predictions: TableWriter::new(Table::Predictions, predictions, origin)?,
-            signals: TableWriter::new(Table::Signals, Signals::columns(), origin)?,
+            signals: TableWriter::new(Table::Signals, signals, origin)?,
             batches: TableWriter::new(Table::Batches, Batches::columns(), origin)?,
             coefficients: TableWriter::new(Table::Coefficients, Coefficients::columns(), origin)?,
             quarantine: TableWriter::new(Table::Quarantine, Quarantine::columns(), origin)?,
@@ -118,7 +122,8 @@ impl OpenPartition {
                 self.predictions.push(&PredictionRow { at, method: *method, said: &predictions[n] })?;
             }
             self.n_scored[member.cell] += 1;
-            self.signals.push(&SignalRow { at, signal: &scored.signals[n] })?;
+            let features = scored.features.as_ref().map(|all| all[n].as_slice());
+            self.signals.push(&SignalRow { at, signal: &scored.signals[n], features })?;
         }
         self.batches.push(&BatchRow::of(&scored, names))?;
         for row in scored.methods.iter().filter_map(|scores| CoefficientRow::of(slot, scores, names)) {

@@ -125,6 +125,7 @@ impl Job {
             temperatures: pipeline.merge.temperatures,
             tower: pipeline.models.tower,
             n_threads: settings.threads.score,
+            features: pipeline.output.features,
         };
         let models = self.models;
         let lane = ReadyLane::start("lane-0", move || Lane::new(models, rule, device)).await?;
@@ -172,6 +173,7 @@ impl Job {
                 },
                 primary: pipeline.merge.primary,
                 probs: pipeline.output.probs,
+                features: pipeline.output.features,
                 n_made,
                 n_pairs: self.manifest.n_pairs(),
                 device: device.to_owned(),

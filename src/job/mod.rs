@@ -28,7 +28,7 @@ pub use look::Looked;
 pub use pace::Pace;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
-pub use samples::{Named, samples};
+pub use samples::{Named, grouping, samples};
 pub use secret::{PSEUDONYM_KEY, new_secret};
 use t3b_decode::worker::Decoder;
 pub use whose::Whose;
@@ -209,6 +209,7 @@ impl Job {
             guard_tau: merge.guard.tau,
             log_base: merge.rule.log_base.name().to_owned(),
             probs: pipeline.output.probs,
+            features: pipeline.output.features,
             delta: pipeline.output.delta,
         }
     }

@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::{open_archive, read_manifest};
+use super::secret::pseudonym_secret;
+use super::{MAX_MANIFEST_BYTES, open_archive, read_manifest};
 use crate::error::{Exit, Problem, RunError};
 use crate::messages::{Location, Sample};
-use crate::settings::Spec;
+use crate::settings::{Settings, Spec};
+use crate::source::Grouping;
+use crate::store::Root;
 
 /// One sample with what its id stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,19 @@ pub async fn samples(spec: &Spec, ids: Option<&HashSet<String>>) -> Result<Vec<N
             .into());
     }
     Ok(found)
+}
+
+/// What the column `group` of a manifest says, for whoever resamples by it.
+///
+/// # Errors
+/// `M019` no such file, `M...` what makes it no manifest with groups, `C021` an unusable key, store failures.
+pub async fn grouping(manifest: &str, settings: &Settings) -> Result<Grouping, RunError> {
+    let secret = pseudonym_secret()?;
+    let (folder, name) = manifest.rsplit_once('/').unwrap_or((".", manifest));
+    let root = Root::open(folder, false, &settings.store)?;
+    let bytes = root.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
+    let bytes = bytes.ok_or_else(|| Problem::new("M019", Exit::BadData, "--groups: no such object"))?;
+    Ok(Grouping::read(name, &bytes, secret.as_deref())?)
 }
 
 fn named(sample: &Sample) -> Named {

@@ -55,6 +55,9 @@ pub struct Facts {
     pub log_base: String,
     /// Whether `predictions` has the class probabilities.
     pub probs: bool,
+    /// Whether `signals` has the pretrained model's features.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub features: bool,
     /// Whether publishing adds the run to the tables' Delta logs.
     #[serde(default, skip_serializing_if = "is_false")]
     pub delta: bool,
@@ -99,6 +102,7 @@ impl Facts {
             guard_tau: number("merge.guard.tau")?,
             log_base: text("merge.log_base")?,
             probs: spec.get("output.probs").and_then(Value::as_bool)?,
+            features: false,
             delta: false,
         })
     }

@@ -263,6 +263,7 @@ mod tests {
             guard_tau: 0.05,
             log_base: "nats".into(),
             probs: false,
+            features: false,
             delta: false,
         }
     }

@@ -77,6 +77,8 @@ pub struct Scored {
     pub members: Vec<Member>,
     /// One per member.
     pub signals: Vec<Signal>,
+    /// The pretrained model's image features of length 1, one per member, where the run keeps them.
+    pub features: Option<Vec<Vec<f32>>>,
     /// One per method, in pipeline order; none for a batch without members.
     pub methods: Vec<MethodScores>,
     /// Samples the models gave non-finite logits for.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{Field, Schema};
-use t3b_report::{Drift, Quantity, drift};
-use t3b_stats::Histogram;
+use t3b_report::{Drift, Features, Quantity, drift};
+use t3b_stats::{Compared, Histogram};
 
 use super::evaluate::RunAt;
+use super::features::FeatureSample;
 use super::reading::{RunTables, facts, read};
 use super::summary::encode;
 use crate::error::{Exit, Problem, RunError};
@@ -20,6 +21,8 @@ struct Night {
     classes: Vec<u64>,
     quarantine: Vec<(String, u64)>,
     n_planned: u64,
+    /// Features of some clean images, where the run keeps them.
+    features: Option<FeatureSample>,
 }
 
 /// Compares `run` with `against` together.
@@ -28,7 +31,7 @@ struct Night {
 /// Store failures, damaged tables, `E006` runs whose classes or cells cannot be compared.
 pub async fn drift_of(run: &RunAt, against: &[RunAt]) -> Result<Vec<Drift>, RunError> {
     let classes = facts(&run.plan)?.classes;
-    let night = night(run).await?;
+    let mut night = night(run).await?;
     let mut reference: Option<Night> = None;
     for other in against {
         if facts(&other.plan)?.classes != classes {
@@ -38,18 +41,22 @@ pub async fn drift_of(run: &RunAt, against: &[RunAt]) -> Result<Vec<Drift>, RunE
         let one = self::night(other).await?;
         reference = Some(match reference {
             None => one,
-            Some(all) => all.with(&one),
+            Some(all) => all.with(one),
         });
     }
-    let reference = reference.ok_or_else(|| {
+    let mut reference = reference.ok_or_else(|| {
         Problem::new("E006", Exit::Usage, "no run to compare with")
             .hint("--against needs at least one other run")
     })?;
-    Ok(drift(&quantities(&night, &reference), 0))
+    let rows = night.features.take().zip(reference.features.take());
+    let rows = rows.map(|(night, reference)| (night.into_rows(), reference.into_rows()));
+    let features = rows.as_ref().map(|(night, reference)| Features { reference, night });
+    Ok(drift(&quantities(&night, &reference), features, 0))
 }
 
 async fn night(run: &RunAt) -> Result<Night, RunError> {
-    let RunTables { rows, signals, quarantine, class_counts, .. } = read(&run.root, &run.plan, None).await?;
+    let RunTables { rows, signals, quarantine, class_counts, .. } =
+        read(&run.root, &run.plan, None, None).await?;
     let facts = rows.facts();
     let clean = facts.clean().ok_or_else(|| {
         let what = format!("run {} has no clean images", run.plan.run_id);
@@ -60,11 +67,12 @@ async fn night(run: &RunAt) -> Result<Night, RunError> {
         classes: class_counts,
         quarantine,
         n_planned: facts.n_pairs(),
+        features: FeatureSample::of(run).await?,
     })
 }
 
 impl Night {
-    fn with(mut self, other: &Self) -> Self {
+    fn with(mut self, other: Self) -> Self {
         self.numbers.iter_mut().zip(&other.numbers).for_each(|(all, more)| all.merge(more));
         self.classes.iter_mut().zip(&other.classes).for_each(|(all, more)| *all += more);
         for (reason, n) in &other.quarantine {
@@ -74,6 +82,7 @@ impl Night {
             }
         }
         self.n_planned += other.n_planned;
+        self.features = self.features.zip(other.features).map(|(all, more)| all.with(more));
         self
     }
 
@@ -124,25 +133,28 @@ pub fn drift_parquet(run_id: &str, found: &[Drift]) -> Result<Vec<u8>, Problem> 
     let number = |of: &dyn Fn(&Drift) -> Option<f64>| -> ArrayRef {
         Arc::new(found.iter().map(of).collect::<Float64Array>())
     };
-    let ordered = |one: &Drift, value: f64| (!one.is_category).then_some(value);
-    let count = |of: fn(&Drift) -> u64| -> ArrayRef {
-        Arc::new(found.iter().map(|one| i64::try_from(of(one)).ok()).collect::<Int64Array>())
+    let of_bins = |of: fn(&Compared) -> f64| number(&|one| one.shift.bins().map(of));
+    let ks = |one: &Drift| one.shift.bins().filter(|_| !one.is_category).map(|compared| compared.ks.value);
+    let count = |side: usize| -> ArrayRef {
+        Arc::new(found.iter().map(|one| i64::try_from(one.shift.n()[side]).ok()).collect::<Int64Array>())
     };
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("run_id", Arc::new(StringArray::from(vec![run_id; found.len()]))),
         ("quantity", Arc::new(found.iter().map(|one| Some(one.name.as_str())).collect::<StringArray>())),
-        ("psi", number(&|one| Some(one.compared.psi.value))),
-        ("psi_null_p95", number(&|one| Some(one.compared.psi.null_p95))),
-        ("ks", number(&|one| ordered(one, one.compared.ks.value))),
-        ("js_nats", number(&|one| Some(one.compared.js_nats.value))),
-        ("p_value", number(&|one| Some(one.compared.psi.p_value))),
+        ("psi", of_bins(|compared| compared.psi.value)),
+        ("psi_null_p95", of_bins(|compared| compared.psi.null_p95)),
+        ("ks", number(&ks)),
+        ("js_nats", of_bins(|compared| compared.js_nats.value)),
+        ("p_value", number(&|one| Some(one.shift.p_value()))),
         ("p_adjusted", number(&|one| Some(one.p_adjusted))),
-        ("n", count(|one| one.compared.n)),
-        ("n_reference", count(|one| one.compared.n_reference)),
+        ("n", count(0)),
+        ("n_reference", count(1)),
+        ("mmd2", number(&|one| one.shift.mmd())),
         ("is_alarm", Arc::new(found.iter().map(|one| Some(one.is_alarm)).collect::<BooleanArray>())),
     ];
+    let is_of_some = |name: &str| ["psi", "psi_null_p95", "ks", "js_nats", "mmd2"].contains(&name);
     let field =
-        |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), *name == "ks");
+        |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), is_of_some(name));
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     encode(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
 }

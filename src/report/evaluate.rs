@@ -7,10 +7,12 @@ use t3b_report::{
 };
 use t3b_stats::{Calibrator, Metric};
 
-use super::reading::{RunTables, read};
+use super::grouping::units;
+use super::reading::{RunTables, facts, read};
 use super::summary::summary_parquet;
 use crate::error::{Exit, Problem, RunError};
 use crate::ledger::Plan;
+use crate::source::Grouping;
 use crate::store::Root;
 
 /// One run and where it lies.
@@ -31,6 +33,8 @@ pub struct Request {
     pub static_from: Option<RunAt>,
     /// A labelled run whose clean rows calibrate estimates without labels.
     pub calibrate_from: Option<RunAt>,
+    /// Manifests with a column `group`: what is resampled together. Every run must be of one of them; none groups nothing.
+    pub groupings: Vec<Grouping>,
 }
 
 /// Everything computed of several runs.
@@ -53,7 +57,8 @@ struct EvaluatedSet {
 /// Reads and evaluates `runs`, one after another.
 ///
 /// # Errors
-/// Store failures, `V002` damaged parts, `E002` tables that do not cover their plan, `E003` no room for sorted scores.
+/// Store failures, `V002` damaged parts, `E002` tables that do not cover their plan, `E003` no room for sorted scores,
+/// `E008` groups of another manifest.
 pub async fn evaluate(runs: &[RunAt], request: &Request) -> Result<Evaluation, RunError> {
     let choices = Choices { best_static: best_static(request.static_from.as_ref()).await? };
     let mut sets = Vec::new();
@@ -62,7 +67,11 @@ pub async fn evaluate(runs: &[RunAt], request: &Request) -> Result<Evaluation, R
             Some(from) => calibrator_of(from, run).await?,
             None => None,
         };
-        let tables = read(&run.root, &run.plan, calibrator.as_ref()).await?;
+        let grouping = match request.groupings.as_slice() {
+            [] => None,
+            all => Some(units(run, all, facts(&run.plan)?.n_positions()).await?),
+        };
+        let tables = read(&run.root, &run.plan, calibrator.as_ref(), grouping).await?;
         sets.push(evaluate_one(tables, choices, request.settings.clone())?);
     }
     Ok(Evaluation { sets })
@@ -72,7 +81,7 @@ pub async fn evaluate(runs: &[RunAt], request: &Request) -> Result<Evaluation, R
 /// among equals.
 async fn best_static(from: Option<&RunAt>) -> Result<Option<f64>, RunError> {
     let Some(from) = from else { return Ok(None) };
-    let tables = read(&from.root, &from.plan, None).await?;
+    let tables = read(&from.root, &from.plan, None, None).await?;
     let settings = Settings { n_draws: 0, ..Settings::default() };
     let figures = Figures::new(tables.rows, settings).map_err(|_| no_room())?;
     let found = super::tune::best_lambda(&figures).ok_or_else(|| {
@@ -83,8 +92,8 @@ async fn best_static(from: Option<&RunAt>) -> Result<Option<f64>, RunError> {
 }
 
 async fn calibrator_of(from: &RunAt, run: &RunAt) -> Result<Option<Calibrator>, RunError> {
-    let primary = super::reading::facts(&run.plan)?.primary;
-    let tables = read(&from.root, &from.plan, None).await?;
+    let primary = facts(&run.plan)?.primary;
+    let tables = read(&from.root, &from.plan, None, None).await?;
     let unfit =
         |_| Problem::new("E005", Exit::BadData, "the calibration run's rows do not fit their classes");
     let found = calibrators(&tables.rows).map_err(unfit)?;

@@ -72,14 +72,20 @@ pub fn facts(plan: &Plan) -> Result<SetFacts, Problem> {
     })
 }
 
-/// Reads a run's tables and checks that their rows are those the plan asks for.
+/// Reads a run's tables and checks that their rows are those the plan asks for. `grouping` gives the group of each position of the
+/// frozen list, where samples belong together.
 ///
 /// # Errors
 /// Store failures, `V002` a damaged part, `E002` rows that are missing, too many or not in the plan.
-pub async fn read(root: &Root, plan: &Plan, calibrator: Option<&Calibrator>) -> Result<RunTables, RunError> {
+pub async fn read(
+    root: &Root,
+    plan: &Plan,
+    calibrator: Option<&Calibrator>,
+    grouping: Option<Vec<u32>>,
+) -> Result<RunTables, RunError> {
     let facts = facts(plan)?;
     let mut tables = RunTables {
-        rows: Rows::new(facts.clone(), plan.facts.probs, facts.units()),
+        rows: Rows::new(facts.clone(), plan.facts.probs, grouping),
         signals: Vec::new(),
         quarantine: Vec::new(),
         worklist: Worklist::default(),

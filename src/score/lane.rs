@@ -32,6 +32,8 @@ pub struct LaneRule {
     pub tower: TowerKind,
     /// Threads of the lane's own pool.
     pub n_threads: usize,
+    /// Whether the pretrained model's features are kept.
+    pub features: bool,
 }
 
 /// One device with everything that lives on it. Scoring needs `&mut` because the merged model's weights are
@@ -45,6 +47,7 @@ pub struct Lane {
     normalizer: Normalizer,
     models: ParentModels,
     scorers: Vec<Scorer>,
+    keeps_features: bool,
 }
 
 impl From<ModelError> for Problem {
@@ -80,6 +83,7 @@ impl Lane {
             normalizer,
             models,
             scorers,
+            keeps_features: rule.features,
         })
     }
 
@@ -125,6 +129,7 @@ impl Lane {
             slot: batch.slot,
             members: Vec::new(),
             signals: Vec::new(),
+            features: None,
             methods: Vec::new(),
             rejects: Vec::new(),
         };
@@ -142,19 +147,24 @@ impl Lane {
         scored.rejects = rejects(batch, &finite);
         scored.members = kept(&batch.members, &finite).cloned().collect();
         scored.signals = kept(&signals, &finite).copied().collect();
+        scored.features = parents.features.as_ref().map(|all| kept(all, &finite).cloned().collect());
         scored.methods = said.into_iter().map(|said| scores_of(said, &finite)).collect();
         Ok(scored)
     }
 
     fn ask_parents<'a>(&self, images: &'a Images) -> Result<Parental<'a>, ModelError> {
-        let ask = |model: &ZeroShot, temperature| rows(&self.models.logits(model, images)?, temperature);
-        let z_pt = ask(&self.models.pretrained, self.temperatures.pretrained)?;
-        let z_ft = ask(&self.models.expert, self.temperatures.expert)?;
+        let ask = |model: &ZeroShot, temperature| {
+            let features = self.models.features(model, images)?;
+            Ok::<_, ModelError>((rows(&model.logits_of(&features)?, temperature)?, features))
+        };
+        let (z_pt, features) = ask(&self.models.pretrained, self.temperatures.pretrained)?;
+        let (z_ft, _) = ask(&self.models.expert, self.temperatures.expert)?;
+        let features = self.keeps_features.then(|| features.to_vec2::<f32>()).transpose()?;
         let pairs = || z_pt.iter().zip(&z_ft);
         let finite = pairs().map(|(pt, ft)| all_finite(pt) && all_finite(ft)).collect();
         let compared =
             pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
-        Ok(Parental { images, z_pt, z_ft, finite, compared })
+        Ok(Parental { images, z_pt, z_ft, features, finite, compared })
     }
 
     fn signal(&self, parents: &Parental<'_>, n: usize) -> Signal {

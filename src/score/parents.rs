@@ -152,7 +152,12 @@ impl ParentModels {
 
     /// Logits of one of the lane's models, `[B, C]`.
     pub(super) fn logits(&self, model: &ZeroShot, images: &Images) -> Result<Tensor, ModelError> {
-        model.logits_of(&self.engine.features(&model.vision, images)?)
+        model.logits_of(&self.features(model, images)?)
+    }
+
+    /// Unit features of one of the lane's models, `[B, projection]`.
+    pub(super) fn features(&self, model: &ZeroShot, images: &Images) -> Result<Tensor, ModelError> {
+        self.engine.features(&model.vision, images)
     }
 
     /// Logits of the model merged at `lambda`, `[B, C]`.

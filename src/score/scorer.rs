@@ -21,6 +21,8 @@ pub(super) struct Parental<'a> {
     pub(super) z_pt: Vec<Vec<f32>>,
     /// Logits of the expert, `[B][C]`.
     pub(super) z_ft: Vec<Vec<f32>>,
+    /// Unit features of the pretrained model, `[B][projection]`, where the run keeps them.
+    pub(super) features: Option<Vec<Vec<f32>>>,
     /// Whether both are finite numbers, `[B]`.
     pub(super) finite: Vec<bool>,
     /// Their comparison, `[B]`.

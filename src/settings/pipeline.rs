@@ -87,6 +87,8 @@ pub struct Output {
     pub root: String,
     /// Adds the class probabilities to `predictions`.
     pub probs: bool,
+    /// Adds the pretrained model's image features to `signals`.
+    pub features: bool,
     /// Adds each published run to a Delta log beside its tables.
     pub delta: bool,
 }
@@ -191,6 +193,7 @@ impl Output {
         Self {
             root: reader.place("output.root", dir),
             probs: reader.switch("output.probs"),
+            features: reader.switch("output.features"),
             delta: reader.switch("output.delta"),
         }
     }

@@ -28,6 +28,7 @@ pub(super) const INDEX: usize = 13;
 pub(super) const CORRUPTION: usize = 14;
 pub(super) const SEVERITY: usize = 15;
 pub(super) const FOUND: usize = 16;
+pub(super) const GROUP: usize = 17;
 
 /// A whole number, also written as a float: pandas makes floats of whole numbers where some are missing.
 pub(super) fn whole(text: &str) -> Option<u64> {

@@ -22,15 +22,16 @@ pub(super) const COLUMNS: [&str; N_COLUMNS] = [
     "corruption",
     "severity",
     "found",
+    "group",
 ];
-pub(super) const N_COLUMNS: usize = 17;
+pub(super) const N_COLUMNS: usize = 18;
 /// More columns than any table of features has.
 const MAX_COLUMNS: usize = 16_384;
 /// Words about columns that are not read.
 const MAX_NOTES: usize = 20;
 
 /// What other programs call a column, and ours.
-const SYNONYMS: [(&str, &str); 16] = [
+const SYNONYMS: [(&str, &str); 18] = [
     ("path", "uri"),
     ("file", "uri"),
     ("filename", "uri"),
@@ -47,6 +48,8 @@ const SYNONYMS: [(&str, &str); 16] = [
     ("label_id", "label_idx"),
     ("size", "bytes"),
     ("fold", "split"),
+    ("patient", "group"),
+    ("patient_id", "group"),
 ];
 
 /// Where each of [`COLUMNS`] stands in a file.

@@ -243,6 +243,11 @@ impl Pseudonyms {
     }
 }
 
+/// The keyed hash by which a plan names its manifest file.
+pub(super) fn manifest_hash(secret: Option<&str>, bytes: &[u8]) -> String {
+    Pseudonyms::new(secret, bytes).manifest_hash(&hex::encode(Sha256::digest(bytes)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

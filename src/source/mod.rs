@@ -4,6 +4,7 @@ mod archive;
 pub mod catalog;
 mod cells;
 mod fields;
+mod grouping;
 mod header;
 mod labels;
 mod manifest;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use archive::{ArchiveReader, RowOf};
+pub use grouping::Grouping;
 pub use manifest::{Manifest, ManifestRule};
 use ranged::Ranged;
 

@@ -2,7 +2,7 @@
 //!
 //! Debug builds only: a release binary does not hold this code. `T3B_CRASH_AT` is a comma-separated list of
 //! `before:N` or `after:N`, counted over all stores of the process from 0, with an optional third part:
-//! `KILL` (the default), `STOP`, `TERM`, or `HOLD`, after which no write is answered any more.
+//! `KILL` (the default), `STOP`, `TERM`, `HOLD`, after which no write is answered any more, or `PANIC`, a defect of ours.
 
 use std::fmt;
 use std::process::Command;
@@ -65,6 +65,7 @@ impl CrashStore {
                 HOLDS_WRITES.store(true, SeqCst);
                 continue;
             }
+            assert!(point.act != "PANIC", "the crash point {:?} {} was reached", point.side, point.operation);
             // What happens between the decision and the signal must not reach a store.
             IS_DEAD.store(point.act == "KILL", SeqCst);
             let pid = std::process::id().to_string();

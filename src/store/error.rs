@@ -266,6 +266,7 @@ fn of_network(error: &object_store::Error) -> Option<Cause> {
         if let Some(http) = error.downcast_ref::<HttpError>() {
             return Some(match http.kind() {
                 HttpErrorKind::Connect => Cause::Unreachable,
+                HttpErrorKind::Timeout if is_connecting(http) => Cause::Unreachable,
                 HttpErrorKind::Timeout => Cause::Other("no answer in time".into()),
                 _ => Cause::Other("the connection broke".into()),
             });
@@ -287,6 +288,15 @@ fn of_network(error: &object_store::Error) -> Option<Cause> {
         next = error.source();
     }
     None
+}
+
+/// Whether the time ran out before there was a connection, which the client's own classes do not tell apart.
+fn is_connecting(error: &object_store::client::HttpError) -> bool {
+    use std::error::Error;
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<reqwest::Error>())
+        .is_some_and(reqwest::Error::is_connect)
 }
 
 #[cfg(test)]

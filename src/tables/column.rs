@@ -80,6 +80,8 @@ pub(crate) enum Value<'a> {
     Flag(bool),
     /// For [`ColumnType::F32List`].
     Numbers(&'a [f64]),
+    /// For [`ColumnType::F32List`], in its own precision.
+    Singles(&'a [f32]),
     /// Nothing; allowed where the column may be null.
     Null,
 }
@@ -269,6 +271,9 @@ impl Builder {
             (Self::Bool(builder), Value::Null) => builder.append_null(),
             (Self::F32List(builder), Value::Numbers(numbers)) => {
                 builder.append_value(numbers.iter().map(|&number| Some(single(number))));
+            }
+            (Self::F32List(builder), Value::Singles(numbers)) => {
+                builder.append_value(numbers.iter().map(|&number| Some(number)));
             }
             (Self::F32List(builder), Value::Null) => builder.append_null(),
             _ => return false,

@@ -21,7 +21,7 @@ pub(crate) use quarantine::{Quarantine, QuarantineRow};
 pub(crate) use reader::each_batch;
 pub(crate) use schema::properties;
 pub use schema::{CHUNK_ROWS, FORMAT_VERSION, Origin, Table};
-pub(crate) use signals::{SignalRow, Signals};
+pub(crate) use signals::{SignalRow, Signals, features};
 pub(crate) use writer::TableWriter;
 
 /// Name, type and nullability of a column.
@@ -32,9 +32,11 @@ pub type Described = (String, String, bool);
 pub fn described() -> Vec<(&'static str, Vec<Described>)> {
     let mut predictions = described_columns(&Predictions::columns());
     predictions.extend(described_columns(&[probs(true)]));
+    let mut signals = described_columns(&Signals::columns());
+    signals.extend(described_columns(&[features()]));
     vec![
         (Table::Predictions.name(), predictions),
-        (Table::Signals.name(), described_columns(&Signals::columns())),
+        (Table::Signals.name(), signals),
         (Table::Batches.name(), described_columns(&Batches::columns())),
         (Table::Coefficients.name(), described_columns(&Coefficients::columns())),
         (Table::Quarantine.name(), described_columns(&Quarantine::columns())),

@@ -1,6 +1,6 @@
 //! `signals`: one row per scored sample and cell, what the parents say of it together.
 
-use super::column::{Column, ColumnType, Rows};
+use super::column::{Column, ColumnType, Rows, Value};
 use super::names::Position;
 use crate::messages::Signal;
 
@@ -9,6 +9,7 @@ use crate::messages::Signal;
 pub(crate) struct SignalRow<'a> {
     pub(crate) at: Position<'a>,
     pub(crate) signal: &'a Signal,
+    pub(crate) features: Option<&'a [f32]>,
 }
 
 /// The table.
@@ -34,4 +35,9 @@ impl Rows for Signals {
             Column::must("agree", ColumnType::Bool, |row| row.signal.agree.into()),
         ]
     }
+}
+
+/// The pretrained model's image features, in runs with `output.features` alone: they are hundreds of numbers a row.
+pub(crate) fn features() -> Column<Signals> {
+    Column::may("features", ColumnType::F32List, |row| row.features.map_or(Value::Null, Value::Singles))
 }

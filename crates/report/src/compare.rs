@@ -19,7 +19,7 @@ pub struct Comparison {
     pub difference: f64,
     /// Where the true difference is; `None` for exact tests without resamples.
     pub interval: Option<Interval>,
-    /// McNemar's exact test in single cells, the paired bootstrap in means.
+    /// McNemar's exact test in single cells, the paired bootstrap in means and by group.
     pub p_value: f64,
     /// After Holm's correction over the family.
     pub p_adjusted: f64,
@@ -34,7 +34,7 @@ pub struct Best {
     pub method: String,
     /// Against every other method; one family.
     pub against: Vec<Comparison>,
-    /// What the set could show between the best and the runner-up.
+    /// What the set could show between the best and the runner-up; not known of groups.
     pub detectable: Option<Detectable>,
 }
 
@@ -47,7 +47,7 @@ impl Best {
 }
 
 impl Figures {
-    /// The best method without corruption, by McNemar's exact test.
+    /// The best method without corruption, by McNemar's exact test, or the paired bootstrap by group.
     #[must_use]
     pub fn best_clean(&self, among: &[usize]) -> Option<Best> {
         let clean = self.facts.clean()?;
@@ -57,10 +57,7 @@ impl Figures {
         };
         let best = first_largest(among, top1)?;
         let n = self.rows.groups[self.facts.group(best, clean)].tally.confusion.n();
-        let of = |other: usize| {
-            let (b, c) = self.rows.discordant(best, other, clean);
-            (mcnemar_exact(b, c), Some(b + c), None)
-        };
+        let of = |other: usize| self.paired_in(clean, best, other);
         let found = self.family(best, among, Some("clean"), top1, of)?;
         let fewest = found.iter().filter_map(|one| one.n_discordant).max();
         let runner_up = found.iter().min_by(|a, b| a.difference.total_cmp(&b.difference));
@@ -68,7 +65,7 @@ impl Figures {
         Some(Best {
             method: self.facts.methods[best].clone(),
             against: found,
-            detectable: detectable(n, n_discordant, 1.0 - LEVEL),
+            detectable: if self.rows.is_grouped { None } else { detectable(n, n_discordant, 1.0 - LEVEL) },
         })
     }
 
@@ -129,23 +126,23 @@ impl Figures {
         if let (Some(clean), Some(x), Some(y)) =
             (self.facts.clean(), value(method, Some("clean"), Some(0)), value(other, Some("clean"), Some(0)))
         {
-            let (only_a, only_b) = self.rows.discordant(a, b, clean);
-            let list = |method| self.draws.list(self.facts.group(method, clean), Metric::Top1);
-            let (_, _, interval) = paired(&list(a), &list(b), self.draws.n_units);
-            let p_value = mcnemar_exact(only_a, only_b);
-            found.push(comparison(
-                method,
-                other,
-                Some("clean"),
-                x - y,
-                (p_value, Some(only_a + only_b), interval),
-            ));
+            found.push(comparison(method, other, Some("clean"), x - y, self.paired_in(clean, a, b)));
         }
         if let (Some(x), Some(y)) = (value(method, None, None), value(other, None, None)) {
             let (of_a, of_b) = (self.mean_draws(a, Metric::Top1), self.mean_draws(b, Metric::Top1));
             found.push(comparison(method, other, None, x - y, paired(&of_a, &of_b, self.draws.n_units)));
         }
         found
+    }
+
+    /// Two methods in one cell: McNemar's exact test, and the paired bootstrap's interval. Where rows of a cell are not independent
+    /// the exact test would be too sure, and the bootstrap by group tests as well.
+    fn paired_in(&self, cell: usize, a: usize, b: usize) -> (f64, Option<u64>, Option<Interval>) {
+        let list = |method| self.draws.list(self.facts.group(method, cell), Metric::Top1);
+        let (by_group, _, interval) = paired(&list(a), &list(b), self.draws.n_units);
+        let (only_a, only_b) = self.rows.discordant(a, b, cell);
+        let p_value = if self.rows.is_grouped { by_group } else { mcnemar_exact(only_a, only_b) };
+        (p_value, Some(only_a + only_b), interval)
     }
 
     fn family(

@@ -67,7 +67,7 @@ impl Rows {
                 let Detail::Whole { samples, .. } = &rows.groups[rows.facts.group(0, cell)].detail else {
                     return None;
                 };
-                Some(Pick::Row(halves[(samples[n] % 2) as usize]))
+                Some(Pick::Row(halves[rows.half_of(samples[n])]))
             });
         }
         self.add_oracle(&lines);
@@ -83,13 +83,13 @@ impl Rows {
         }
     }
 
-    /// The method of the grid with the best mean of clean and corrupted accuracy over the samples of one parity; the
+    /// The method of the grid with the best mean of clean and corrupted accuracy over one half of the samples; the
     /// smallest weight among equals.
-    fn best_line(&self, lines: &[(usize, f64)], parity: u32) -> usize {
+    fn best_line(&self, lines: &[(usize, f64)], parity: usize) -> usize {
         let share = |method: usize, cell: usize| {
             let group = &self.groups[self.facts.group(method, cell)];
             let Detail::Whole { samples, outcomes, .. } = &group.detail else { return 0.0 };
-            let chosen = samples.iter().zip(outcomes).filter(|(sample, _)| **sample % 2 == parity);
+            let chosen = samples.iter().zip(outcomes).filter(|(sample, _)| self.half_of(**sample) == parity);
             let (n, right) =
                 chosen.fold((0, 0), |(n, right), (_, row)| (n + 1, right + u32::from(row.is_correct())));
             f64::from(right) / f64::from(n.max(1))

@@ -207,6 +207,12 @@ pub fn detectable_words(set: &Figures) -> String {
     let Some(best) = set.best_clean(&contenders(&set.facts)) else {
         return format!("{n} labelled clean samples; nothing to compare.");
     };
+    if set.rows.is_grouped {
+        let n_groups = set.draws.n_units;
+        return format!(
+            "{n} labelled clean samples, resampled by group: {n_groups} groups and lone samples."
+        );
+    }
     let Some(found) = best.detectable else { return format!("{n} labelled clean samples.") };
     let smallest = match found.significant {
         Some(share) => format!(

@@ -17,7 +17,7 @@ mod unlabelled;
 
 pub use compare::{Best, Comparison};
 pub use derived::{Choices, LINE, line_lambda};
-pub use drift::{Drift, PSI_ALARM, Quantity, drift};
+pub use drift::{Drift, Features, MMD_ALARM, PSI_ALARM, Quantity, Shift, drift};
 pub use facts::{SetFacts, Tags};
 pub use figures::{Figures, LEVEL, Line, Settings};
 pub use files::{

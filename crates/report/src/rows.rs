@@ -9,7 +9,7 @@ use crate::facts::SetFacts;
 use crate::ranks::Ranks;
 
 /// Sets with at most this many labelled rows are held whole and resampled sample by sample.
-const MAX_WHOLE_ROWS: u64 = 500_000;
+const MAX_WHOLE_ROWS: u64 = 1_000_000;
 
 /// And at most this many samples: a resample is a list of them.
 const MAX_WHOLE_SAMPLES: u64 = 50_000;
@@ -102,6 +102,8 @@ pub struct Rows {
     pub(crate) has_probs: bool,
     /// Unit of resampling of each sample where samples belong together, such as patients.
     pub(crate) units: Option<Vec<u32>>,
+    /// Whether a unit may have several samples in one cell: then rows of a cell are not independent.
+    pub(crate) is_grouped: bool,
     /// Confidence of the prediction and every class's probability, for what needs ranks.
     pub(crate) ranks: Option<Ranks>,
     /// Quarantined samples by cell.
@@ -110,15 +112,18 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// No rows yet. `units` gives the unit of each sample (patients, for example); without it every sample is one.
+    /// No rows yet. `grouping` gives what each position belongs to (its patient, for example), numbered without gaps; without it every
+    /// image is a unit of its own.
     #[must_use]
-    pub fn new(facts: SetFacts, has_probs: bool, units: Option<Vec<u32>>) -> Self {
+    pub fn new(facts: SetFacts, has_probs: bool, grouping: Option<Vec<u32>>) -> Self {
         let n_rows = facts.n_pairs() * facts.methods.len() as u64;
         let is_whole = n_rows <= MAX_WHOLE_ROWS && facts.n_positions() <= MAX_WHOLE_SAMPLES;
-        Self::with(facts, has_probs, units, is_whole)
+        Self::with(facts, has_probs, grouping, is_whole)
     }
 
-    fn with(facts: SetFacts, has_probs: bool, units: Option<Vec<u32>>, is_whole: bool) -> Self {
+    fn with(facts: SetFacts, has_probs: bool, grouping: Option<Vec<u32>>, is_whole: bool) -> Self {
+        let is_grouped = grouping.is_some();
+        let units = grouping.or_else(|| facts.units());
         let n_classes = facts.classes.len();
         let detail = || match is_whole {
             true => Detail::Whole { samples: Vec::new(), outcomes: Vec::new(), probs: Vec::new() },
@@ -135,7 +140,7 @@ impl Rows {
         let ranks =
             (!is_whole).then(|| Ranks::new(groups.len() * (1 + if has_probs { n_classes } else { 0 })));
         let quarantined = facts.cells.iter().map(|_| Bits::new(facts.n_positions())).collect();
-        Self { facts, groups, has_probs, units, ranks, quarantined, n_rows: 0 }
+        Self { facts, groups, has_probs, units, is_grouped, ranks, quarantined, n_rows: 0 }
     }
 
     /// What the set is.
@@ -185,10 +190,7 @@ impl Rows {
                 probs.extend(row.probs.into_iter().flatten());
             }
             Detail::Blocks(blocks) => {
-                let unit = match &self.units {
-                    Some(units) => u64::from(units[row.sample as usize]),
-                    None => row.sample,
-                };
+                let unit = unit_of(self.units.as_deref(), row.sample);
                 blocks[block_of(unit)].add(&outcome, 1);
             }
             Detail::Bound => {}
@@ -261,6 +263,11 @@ impl Rows {
         }
     }
 
+    /// Which half a sample is in where one half of a set chooses for the other; what belongs together is in one half.
+    pub(crate) fn half_of(&self, sample: u32) -> usize {
+        usize::from(unit_of(self.units.as_deref(), u64::from(sample)) % 2 == 1)
+    }
+
     /// Whether samples are resampled one by one.
     pub(crate) fn is_whole(&self) -> bool {
         self.ranks.is_none()
@@ -280,6 +287,10 @@ impl Rows {
         let both = a.seen.and(&b.seen);
         (a.right.minus(&b.right).and(&both).count(), b.right.minus(&a.right).and(&both).count())
     }
+}
+
+fn unit_of(units: Option<&[u32]>, sample: u64) -> u64 {
+    units.map_or(sample, |units| u64::from(units[sample as usize]))
 }
 
 /// A random block that depends on the unit alone.

@@ -39,8 +39,8 @@ pub fn calibrators(rows: &Rows) -> Result<Vec<(String, Calibrator)>, StatsError>
     Ok(found)
 }
 
-/// Estimates on a labelled set by cross-fitting: a calibrator from the samples of even position judges the odd ones, and
-/// the other way round. Both halves are of one night, so this is the error where the assumption holds.
+/// Estimates on a labelled set by cross-fitting: a calibrator from one half of the samples judges the other, and the other
+/// way round; what belongs together is in one half. Both halves are of one night, so this is the error where the assumption holds.
 ///
 /// # Errors
 /// When rows do not fit their classes.
@@ -55,7 +55,7 @@ pub fn cross_fitted(rows: &Rows, method: &str) -> Result<Vec<Estimated>, StatsEr
     }
     let n_classes = facts.classes.len();
     let row = |n: usize| &probs[n * n_classes..(n + 1) * n_classes];
-    let half = |parity: u32| (0..outcomes.len()).filter(move |n| samples[*n] % 2 == parity);
+    let half = |parity: usize| (0..outcomes.len()).filter(move |n| rows.half_of(samples[*n]) == parity);
     let mut all = Sums::new(n_classes);
     for parity in [0, 1] {
         let labels: Vec<u32> = half(1 - parity).map(|n| outcomes[n].label).collect();

@@ -116,6 +116,51 @@ fn means_are_means_of_the_cells_in_the_stated_order() {
     }
 }
 
+/// Five copies of every sample say no more than one: resampled by group, the figures are those of the single copies, to the
+/// draw. Resampled one by one they would seem more than twice as sure.
+#[test]
+fn copies_of_one_patient_are_one_patient() {
+    let methods = ["pretrained", "expert"];
+    let single = figures(60, &methods);
+    let copied = |grouping: Option<Vec<u32>>| {
+        let mut rows = Rows::new(facts(300, &methods), true, grouping);
+        for sample in 0..300 {
+            for cell in 0..5 {
+                for method in 0..2 {
+                    let probs = probs(sample / 5, method, cell, 0.8);
+                    let pred = (0..3).fold(0, |best, k| if probs[k] > probs[best] { k } else { best });
+                    let label = Some((sample / 5 % 3) as u32);
+                    let (confidence, probs) = (probs[pred], Some(&probs[..]));
+                    rows.add(&Row { sample, method, cell, label, pred: pred as u32, confidence, probs })
+                        .unwrap();
+                }
+            }
+        }
+        Figures::new(rows, settings()).unwrap()
+    };
+    let grouped = copied(Some((0..60).flat_map(|patient| [patient; 5]).collect()));
+    let naive = copied(None);
+    let width = |figures: &Figures, corruption, severity, metric| {
+        let interval = figures.line("expert", corruption, severity, metric).unwrap().interval.unwrap();
+        interval.high - interval.low
+    };
+    for (corruption, severity, metric) in [
+        (None, None, Metric::MeanErr),
+        (None, None, Metric::Brier),
+        (Some("clean"), Some(0), Metric::Nll),
+        (Some("blur"), Some(2), Metric::KappaQuadratic),
+    ] {
+        let of = |figures| width(figures, corruption, severity, metric);
+        assert!((of(&grouped) - of(&single)).abs() < 1e-9, "{metric:?}");
+        assert!(of(&naive) < 0.7 * of(&grouped), "{metric:?}: {} {}", of(&naive), of(&grouped));
+    }
+    // Intervals that would count rows are resampled too.
+    let top1 = |figures| width(figures, Some("clean"), Some(0), Metric::Top1);
+    assert!(top1(&grouped) > 1.5 * top1(&naive) && top1(&naive) < 0.7 * top1(&single));
+    let p = |figures: &Figures| figures.against("expert", "pretrained")[0].p_value;
+    assert!(p(&naive) < p(&grouped), "an exact test over copies is too sure: {} {}", p(&naive), p(&grouped));
+}
+
 /// The order in which partitions and slots arrive is not data.
 #[test]
 fn the_order_of_rows_changes_no_byte() {

@@ -93,6 +93,51 @@ fn tables_that_are_not_those_published_are_refused() {
     assert!(!fixture.path("report").exists(), "nothing is written of a run that is refused");
 }
 
+/// Patients are in the owner's manifest alone; the report says how many it resampled and holds no name.
+#[test]
+fn figures_are_resampled_by_the_groups_of_the_manifest() {
+    let fixture = Fixture::new();
+    let path = fixture.path("archive/manifest.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = |(n, line): (usize, &str)| match n {
+        0 => format!("{line},group\n"),
+        39 | 40 => format!("{line},\n"),
+        n => format!("{line},DOE{}\n", n / 5),
+    };
+    fs::write(&path, text.lines().enumerate().map(line).collect::<String>()).unwrap();
+    fixture.run("out", &SET).unwrap();
+    let run = "out/_t3b/runs/r";
+    let said = |args: &[&str]| {
+        let done = fixture.t3b(&[&["evaluate", run, "--draws", "50"], args].concat());
+        let text = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (done.status.code(), text)
+    };
+    let (code, text) = said(&["--out", "grouped", "--groups", "archive/manifest.csv"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("40 labelled clean samples, resampled by group: 10 groups and lone samples"),
+        "{text}"
+    );
+    assert_eq!(said(&["--out", "single"]).0, Some(0));
+    let low = |folder: &str| {
+        let summary = read(&fixture.path(folder));
+        let columns = ["method", "metric", "corruption", "low"].map(|name| summary.text(name));
+        let is_it =
+            |n: &usize| columns[0][*n] == "t3_b" && columns[1][*n] == "top1" && columns[2][*n] == "clean";
+        columns[3][(0..summary.n_rows).find(is_it).unwrap()].clone()
+    };
+    assert_ne!(low("grouped"), low("single"));
+    let files = fixture.files("grouped");
+    assert!(files.values().all(|bytes| !bytes.windows(3).any(|word| word == b"DOE")), "a patient is named");
+
+    fs::write(fixture.path("other.csv"), "uri,group\na,b\n").unwrap();
+    let (code, text) = said(&["--out", "refused", "--groups", "other.csv"]);
+    assert!(code == Some(78) && text.contains("E008"), "{text}");
+    fs::write(fixture.path("without.csv"), "uri\na\n").unwrap();
+    let (code, text) = said(&["--out", "refused", "--groups", "without.csv"]);
+    assert!(code == Some(65) && text.contains("M002") && text.contains("'group'"), "{text}");
+}
+
 #[test]
 fn a_night_like_another_does_not_alarm_and_another_model_does() {
     let fixture = scored("a", &[]);
@@ -115,6 +160,41 @@ fn a_night_like_another_does_not_alarm_and_another_model_does() {
         .collect();
     assert!(alarm.contains(&"ft_entropy_nats".to_owned()), "{alarm:?}");
     assert!(!alarm.contains(&"pt_entropy_nats".to_owned()), "{alarm:?}");
+}
+
+/// Features say what no coefficient says: the pictures of a night are others.
+#[test]
+fn kept_features_are_the_models_and_a_night_of_other_pictures_alarms() {
+    let with = [("output.features", "true"), ("merge.methods", r#"["pretrained","expert","t3_b"]"#)];
+    let fixture = Fixture::new();
+    fixture.run("a", &with).unwrap();
+    fixture.run("plain", &with[1..]).unwrap();
+    let [kept, plain] = ["a", "plain"].map(|out| table(&fixture.path(out), "signals"));
+    let (kept, plain) = (kept.names(), plain.names());
+    assert!(plain.iter().all(|name| kept.contains(name)));
+    assert!(kept.len() == plain.len() + 1 && kept.contains(&"features"), "{kept:?}");
+    // Every picture of the archive becomes noise of its own.
+    let manifest = fs::read_to_string(fixture.path("archive/manifest.csv")).unwrap();
+    for (n, line) in manifest.lines().skip(1).enumerate() {
+        let path = fixture.path("archive").join(line.split(',').next().unwrap());
+        let noise = |x: u32, y: u32| image::Rgb([(x * 7919 + y * 104_729 + n as u32 * 31) as u8; 3]);
+        image::RgbImage::from_fn(64, 64, noise).save(path).unwrap();
+    }
+    // Sizes and hashes of the pictures before would refuse these.
+    let uris = manifest.lines().map(|line| line.split(',').next().unwrap().to_owned() + "\n");
+    fs::write(fixture.path("archive/manifest.csv"), uris.collect::<String>()).unwrap();
+    fixture.run("b", &[&with[..], &[("run.name", "other")]].concat()).unwrap();
+    let said = fixture.t3b(&["drift", "b/_t3b/runs/r", "--against", "a/_t3b/runs/r", "--out", "d"]);
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let rows = read(&fixture.path("d"));
+    let (quantity, mmd2) = (rows.text("quantity"), rows.text("mmd2"));
+    let place = quantity.iter().position(|name| name == "features").expect(&text);
+    assert!(mmd2[place].parse::<f64>().unwrap() > 0.025, "{text}");
+    let same = fixture.t3b(&["drift", "a/_t3b/runs/r", "--against", "a/_t3b/runs/r"]);
+    assert_eq!(same.status.code(), Some(0), "{}", String::from_utf8_lossy(&same.stdout));
+    // Without the column on one side there is nothing to compare them by.
+    let said = fixture.t3b(&["drift", "plain/_t3b/runs/r", "--against", "a/_t3b/runs/r"]);
+    assert!(!String::from_utf8_lossy(&said.stdout).contains("features"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use crate::support::{Fixture, N_IMAGES};
+use crate::support::{Fixture, N_IMAGES, repo};
 use crate::tables::read;
 
 fn told(said: &Output) -> String {
@@ -270,6 +270,62 @@ fn a11_stand_ins_are_named_before_in_the_summary_and_in_the_table() {
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(err.contains("stand in for the reference's in stain_deposit"), "{err}");
     assert!(out.contains("stain_deposit*") && out.contains("*: pictures made here"), "{out}");
+}
+
+/// A12: all bad labels at once, counted as `manifest_row` counts.
+#[test]
+fn a12_bad_labels_are_told_together_by_the_rows_that_the_tables_name() {
+    let fixture = Fixture::new();
+    let path = fixture.path("archive/manifest.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let place = text.lines().next().unwrap().split(',').position(|name| name == "label_idx").unwrap();
+    let line = |(n, line): (usize, &str)| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if [3, 8, 21].contains(&n.wrapping_sub(1)) {
+            cells[place] = "77";
+        }
+        cells.join(",") + "\n"
+    };
+    fs::write(&path, text.lines().enumerate().map(line).collect::<String>()).unwrap();
+    for command in ["check", "run"] {
+        let (code, text) = say(&fixture, &[command, "pipeline.toml"]);
+        assert_eq!(code, 65, "{text}");
+        assert!(text.contains("M010") && text.contains("rows 3 (77), 8 (77), 21 (77)"), "{text}");
+        assert!(text.contains("count from 0") && text.contains("allowed 0 to"), "{text}");
+    }
+}
+
+#[test]
+fn a14_an_adapter_is_told_for_what_it_is() {
+    let fixture = Fixture::new();
+    let adapter = repo("tests/golden/models/adapters/dora");
+    let (code, text) = say(&fixture, &["models", "inspect", &adapter.to_string_lossy()]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("low-rank updates") && text.contains("peft_type"), "{text}");
+}
+
+#[test]
+fn a15_a_variable_that_is_no_setting_is_refused_with_the_nearest_name() {
+    let fixture = Fixture::new();
+    for command in [&["check", "pipeline.toml"][..], &["run", "pipeline.toml"], &["runs", "list", "out"]] {
+        let said = fixture.command(command).env("T3B_RUN_BATCHSIZE", "16").output().unwrap();
+        let text = told(&said);
+        assert_eq!(said.status.code(), Some(78), "{command:?}: {text}");
+        assert!(text.contains("did you mean T3B_RUN_BATCH_SIZE"), "{command:?}: {text}");
+    }
+}
+
+/// Exit 70 is a defect of ours, caught at the edge: it says where, and nothing of it is visible.
+#[test]
+#[cfg(debug_assertions)]
+fn e_a_defect_of_ours_ends_with_its_own_exit_and_leaves_nothing_visible() {
+    let fixture = Fixture::new();
+    let run = ["run", "pipeline.toml", "--run-id", "r", "--run-date", "2026-01-02"];
+    let said = fixture.command(&run).env("T3B_CRASH_AT", "after:60:PANIC").output().unwrap();
+    assert_eq!(said.status.code(), Some(70), "{}", told(&said));
+    assert!(!fixture.path("out/tables/runs").exists(), "a broken run is visible");
+    let said = fixture.t3b(&run);
+    assert!(said.status.success(), "{}", told(&said));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn four_readers_open_every_table_folder_as_it_lies() {
 }
 
 #[test]
-fn manifest_row_names_the_row_of_the_file_and_samples_leads_back_to_the_uri() {
+fn a6_manifest_row_names_the_row_of_the_file_and_samples_leads_back_to_the_uri() {
     let fixture = Fixture::new();
     let manifest = std::fs::read_to_string(fixture.path("archive/manifest.csv")).unwrap();
     let (header, rows) = manifest.split_once('\n').unwrap();

@@ -285,3 +285,24 @@ fn a8_an_http_root_tells_a_refusal_from_a_missing_object() {
         assert!(text.contains(code), "{status}: {text}");
     }
 }
+
+/// A host that never takes the connection is not a slow answer: it is unreachable, as one that refuses is.
+#[test]
+fn a8_a_connection_that_is_never_taken_is_unreachable() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: once the queue is full the system lets further ones wait.
+    let patience = Duration::from_millis(300);
+    let mut queued = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, patience) {
+        queued.push(stream);
+        assert!(queued.len() < 10_000, "the queue of connections does not fill");
+    }
+    let fixture = Fixture::new();
+    let args = ["manifest", "build", "s3://archive/x", "-o", "m.csv"];
+    let mut command = s3_command(&fixture, &args, address.port());
+    let said = command.env("T3B_STORE_CONNECT_TIMEOUT_S", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(74), "{text}");
+    assert!(text.contains("S013"), "{text}");
+}
