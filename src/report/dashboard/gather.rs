@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -145,13 +145,14 @@ pub(super) fn summary_schema() -> Arc<Schema> {
         "n" | "n_excluded" => DataType::Int64,
         _ => DataType::Utf8,
     };
-    let fields = t3b_report::SUMMARY_COLUMNS.map(|name| Field::new(name, kind(name), true));
+    let must = |name| ["run_id", "method", "metric", "value"].contains(&name);
+    let fields = t3b_report::SUMMARY_COLUMNS.map(|name| Field::new(name, kind(name), !must(name)));
     Arc::new(Schema::new(fields.to_vec()))
 }
 
 /// Columns of `drift.parquet` that the page shows.
 pub(super) fn drift_schema() -> Arc<Schema> {
-    let numbers = ["psi", "psi_null_p95", "ks", "js_nats", "p_value", "p_adjusted"];
+    let numbers = ["psi", "psi_null_p95", "ks", "js_nats", "mmd2", "p_value", "p_adjusted"];
     let mut fields =
         vec![Field::new("run_id", DataType::Utf8, false), Field::new("quantity", DataType::Utf8, false)];
     fields.extend(numbers.map(|name| Field::new(name, DataType::Float64, true)));
@@ -214,9 +215,13 @@ async fn add_reports(reports: &[Root], found: &mut Nights) -> Result<(), RunErro
     Ok(())
 }
 
-/// The batch with the columns of a schema; `None` when it lacks one or holds another kind.
+/// The batch with the columns of a schema; `None` when one is of another kind, or lacks and may not be null. What an earlier version
+/// did not write is null.
 fn as_schema(batch: &RecordBatch, schema: &Arc<Schema>) -> Option<RecordBatch> {
-    let column = |field: &Arc<Field>| cast(batch.column_by_name(field.name())?, field.data_type()).ok();
+    let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+        Some(column) => cast(column, field.data_type()).ok(),
+        None => field.is_nullable().then(|| new_null_array(field.data_type(), batch.num_rows())),
+    };
     let columns = schema.fields().iter().map(column).collect::<Option<Vec<_>>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns).ok()
 }
