@@ -9,6 +9,8 @@ pub mod settings;
 
 pub mod graph;
 
+pub mod watch;
+
 pub mod ledger;
 pub mod report;
 pub mod score;

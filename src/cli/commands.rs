@@ -51,6 +51,10 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
         Command::Drift(args) => super::evaluate::drift_run(args),
         Command::Dashboard(args) => super::dashboard::write_page(args),
         Command::Samples(args) => super::samples::print_samples(args),
+        Command::Config(command) => super::describe::config(command),
+        Command::Schema(args) => super::describe::print_schema(args),
+        Command::Completions(args) => super::describe::completions(args),
+        Command::Man(args) => super::describe::man(args),
         Command::DecodeWorker => Ok(t3b_decode::worker::serve().map_or(Exit::Bug, |()| Exit::Done)),
     }
 }
@@ -234,7 +238,7 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
     })
 }
 
-fn print_keys(kind: &str, keys: &[Effective]) {
+pub(super) fn print_keys(kind: &str, keys: &[Effective]) {
     say!("# {kind}");
     for key in keys {
         say!("{:<28} = {:<40} # {}", key.key, key.value.to_string().trim(), key.origin);

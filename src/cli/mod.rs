@@ -9,6 +9,7 @@ mod corrupt;
 mod dashboard;
 mod decode;
 mod deliver;
+mod describe;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod fetch;
@@ -34,6 +35,7 @@ pub use commands::execute;
 pub use corrupt::{CorruptArgs, Layout, Rng};
 pub use dashboard::DashboardArgs;
 pub use decode::DecodeArgs;
+pub use describe::{CompletionsArgs, ConfigCommand, ConfigShowArgs, Defaults, Kind, ManArgs, SchemaArgs};
 pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
@@ -199,6 +201,23 @@ pub enum Command {
     ///
     /// Example: t3b samples pipelines/bccd.toml --ids uncertain.txt
     Samples(SamplesArgs),
+    /// Prints every key in force and where it comes from, or the defaults with their comments.
+    ///
+    /// Example: t3b config show pipelines/bccd.toml
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints the JSON Schema of a kind of settings file, for editors.
+    ///
+    /// Example: t3b schema pipeline > pipeline.schema.json
+    Schema(SchemaArgs),
+    /// Prints completions for a shell.
+    ///
+    /// Example: t3b completions bash > ~/.local/share/bash-completion/completions/t3b
+    Completions(CompletionsArgs),
+    /// Prints the man page, or writes one for each command into a folder.
+    ///
+    /// Example: t3b man ~/.local/share/man/man1
+    Man(ManArgs),
     /// Decodes pictures for another t3b, in a process that may die of them.
     ///
     /// Example: `t3b run` starts it where decoder.isolation asks for it.

@@ -41,11 +41,18 @@ pub fn link<T, R>(
     to: &Arc<StageMeter>,
 ) -> (Outlet<T, R>, Inlet<T, R>) {
     let (sender, receiver) = async_channel::bounded(capacity.get());
+    from.set_capacity(capacity.get());
     let inlet = Inlet { receiver, inside_partition: false, meter: Arc::clone(to), held: None };
     (Outlet { sender, meter: Arc::clone(from) }, inlet)
 }
 
 impl<T, R> Outlet<T, R> {
+    /// Counts the sending stage as holding a message until the guard is dropped: for the source, which receives none.
+    #[must_use]
+    pub fn hold(&self) -> Held {
+        self.meter.hold()
+    }
+
     /// Sends one message, waiting while the link is full.
     ///
     /// # Errors
@@ -96,7 +103,10 @@ impl<T, R> Inlet<T, R> {
     }
 
     fn account(&mut self, message: Option<Flow<T, R>>) -> Result<Option<Flow<T, R>>, Torn> {
-        self.held = message.is_some().then(|| self.meter.hold());
+        self.held = message.is_some().then(|| {
+            self.meter.received();
+            self.meter.hold()
+        });
         match &message {
             Some(Flow::Seal(_)) => self.inside_partition = false,
             Some(_) => self.inside_partition = true,

@@ -1,16 +1,29 @@
 //! Per-stage counts and time blocked on send, so that the slow stage names itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// What one stage sent and how long it waited for the next one.
+use super::found::Found;
+
+/// What one stage received and sent, and how long it had something in hand and waited for the next one.
 #[derive(Debug, Default)]
 pub struct StageMeter {
+    received: AtomicU64,
     sent: AtomicU64,
     items: AtomicU64,
     blocked_us: AtomicU64,
-    held: AtomicU64,
+    /// Messages that its outgoing link can hold.
+    capacity: AtomicU64,
+    hands: Mutex<Hands>,
+}
+
+/// Messages in hand, and for how long there was one.
+#[derive(Debug, Default)]
+struct Hands {
+    n_held: u64,
+    since: Option<Instant>,
+    full: Duration,
 }
 
 /// A message that a stage has received and not yet dealt with.
@@ -19,7 +32,12 @@ pub struct Held(Arc<StageMeter>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Relaxed);
+        let mut hands = self.0.hands();
+        hands.n_held = hands.n_held.saturating_sub(1);
+        if hands.n_held == 0 {
+            let full = hands.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            hands.full += full;
+        }
     }
 }
 
@@ -43,11 +61,43 @@ impl StageMeter {
         self.sent.load(Relaxed)
     }
 
+    /// Counts one message taken from the link before this stage.
+    pub fn received(&self) {
+        self.received.fetch_add(1, Relaxed);
+    }
+
+    /// Says how many messages the link behind this stage can hold.
+    pub fn set_capacity(&self, n_messages: usize) {
+        self.capacity.store(n_messages as u64, Relaxed);
+    }
+
     /// Counts a message as held by this stage until the guard is dropped.
     #[must_use]
     pub fn hold(self: &Arc<Self>) -> Held {
-        self.held.fetch_add(1, Relaxed);
+        let mut hands = self.hands();
+        hands.n_held += 1;
+        hands.since.get_or_insert_with(Instant::now);
+        drop(hands);
         Held(Arc::clone(self))
+    }
+
+    /// Whether a message is in hand.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.hands().n_held > 0
+    }
+
+    /// Time in which at least one message was in hand, less what was spent blocked on send. For the source, which receives none, the
+    /// time in which it read.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        let hands = self.hands();
+        let running = hands.since.map_or(Duration::ZERO, |since| since.elapsed());
+        (hands.full + running).saturating_sub(self.blocked())
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Total time blocked on send.
@@ -78,6 +128,12 @@ pub struct Meter {
     pub pairs: Arc<AtomicU64>,
     /// Those of them that are in no committed partition yet.
     pub open_pairs: Arc<AtomicU64>,
+    /// Batches of the whole run.
+    pub planned_batches: Arc<AtomicU64>,
+    /// Partitions of the whole run.
+    pub planned_partitions: Arc<AtomicU64>,
+    /// What the data turned out to be.
+    pub found: Found,
 }
 
 impl Meter {
@@ -103,8 +159,57 @@ impl Meter {
     /// The stage furthest down the flow that holds a message, or the source.
     #[must_use]
     pub fn holding(&self) -> &'static str {
-        let is_holding = |stage: &StageMeter| stage.held.load(Relaxed) > 0;
-        let before_sink = self.stages().into_iter().rev().find(|(_, stage)| is_holding(stage));
-        if is_holding(&self.sink) { "sink" } else { before_sink.map_or("source", |(name, _)| name) }
+        let before_sink = self.stages().into_iter().rev().find(|(_, stage)| stage.is_holding());
+        if self.sink.is_holding() { "sink" } else { before_sink.map_or("source", |(name, _)| name) }
+    }
+
+    /// The links by the name of their setting in `[queues]`: messages that wait there now, and the most that can.
+    #[must_use]
+    pub fn queues(&self) -> [(&'static str, u64, u64); 5] {
+        let link = |name, from: &StageMeter, to: &StageMeter| {
+            // Both counts move on their own, so that a message may be seen behind a link before it is seen in it.
+            let fill = from.n_sent().saturating_sub(to.received.load(Relaxed));
+            let capacity = from.capacity.load(Relaxed);
+            (name, fill.min(capacity), capacity)
+        };
+        [
+            link("fetched", &self.source, &self.decode),
+            link("decoded", &self.decode, &self.corrupt),
+            link("corrupted", &self.corrupt, &self.batch),
+            link("batches", &self.batch, &self.score),
+            link("scored", &self.score, &self.sink),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_busy_while_anything_is_in_hand_and_blocked_time_is_not_busy() {
+        let stage = Arc::new(StageMeter::default());
+        assert_eq!(stage.busy(), Duration::ZERO);
+        let (first, second) = (stage.hold(), stage.hold());
+        drop(first);
+        assert!(stage.is_holding());
+        drop(second);
+        let busy = stage.busy();
+        assert!(!stage.is_holding() && busy > Duration::ZERO && stage.busy() == busy);
+        stage.sent(true, Duration::from_secs(1));
+        assert_eq!((stage.busy(), stage.blocked()), (Duration::ZERO, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_queue_holds_what_was_sent_and_not_received() {
+        let meter = Meter::default();
+        meter.batch.set_capacity(2);
+        meter.batch.sent(true, Duration::ZERO);
+        meter.batch.sent(true, Duration::ZERO);
+        meter.score.received();
+        assert_eq!(meter.queues()[3], ("batches", 1, 2));
+        meter.score.received();
+        meter.score.received();
+        assert_eq!(meter.queues()[3].1, 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Links, budgets, stopping and verdicts of a pipeline. Knows nothing of what flows: not images, not stores.
 
 pub mod budget;
+pub mod found;
 pub mod link;
 pub mod meter;
 pub mod ordered;

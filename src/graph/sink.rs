@@ -68,11 +68,16 @@ pub async fn sink(
         match message {
             Flow::Item(scored) => {
                 let n_pairs = scored.members.len() as u64;
+                scored.signals.iter().for_each(|one| meter.found.signal(one.lambda_sample, one.js_nats));
+                scored.rejects.iter().for_each(|reject| meter.found.quarantine(reject.reason.code()));
                 partition.add(&rule, scored)?;
                 meter.pairs.fetch_add(n_pairs, Relaxed);
                 meter.open_pairs.fetch_add(n_pairs, Relaxed);
             }
-            Flow::Reject(reject) => partition.rejects.push(reject),
+            Flow::Reject(reject) => {
+                meter.found.quarantine(reject.reason.code());
+                partition.rejects.push(reject);
+            }
             Flow::Seal(_) => {}
         }
     }

@@ -19,6 +19,7 @@ use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, SourceRule};
 use crate::store::{Created, Root};
 use crate::tables::Names;
+use crate::watch::{Ended, Subject, Watch};
 
 /// A job whose lane stands ready; what is left to know is the plan and where tables go.
 pub(super) struct Ready {
@@ -46,6 +47,32 @@ impl Job {
     /// See [`Job::run`].
     pub async fn run_on(self, output: Root, request: &Request, stop: Stop) -> Result<Outcome, RunError> {
         let ours = self.plan(request)?;
+        let subject = self.subject(&ours, request);
+        let watch = Watch::start(&self.spec.settings.watch, &request.meter, subject).await;
+        let ended = self.carry_out(ours, output, request, stop).await;
+        watch.close(&told(&ended)).await;
+        ended
+    }
+
+    /// What those who watch are told of the run: nothing that identifies.
+    fn subject(&self, plan: &Plan, request: &Request) -> Subject {
+        Subject {
+            pipeline: plan.facts.name.clone(),
+            run_id: plan.run_id.clone(),
+            shard: request.shard,
+            spec_sha256: plan.spec_sha256.clone(),
+            n_samples: plan.n_samples,
+            n_methods: (plan.facts.methods.len() + plan.facts.grid.len()) as u64,
+        }
+    }
+
+    async fn carry_out(
+        self,
+        ours: Plan,
+        output: Root,
+        request: &Request,
+        stop: Stop,
+    ) -> Result<Outcome, RunError> {
         let (layout, n_partitions) = (Layout::new(&ours.run_id), ours.n_partitions as usize);
         tracing::info!(run_id = %ours.run_id, spec_sha256 = %ours.spec_sha256, "run");
         let stored = read_plan(&output, &layout).await?;
@@ -100,6 +127,8 @@ impl Job {
         ready.rules.sink.plan = plan.clone();
         let meter = request.meter.clone();
         let mut attempt = Attempt::open(nonce()?, &ready.rules.sink.device, &ready.rules.sink.canary);
+        meter.planned_batches.store(n_batches, Relaxed);
+        meter.planned_partitions.store(n_partitions, Relaxed);
         let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
         let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
@@ -195,6 +224,19 @@ impl Ready {
         let Self { lane, rules, input, manifest, settings } = self;
         let graph = Graph { input, output, manifest, todo, rules, lane };
         score_partitions(graph, settings.resources(), stop, meter).await
+    }
+}
+
+/// The end of a run, as those who watch are told of it.
+fn told(ended: &Result<Outcome, RunError>) -> Ended {
+    match ended {
+        Ok(Outcome::Published(done) | Outcome::AlreadyDone(done)) => Ended::Published {
+            n_scored: done.n_scored,
+            n_quarantined: done.n_quarantined,
+            is_over: done.over_quarantine,
+        },
+        Ok(Outcome::ShardDone { n_missing }) => Ended::Shard { n_missing: *n_missing as u64 },
+        Err(error) => Ended::Failed(error.clone()),
     }
 }
 

@@ -1,15 +1,19 @@
 //! `config/*.toml`: how a run is carried out. No key here may change a row.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::json;
 use t3b_decode::Isolation;
 
 use super::layers::Reader;
+use crate::error::{Exit, Problem};
 use crate::flow::progress::{LogFormat, LogSettings};
 use crate::graph::{Queues, Resources};
 use crate::score::DeviceKind;
 use crate::store::StoreSettings;
+use crate::watch::{LineageSettings, MetricsSettings, WatchSettings, parse_address};
 
 /// Checked run settings. Every field is bounded; see `config/default.toml` for the meaning of each key.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +40,8 @@ pub struct Settings {
     pub stall_deadline: Duration,
     /// How progress and logs are shown.
     pub log: LogSettings,
+    /// Where metrics and lineage events go.
+    pub watch: WatchSettings,
 }
 
 /// Threads of each kind.
@@ -63,7 +69,7 @@ impl Settings {
 
     /// Reads and checks every key; problems stay in `reader`.
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
+        let settings = Self {
             budget_bytes: reader.whole("memory.budget_mib", 16..=1 << 20) << 20,
             fetch_concurrency: size(reader.whole("fetch.concurrency", 1..=1024)),
             fetch_range_bytes: reader.whole("fetch.range_mib", 1..=16) << 20,
@@ -100,8 +106,58 @@ impl Settings {
                 ),
                 every: seconds(reader, "log.every_s"),
             },
+            watch: read_watch(reader),
+        };
+        for key in ["threads.cpu", "threads.score"] {
+            // A file may be written for a larger machine; the limit is looked at where it is used.
+            reader.narrow(key, json!({ "maximum": null }));
         }
+        settings
     }
+}
+
+fn read_watch(reader: &mut Reader) -> WatchSettings {
+    let port = json!({ "type": "integer", "minimum": 0, "maximum": 65535 });
+    let shape = json!({ "anyOf": [port, { "type": "string", "pattern": ":?[0-9]{1,5}$" }] });
+    let address = reader.typed("metrics.address", "a port, or an IP address with a port", shape, |value| {
+        let port = value.as_integer().map(|port| port.to_string());
+        parse_address(port.as_deref().or(value.as_str())?)
+    });
+    WatchSettings {
+        metrics: MetricsSettings {
+            textfile: read_textfile(reader),
+            every: seconds(reader, "metrics.every_s"),
+            address,
+        },
+        lineage: LineageSettings {
+            file: reader.opt_place("lineage.file", Path::new("")).map(PathBuf::from),
+            url: read_url(reader),
+            namespace: reader.text("lineage.namespace"),
+        },
+    }
+}
+
+/// The collector takes no other files.
+fn read_textfile(reader: &mut Reader) -> Option<PathBuf> {
+    let path = reader.opt_place("metrics.textfile", Path::new(""));
+    reader.narrow("metrics.textfile", json!({ "pattern": r"\.prom$" }));
+    let path = path?;
+    if !path.ends_with(".prom") || path.contains("://") {
+        let what = "metrics.textfile: allowed a local path that ends with .prom";
+        reader.problem(Problem::new("C001", Exit::Config, what));
+    }
+    Some(path.into())
+}
+
+fn read_url(reader: &mut Reader) -> Option<String> {
+    let url = reader.opt_text("lineage.url");
+    reader.narrow("lineage.url", json!({ "pattern": "^https?://" }));
+    let url = url?;
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        let what = "lineage.url: allowed a URL that begins with https:// or http://";
+        reader.problem(Problem::new("C001", Exit::Config, what));
+    }
+    Some(url)
 }
 
 fn read_store(reader: &mut Reader) -> StoreSettings {
@@ -122,11 +178,13 @@ fn read_store(reader: &mut Reader) -> StoreSettings {
 
 /// Octal digits in a text, as shells write them; what the system's own mask takes away stays away.
 fn read_umask(reader: &mut Reader) -> u32 {
-    let parsed = reader.typed("store.umask", "octal digits in a text, \"0000\" to \"0077\"", |value| {
-        let digits =
-            value.as_str().filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?;
-        u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o77)
-    });
+    let shape = json!({ "type": "string", "pattern": "^0{0,2}[0-7]{1,2}$" });
+    let parsed =
+        reader.typed("store.umask", "octal digits in a text, \"0000\" to \"0077\"", shape, |value| {
+            let digits =
+                value.as_str().filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?;
+            u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o77)
+        });
     parsed.unwrap_or(0o27)
 }
 

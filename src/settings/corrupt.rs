@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::json;
 use toml::{Table, Value};
 
 use super::layers::Reader;
@@ -82,7 +83,9 @@ fn read_assets(reader: &mut Reader, dir: &Path) -> Assets {
 }
 
 fn read_suite(reader: &mut Reader, assets: &Assets) -> Option<(String, Suite)> {
-    let name = reader.opt_text("corrupt.suite")?;
+    let name = reader.opt_text("corrupt.suite");
+    reader.narrow("corrupt.suite", json!({ "enum": Suite::names() }));
+    let name = name?;
     let suite = Suite::with_assets(&name, assets);
     if suite.is_none() {
         let what = format!("corrupt.suite: found {}, allowed {}", quoted(&name), Suite::names().join(", "));
@@ -123,7 +126,9 @@ fn read_cells(reader: &mut Reader, ladders: &[Ladder]) -> Vec<Cell> {
 
 /// `[[corrupt.custom]]`: a name, a kind, and one list of parameters per severity.
 fn read_custom(reader: &mut Reader) -> Vec<Ladder> {
-    let Some(tables) = reader.opt_tables("corrupt.custom") else { return Vec::new() };
+    let tables = reader.opt_tables("corrupt.custom");
+    reader.narrow("corrupt.custom", json!({ "items": custom_shape() }));
+    let Some(tables) = tables else { return Vec::new() };
     let mut ladders = Vec::new();
     for (n, table) in tables.iter().enumerate() {
         match custom(table) {
@@ -138,6 +143,20 @@ fn read_custom(reader: &mut Reader) -> Vec<Ladder> {
         }
     }
     ladders
+}
+
+/// One table of `corrupt.custom`, as a schema says it.
+fn custom_shape() -> serde_json::Value {
+    let level =
+        json!({ "anyOf": [{ "type": "number" }, { "type": "array", "items": { "type": "number" } }] });
+    json!({
+        "type": "object", "required": ["name", "kind", "parameters"], "additionalProperties": false,
+        "properties": {
+            "name": { "type": "string", "pattern": "^[a-z0-9_]{1,40}$" },
+            "kind": { "enum": KINDS },
+            "parameters": { "type": "array", "items": level, "minItems": 5, "maxItems": 5 },
+        },
+    })
 }
 
 fn custom(table: &Table) -> Option<Ladder> {

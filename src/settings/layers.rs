@@ -3,12 +3,13 @@
 //! A [`Reader`] is asked for every key that exists. What it was asked for is the list of known keys, so the
 //! list cannot drift from the code, and whatever a layer holds beyond it is refused with the nearest key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
 use super::pipeline::location;
@@ -57,11 +58,14 @@ pub struct Effective {
     pub origin: Origin,
 }
 
+/// What a key may hold, as the keywords that JSON Schema has for it.
+pub(super) type Shape = serde_json::Map<String, Json>;
+
 /// Flattened layers of one kind of settings, with the problems found so far.
 #[derive(Debug)]
 pub(super) struct Reader {
     values: BTreeMap<String, (Value, Origin)>,
-    known: BTreeSet<String>,
+    known: BTreeMap<String, Shape>,
     problems: Vec<Problem>,
 }
 
@@ -75,13 +79,26 @@ impl Reader {
                 values.insert(key, (value, origin.clone()));
             });
         }
-        Self { values, known: BTreeSet::new(), problems: Vec::new() }
+        Self { values, known: BTreeMap::new(), problems: Vec::new() }
     }
 
-    /// The keys that were asked for so far.
+    /// The keys that were asked for so far, and what each may hold.
     #[must_use]
-    pub(super) fn known(self) -> BTreeSet<String> {
+    pub(super) fn known(self) -> BTreeMap<String, Shape> {
         self.known
+    }
+
+    /// Says more of what a key that was asked for may hold; `null` takes a keyword back.
+    pub(super) fn narrow(&mut self, key: &str, keywords: Json) {
+        let Json::Object(keywords) = keywords else { return };
+        let shape = self.known.entry(key.to_owned()).or_default();
+        for (name, value) in keywords {
+            if value.is_null() {
+                shape.remove(&name)
+            } else {
+                shape.insert(name, value)
+            };
+        }
     }
 
     /// Records a problem of the caller's own.
@@ -90,7 +107,8 @@ impl Reader {
     }
 
     fn take(&mut self, key: &str) -> Option<(Value, Origin)> {
-        let is_first = self.known.insert(key.to_owned());
+        let is_first = !self.known.contains_key(key);
+        self.known.entry(key.to_owned()).or_default();
         let is_flag = matches!(self.values.get(key), Some((_, Origin::Flag | Origin::FlagFile(_))));
         match variable(&env_name(key)) {
             Ok(Some((value, origin))) if !is_flag => {
@@ -127,14 +145,18 @@ impl Reader {
         distinct
     }
 
-    /// An optional value of any other kind; `allowed` is what the problem says when `parse` takes nothing.
+    /// An optional value of any other kind; `allowed` is what the problem says when `parse` takes nothing, `shape` what a
+    /// schema says of the key.
     pub(super) fn typed<T>(
         &mut self,
         key: &str,
         allowed: &str,
+        shape: Json,
         parse: impl Fn(&Value) -> Option<T>,
     ) -> Option<T> {
-        let (value, origin) = self.take(key)?;
+        let taken = self.take(key);
+        self.narrow(key, shape);
+        let (value, origin) = taken?;
         let parsed = parse(&value);
         if parsed.is_none() {
             self.wrong(key, &value, &origin, allowed);
@@ -155,7 +177,8 @@ impl Reader {
 
     /// An optional text. Settings are printed, so one that holds credentials is refused here.
     pub(super) fn opt_text(&mut self, key: &str) -> Option<String> {
-        let text = self.typed(key, "a text", |v| v.as_str().map(str::to_owned))?;
+        let text =
+            self.typed(key, "a text", json!({ "type": "string" }), |v| v.as_str().map(str::to_owned))?;
         if has_credentials(&text) {
             let what = format!("{key}: credentials in a URI are refused");
             let problem = Problem::new("C003", Exit::Config, what);
@@ -190,20 +213,22 @@ impl Reader {
         let choices = || std::iter::once(&first).chain(others);
         let allowed = choices().map(|(name, _)| *name).collect::<Vec<_>>().join(" | ");
         let named = |text: &str| choices().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        let value = self.typed(key, &allowed, |v| v.as_str().and_then(named));
+        let names: Vec<&str> = choices().map(|(name, _)| *name).collect();
+        let value = self.typed(key, &allowed, json!({ "enum": names }), |v| v.as_str().and_then(named));
         self.required(key, value, first.1)
     }
 
     /// A switch.
     pub(super) fn switch(&mut self, key: &str) -> bool {
-        let value = self.typed(key, "true | false", Value::as_bool);
+        let value = self.typed(key, "true | false", json!({ "type": "boolean" }), Value::as_bool);
         self.required(key, value, false)
     }
 
     /// A whole number in `range`; its lower end after a problem.
     pub(super) fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> u64 {
         let allowed = format!("{}..={}", range.start(), range.end());
-        let value = self.typed(key, &allowed, |v| {
+        let shape = json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() });
+        let value = self.typed(key, &allowed, shape, |v| {
             v.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n))
         });
         self.required(key, value, *range.start())
@@ -219,12 +244,14 @@ impl Reader {
     /// An optional finite number in `range`.
     pub(super) fn opt_number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         let allowed = format!("a finite number in {}..={}", range.start(), range.end());
-        self.typed(key, &allowed, |v| as_number(v).filter(|n| range.contains(n)))
+        let shape = json!({ "type": "number", "minimum": range.start(), "maximum": range.end() });
+        self.typed(key, &allowed, shape, |v| as_number(v).filter(|n| range.contains(n)))
     }
 
     /// An optional list of distinct texts.
     pub(super) fn opt_texts(&mut self, key: &str) -> Option<Vec<String>> {
-        let texts = self.typed(key, "a list of texts", |v| {
+        let shape = json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true });
+        let texts = self.typed(key, "a list of texts", shape, |v| {
             v.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
         })?;
         Some(self.distinct(key, texts))
@@ -232,7 +259,8 @@ impl Reader {
 
     /// An optional list of tables.
     pub(super) fn opt_tables(&mut self, key: &str) -> Option<Vec<Table>> {
-        self.typed(key, "a list of tables", |v| {
+        let shape = json!({ "type": "array", "items": { "type": "object" } });
+        self.typed(key, "a list of tables", shape, |v| {
             v.as_array()?.iter().map(|item| item.as_table().cloned()).collect()
         })
     }
@@ -240,7 +268,9 @@ impl Reader {
     /// A list of distinct whole numbers, each in `range`; empty after a problem.
     pub(super) fn wholes(&mut self, key: &str, range: RangeInclusive<u64>) -> Vec<u64> {
         let allowed = format!("a list of numbers in {}..={}", range.start(), range.end());
-        let value = self.typed(key, &allowed, |v| {
+        let item = json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() });
+        let shape = json!({ "type": "array", "items": item, "uniqueItems": true });
+        let value = self.typed(key, &allowed, shape, |v| {
             let items = v.as_array()?.iter();
             items.map(|n| u64::try_from(n.as_integer()?).ok().filter(|n| range.contains(n))).collect()
         });
@@ -253,7 +283,7 @@ impl Reader {
     /// # Errors
     /// All problems recorded while reading, then one per unknown key.
     pub(super) fn finish(mut self) -> Result<Vec<Effective>, Vec<Problem>> {
-        let unknown = self.values.iter().filter(|(key, _)| !self.known.contains(*key));
+        let unknown = self.values.iter().filter(|(key, _)| !self.known.contains_key(*key));
         let mut unknown = unknown.map(|(key, (_, origin))| (key, origin));
         let named: Vec<Problem> =
             unknown.by_ref().take(MAX_NAMED).map(|(key, origin)| self.unknown(key, origin)).collect();
@@ -273,7 +303,7 @@ impl Reader {
         let name =
             if may_be_secret(key) || key.len() > 200 { quoted(key) } else { printable(key).into_owned() };
         let problem = Problem::new("C006", Exit::Config, format!("{name}: unknown key (from {origin})"));
-        let nearest = self.known.iter().filter(|_| key.len() <= 200);
+        let nearest = self.known.keys().filter(|_| key.len() <= 200);
         let nearest = nearest.min_by_key(|known| strsim::damerau_levenshtein(known, key));
         match nearest {
             Some(nearest) => problem.hint(format!("did you mean {nearest}?")),

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::layers::Reader;
 use crate::error::{Exit, Problem, quoted};
 use crate::merge::beta_mixture::MixtureRule;
@@ -102,6 +104,7 @@ impl Merge {
 
 fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
     let names = reader.opt_texts("merge.methods").unwrap_or_default();
+    reader.narrow("merge.methods", json!({ "items": { "enum": Method::NAMES }, "minItems": 1 }));
     let mut methods = Vec::new();
     for name in &names {
         match Method::from_name(name) {
@@ -111,6 +114,7 @@ fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
         }
     }
     let primary = reader.text("merge.primary");
+    reader.narrow("merge.primary", json!({ "enum": Method::NAMES }));
     let found = Method::from_name(&primary).filter(|method| methods.contains(method));
     if found.is_none() {
         let allowed: Vec<&str> = methods.iter().map(|method| method.name()).collect();
@@ -127,6 +131,7 @@ fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
 /// Evenly spaced weights in whole per cent, both parents included.
 fn read_grid(reader: &mut Reader) -> Vec<Method> {
     let n = reader.whole("merge.grid", 0..=101);
+    reader.narrow("merge.grid", json!({ "enum": [0, 2, 3, 5, 6, 11, 21, 26, 51, 101] }));
     if n == 0 {
         return Vec::new();
     }

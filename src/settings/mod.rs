@@ -11,9 +11,10 @@ mod merge;
 mod models;
 mod nightly;
 mod pipeline;
+mod schema;
 mod sweep;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -27,10 +28,11 @@ pub use merge::Merge;
 pub use models::Models;
 pub use nightly::{Incoming, Nightly};
 pub use pipeline::{Input, Labels, Output, Pipeline};
+pub use schema::schema;
 pub use sweep::{Sweep, Variation};
 
 use crate::error::{Exit, Problem, RunError};
-use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
+use layers::{Reader, Shape, is_dotted_key, nested, parse_scalar, variable};
 
 const PIPELINE_DEFAULT: &str = include_str!("../../pipelines/default.toml");
 const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
@@ -39,8 +41,9 @@ const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 9] =
-    ["memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "log"];
+const CONFIG_SECTIONS: [&str; 11] = [
+    "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "log", "metrics", "lineage",
+];
 
 /// Both kinds of settings with the origin of every key.
 #[derive(Debug, Clone)]
@@ -68,7 +71,7 @@ pub struct Sources {
 
 /// Keys whose values are places: a relative path is taken from the folder of the file it is written in, and from where the
 /// command is called when it comes from the command line or the environment.
-pub const PATH_KEYS: [&str; 11] = [
+pub const PATH_KEYS: [&str; 13] = [
     "input.root",
     "models.pretrained",
     "models.expert",
@@ -80,6 +83,8 @@ pub const PATH_KEYS: [&str; 11] = [
     "nightly.manifests",
     "nightly.incoming",
     "nightly.calibrate_from",
+    "metrics.textfile",
+    "lineage.file",
 ];
 
 impl Spec {
@@ -121,16 +126,50 @@ impl Spec {
     }
 }
 
+/// The two kinds of settings files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// What is computed.
+    Pipeline,
+    /// How it is carried out.
+    Config,
+}
+
+impl FileKind {
+    /// The commented file of defaults that is embedded in the program.
+    #[must_use]
+    pub fn default_text(self) -> &'static str {
+        match self {
+            Self::Pipeline => PIPELINE_DEFAULT,
+            Self::Config => CONFIG_DEFAULT,
+        }
+    }
+
+    /// Where that file lies in the repository.
+    #[must_use]
+    pub fn default_name(self) -> &'static str {
+        match self {
+            Self::Pipeline => "pipelines/default.toml",
+            Self::Config => "config/default.toml",
+        }
+    }
+
+    /// Every key its reader asks for, and what each may hold.
+    fn known(self) -> BTreeMap<String, Shape> {
+        let table = parse(self.default_text(), self.default_name()).unwrap_or_default();
+        let mut reader = Reader::new(vec![(Origin::Default, table)]);
+        match self {
+            Self::Pipeline => drop(Pipeline::read(&mut reader, Path::new("/"))),
+            Self::Config => drop(Settings::read(&mut reader)),
+        }
+        reader.known()
+    }
+}
+
 /// Every key of both kinds, with or without a default: what their readers ask for.
 #[must_use]
 pub fn known_keys() -> BTreeSet<String> {
-    let layer =
-        |text| parse(text, "defaults").map(|table| vec![(Origin::Default, table)]).unwrap_or_default();
-    let mut pipeline = Reader::new(layer(PIPELINE_DEFAULT));
-    Pipeline::read(&mut pipeline, Path::new("/"));
-    let mut settings = Reader::new(layer(CONFIG_DEFAULT));
-    Settings::read(&mut settings);
-    pipeline.known().into_iter().chain(settings.known()).collect()
+    [FileKind::Pipeline, FileKind::Config].into_iter().flat_map(|kind| kind.known().into_keys()).collect()
 }
 
 impl Settings {
@@ -139,13 +178,21 @@ impl Settings {
     /// # Errors
     /// Problems in any of them; keys of a pipeline are unknown here.
     pub fn defaults(sources: &Sources) -> Result<Self, RunError> {
+        Self::effective(sources).map(|(settings, _)| settings)
+    }
+
+    /// [`Settings::defaults`] with every effective key.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn effective(sources: &Sources) -> Result<(Self, Vec<Effective>), RunError> {
         let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
         layers.extend(config_layers(sources)?);
         layers.extend(flag_layers(sources, |_| true)?);
         let mut reader = Reader::new(layers);
         let settings = Self::read(&mut reader);
-        reader.finish().map_err(RunError::all)?;
-        Ok(settings)
+        let keys = reader.finish().map_err(RunError::all)?;
+        Ok((settings, keys))
     }
 }
 
@@ -182,7 +229,20 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, RunError> {
-    sources.config.iter().map(|path| Ok((Origin::File(display(path)), read_table(path)?))).collect()
+    let layer = |path: &PathBuf| {
+        let mut table = read_table(path)?;
+        // Several files lie in several folders, so places are made absolute before their layers are one.
+        for (section, name) in PATH_KEYS.iter().filter_map(|key| key.split_once('.')) {
+            let place = table.get_mut(section).and_then(|inner| inner.get_mut(name));
+            if let Some(place) = place
+                && let Some(text) = place.as_str()
+            {
+                *place = pipeline::location(text, &folder_of(path)).into();
+            }
+        }
+        Ok((Origin::File(display(path)), table))
+    };
+    sources.config.iter().map(layer).collect()
 }
 
 /// What flags set, in their order.

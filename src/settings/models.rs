@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::json;
 use toml::Value;
 
 use super::layers::Reader;
@@ -62,36 +63,47 @@ fn read_by_hand(reader: &mut Reader) -> ByHand {
         ("squash", ResizeMode::Squash),
     ];
     let crops = [("torchvision", CropRule::HalfToEven), ("huggingface", CropRule::Floor)];
-    let three = "three numbers";
+    let list =
+        |item: serde_json::Value| json!({ "type": "array", "items": item, "minItems": 3, "maxItems": 3 });
+    let level = json!({ "type": "integer", "minimum": 0, "maximum": 255 });
+    let positive = json!({ "type": "number", "exclusiveMinimum": 0 });
     ByHand {
-        resize_mode: reader
-            .typed(&key("resize_mode"), "shortest | longest | squash", |value| named(value, &modes)),
+        resize_mode: one_of(reader, &key("resize_mode"), &["shortest", "longest", "squash"], |name| {
+            named(name, &modes)
+        }),
         size_px: pixels(reader, &key("size")),
-        interpolation: reader.typed(
-            &key("interpolation"),
-            "nearest | box | bilinear | hamming | bicubic | lanczos",
-            |value| value.as_str().and_then(Filter::named),
-        ),
-        crop: reader.typed(&key("crop"), "torchvision | huggingface", |value| named(value, &crops)),
-        fill_color: reader.typed(&key("fill_color"), "three levels from 0 to 255", |value| {
+        interpolation: one_of(reader, &key("interpolation"), &FILTERS, Filter::named),
+        crop: one_of(reader, &key("crop"), &["torchvision", "huggingface"], |name| named(name, &crops)),
+        fill_color: reader.typed(&key("fill_color"), "three levels from 0 to 255", list(level), |value| {
             let levels = value.as_array()?.iter();
             let levels =
                 levels.map(|level| u8::try_from(level.as_integer()?).ok()).collect::<Option<Vec<u8>>>()?;
             levels.try_into().ok()
         }),
-        mean: reader.typed(&key("mean"), three, |value| channels(value, f64::NEG_INFINITY)),
-        std: reader.typed(&key("std"), "three positive numbers", |value| channels(value, 0.0)),
+        mean: reader.typed(&key("mean"), "three numbers", list(json!({ "type": "number" })), |value| {
+            channels(value, f64::NEG_INFINITY)
+        }),
+        std: reader
+            .typed(&key("std"), "three positive numbers", list(positive), |value| channels(value, 0.0)),
     }
 }
 
+const FILTERS: [&str; 6] = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"];
+
+/// An optional word of a list that has no default.
+fn one_of<T>(reader: &mut Reader, key: &str, names: &[&str], parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    reader.typed(key, &names.join(" | "), json!({ "enum": names }), |value| value.as_str().and_then(&parse))
+}
+
 fn pixels(reader: &mut Reader, key: &str) -> Option<u32> {
-    reader.typed(key, "1..=4096", |value| {
+    let shape = json!({ "type": "integer", "minimum": 1, "maximum": 4096 });
+    reader.typed(key, "1..=4096", shape, |value| {
         u32::try_from(value.as_integer()?).ok().filter(|px| (1..=4096).contains(px))
     })
 }
 
-fn named<T: Copy>(value: &Value, known: &[(&str, T)]) -> Option<T> {
-    known.iter().find(|(name, _)| value.as_str() == Some(name)).map(|(_, found)| *found)
+fn named<T: Copy>(text: &str, known: &[(&str, T)]) -> Option<T> {
+    known.iter().find(|(name, _)| text == *name).map(|(_, found)| *found)
 }
 
 fn channels(value: &Value, above: f64) -> Option<[f64; 3]> {

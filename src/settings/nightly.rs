@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use chrono::NaiveDate;
+use serde_json::json;
 
 use super::layers::Reader;
 use crate::error::{Exit, Problem, quoted};
@@ -80,10 +81,10 @@ impl Nightly {
             calibrate_from: reader.opt_place("nightly.calibrate_from", dir),
             labels_from_folders: reader.switch("nightly.labels_from_folders"),
             label_column: reader.opt_text("nightly.label_column"),
-            frames: reader.typed("nightly.frames", "all, first, middle or every:N", |value| {
+            frames: reader.typed("nightly.frames", "all, first, middle or every:N", text(), |value| {
                 value.as_str()?.parse().ok()
             }),
-            slices: reader.typed("nightly.slices", "AXIS:WHICH, such as 2:middle", |value| {
+            slices: reader.typed("nightly.slices", "AXIS:WHICH, such as 2:middle", text(), |value| {
                 value.as_str()?.parse().ok()
             }),
         }
@@ -123,10 +124,15 @@ fn is_folder_of_days(template: &str) -> bool {
 }
 
 fn read_date(reader: &mut Reader, key: &str) -> Option<NaiveDate> {
-    reader.typed(key, "a day, YYYY-MM-DD", |value| {
+    reader.typed(key, "a day, YYYY-MM-DD", text(), |value| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok()
     })
+}
+
+/// What a schema says of a text.
+fn text() -> serde_json::Value {
+    json!({ "type": "string" })
 }
 
 /// Every value read here is bounded below `u32::MAX`.

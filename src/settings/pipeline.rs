@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use toml::Value;
 
 use super::corrupt::Corrupt;
@@ -173,6 +174,7 @@ impl Labels {
         // The file itself became a layer before reading; here it is only a known key.
         reader.opt_text("labels.file");
         let names = reader.opt_texts("labels.names").unwrap_or_default();
+        reader.narrow("labels.names", json!({ "minItems": 2 }));
         let mut sorted = names.clone();
         sorted.sort_unstable();
         sorted.dedup();
@@ -186,6 +188,8 @@ impl Labels {
             reader.problem(problem);
         }
         let templates = reader.opt_texts("labels.templates").unwrap_or_default();
+        let template = json!({ "type": "string", "pattern": r"\{\}" });
+        reader.narrow("labels.templates", json!({ "items": template, "minItems": 1 }));
         let bad = templates.iter().find(|template| template.matches("{}").count() != 1);
         if let Some(found) =
             bad.map(|template| quoted(template)).or(templates.is_empty().then(|| "none".to_owned()))
@@ -225,7 +229,9 @@ pub(super) fn auto_partition_size(batch_size: u32, n_cells: usize) -> u32 {
 
 fn read_partition_size(reader: &mut Reader, batch_size: u32, n_cells: usize) -> u32 {
     let allowed = r#""auto" or a whole number in 1..=1048576"#;
-    let size = reader.typed("run.partition_size", allowed, |value| {
+    let shape =
+        json!({ "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": 1 << 20 }] });
+    let size = reader.typed("run.partition_size", allowed, shape, |value| {
         if value.as_str() == Some("auto") {
             return Some(auto_partition_size(batch_size, n_cells));
         }
@@ -236,6 +242,7 @@ fn read_partition_size(reader: &mut Reader, batch_size: u32, n_cells: usize) -> 
 
 fn read_name(reader: &mut Reader) -> String {
     let name = reader.text("run.name");
+    reader.narrow("run.name", json!({ "pattern": "^[a-z0-9][a-z0-9_-]{0,47}$" }));
     if !is_name(&name) {
         let what = format!("run.name: found {}, allowed [a-z0-9][a-z0-9_-]{{0,47}}", quoted(&name));
         reader.problem(Problem::new("C005", Exit::Config, what));
@@ -254,7 +261,9 @@ fn read_limits(reader: &mut Reader) -> Limits {
 
 fn read_rendering(reader: &mut Reader) -> Rendering {
     let allowed = r#""file", "minmax", "percentile" or [center, width] with a width of at least 1"#;
-    let window = reader.typed("decode.window", allowed, |value| {
+    let fixed = json!({ "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 });
+    let shape = json!({ "anyOf": [{ "enum": ["file", "minmax", "percentile"] }, fixed] });
+    let window = reader.typed("decode.window", allowed, shape, |value| {
         match (value.as_str(), value.as_array().map(Vec::as_slice)) {
             (Some("file"), _) => Some(Window::File),
             (Some("minmax"), _) => Some(Window::MinMax),
@@ -277,7 +286,9 @@ fn read_rendering(reader: &mut Reader) -> Rendering {
 }
 
 pub(super) fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
-    let text = reader.opt_text(key)?.to_ascii_lowercase();
+    let text = reader.opt_text(key);
+    reader.narrow(key, json!({ "pattern": "^[0-9A-Fa-f]{64}$" }));
+    let text = text?.to_ascii_lowercase();
     if hex::decode(&text).map_or(0, |bytes| bytes.len()) != 32 {
         let what = format!("{key}: found {} characters, allowed 64 hex digits", text.chars().count());
         reader.problem(Problem::new("C001", Exit::Config, what));

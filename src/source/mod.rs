@@ -118,6 +118,7 @@ pub async fn source(
     mut outlet: Outlet<Fetched>,
 ) -> Result<(), StageEnd> {
     let reader = Arc::new(Reader { root, rule, archives: Arc::default() });
+    let _reading = outlet.hold();
     for partition in todo {
         if stop.phase() >= Phase::Draining {
             break;

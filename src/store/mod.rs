@@ -11,6 +11,7 @@ mod direct;
 mod error;
 mod folder;
 mod leftovers;
+mod meter;
 mod open;
 mod probe;
 mod read;
@@ -18,8 +19,8 @@ mod settings;
 mod throttle;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -29,6 +30,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use error::classify;
 pub use error::{Cause, StoreError};
 pub use leftovers::{Leftover, leftovers};
+pub use meter::{StoreMeter, meter};
 pub use read::{Object, Version};
 pub use settings::StoreSettings;
 pub(crate) use settings::{has_credentials, local_path};
@@ -155,11 +157,33 @@ impl Root {
         object: &str,
         call: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, StoreError> {
+        self.metered(operation, object, meter::counting(false, call)).await
+    }
+
+    /// [`Root::timed`] for what continues an operation: its answer's body, which is asked for again where it breaks off.
+    async fn timed_body<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        call: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StoreError> {
+        self.metered(operation, object, meter::counting(true, call)).await
+    }
+
+    async fn metered<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        call: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StoreError> {
         let failed = |cause| StoreError { operation, object: object.to_owned(), cause };
         if self.is_read_only && !matches!(operation, "read" | "measure") {
             return Err(failed(Cause::ReadOnly));
         }
-        match tokio::time::timeout(self.deadline, call).await {
+        let started = Instant::now();
+        let ended = tokio::time::timeout(self.deadline, call).await;
+        meter().durations.with_label_values(&[operation]).observe(started.elapsed().as_secs_f64());
+        match ended {
             Ok(result) => result.map_err(|error| failed(classify(&error))),
             Err(_) => Err(failed(Cause::Deadline(self.deadline))),
         }
@@ -192,6 +216,7 @@ impl Root {
     pub async fn write(&self, key: &str, object: &str, bytes: Bytes) -> Result<(), StoreError> {
         let path = self.at(&listed_key(key));
         self.timed("write", object, self.store.put(&path, PutPayload::from(bytes.clone()))).await?;
+        meter().n_written_bytes.fetch_add(bytes.len() as u64, Relaxed);
         if self.read(key, object, u64::MAX).await?.as_ref() == Some(&bytes) {
             return Ok(());
         }
@@ -231,7 +256,10 @@ impl Root {
         for _ in 0..CREATE_TRIES {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             let put = self.store.put_opts(&path, PutPayload::from(bytes.clone()), options);
-            let Err(error) = self.timed("create", object, put).await else { return Ok(Created::Ours) };
+            let Err(error) = self.timed("create", object, put).await else {
+                meter().n_written_bytes.fetch_add(bytes.len() as u64, Relaxed);
+                return Ok(Created::Ours);
+            };
             if error.cause.is_lasting() {
                 return Err(error);
             }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStoreExt};
 
-use super::{Cause, Root, StoreError};
+use super::{Cause, Root, StoreError, meter};
 
 /// Reads of an object that changes while it is read.
 const VERSIONS: u32 = 4;
@@ -117,7 +117,7 @@ impl Root {
         }
         // One answer is one version, and without a tag several answers may be several.
         if size <= range_bytes || first.meta.e_tag.is_none() {
-            let whole = self.timed("read", object, first.bytes()).await?;
+            let whole = self.timed_body("read", object, first.bytes()).await?;
             return Self::whole(whole, size, object).map(Object::Bytes);
         }
         let version = Version::of(&first.meta);
@@ -211,6 +211,7 @@ impl Root {
 
     /// A body that ends early is the network's fault, and must not pass for a fact about the object.
     fn whole(bytes: Bytes, size: u64, object: &str) -> Result<Bytes, StoreError> {
+        meter().n_read_bytes.fetch_add(bytes.len() as u64, Relaxed);
         if bytes.len() as u64 == size {
             return Ok(bytes);
         }

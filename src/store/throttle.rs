@@ -11,6 +11,8 @@ use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse, Htt
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
+use super::meter;
+
 /// Requests at once while the store refuses none: as many as `fetch.concurrency` can be, so that a willing store is never held
 /// back.
 const MOST: usize = 1024;
@@ -35,7 +37,9 @@ impl Throttled {
 impl HttpService for Throttled {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let pass = self.gate.enter().await;
+        meter::sending();
         let answer = self.client.execute(request).await;
+        meter::answered(answer.as_ref().ok().map(|answer| answer.status().as_u16()));
         match &answer {
             Ok(response) if matches!(response.status().as_u16(), 429 | 503) => {
                 let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok());

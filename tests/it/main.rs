@@ -55,3 +55,5 @@ mod private_data;
 mod understood;
 /// Death, lies and full disks change no byte of the tables, and nothing is lost, half-visible or counted twice.
 mod unharmed;
+/// Whoever is on call sees what a run does, in the forms of the field.
+mod watched;

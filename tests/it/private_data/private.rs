@@ -1,9 +1,11 @@
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use base64::Engine;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -95,6 +97,22 @@ fn archive(fixture: &Fixture) -> Archive {
     archive
 }
 
+/// What those who watch a run are given.
+const WATCHED: [&str; 3] = ["night.prom", "lineage.jsonl", "dagster.jsonl"];
+
+/// A command that is watched in every way there is.
+fn watched<'c>(fixture: &Fixture, command: &'c mut Command) -> &'c mut Command {
+    let packed = |value: serde_json::Value| {
+        let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        deflate.write_all(value.to_string().as_bytes()).unwrap();
+        base64::prelude::BASE64_STANDARD.encode(deflate.finish().unwrap())
+    };
+    command.env("T3B_METRICS_TEXTFILE", fixture.path(WATCHED[0]));
+    command.env("T3B_LINEAGE_FILE", fixture.path(WATCHED[1]));
+    command.env("DAGSTER_PIPES_CONTEXT", packed(serde_json::json!({ "data": { "asset_keys": ["a"] } })));
+    command.env("DAGSTER_PIPES_MESSAGES", packed(serde_json::json!({ "path": fixture.path(WATCHED[2]) })))
+}
+
 #[test]
 fn nothing_that_identifies_leaves_the_archive() {
     let fixture = Fixture::new();
@@ -128,16 +146,22 @@ fn nothing_that_identifies_leaves_the_archive() {
         command
     };
     let run = run_to("s3://tables/night");
-    let code = heard.run("run", &mut command(&run));
+    let code = heard.run("run", watched(&fixture, &mut command(&run)));
     assert_eq!(code, Some(3), "{}", String::from_utf8_lossy(&heard.0[1].1));
     assert!(proxy.n_hits() > 0, "faults were on");
     let uri = "s3://tables/night/_t3b/runs/r";
+    fs::create_dir_all(fixture.path("bundle")).unwrap();
+    for name in ["index.html", "app.js", "app.css", "LICENSES.txt"] {
+        fs::write(fixture.path("bundle").join(name), name).unwrap();
+    }
     for (name, args) in [
         ("check", &["check", "pipeline.toml"][..]),
         ("plan", &["plan", "pipeline.toml", "--json"]),
         ("status", &["status", uri]),
         ("verify", &["verify", uri]),
         ("tidy", &["tidy", uri]),
+        ("evaluate", &["evaluate", uri, "--out", "s3://tables/night/reports/r", "--draws", "20"]),
+        ("dashboard", &["dashboard", "s3://tables/night", "--out", "s3://tables/page", "--bundle", "bundle"]),
         ("reproduce", &["reproduce", "pipeline.toml", "--run-id", "r", "--output", "s3://tables/night"]),
         (
             "list",
@@ -162,7 +186,9 @@ fn nothing_that_identifies_leaves_the_archive() {
     // Without a second try, until it is the reading of an image that fails.
     let weather = (0..40).any(|n| {
         let other = ["run", "pipeline.toml", "--run-id", "w", "--output", "weather"];
-        let code = heard.run(&format!("weather {n}"), command(&other).env("T3B_STORE_MAX_RETRIES", "0"));
+        let mut command = command(&other);
+        let code =
+            heard.run(&format!("weather {n}"), watched(&fixture, command.env("T3B_STORE_MAX_RETRIES", "0")));
         let text = String::from_utf8_lossy(&heard.0.last().unwrap().1).into_owned();
         code == Some(74) && text.contains("sample ")
     });
@@ -170,8 +196,15 @@ fn nothing_that_identifies_leaves_the_archive() {
     for (name, bytes) in peer.everything().into_iter().chain(fixture.files("weather")) {
         heard.0.push((name, unpacked(bytes)));
     }
+    for name in WATCHED {
+        let bytes = fs::read(fixture.path(name)).unwrap();
+        assert!(bytes.len() > 500, "{name} says something");
+        heard.0.push((name.to_owned(), bytes));
+    }
+    assert!(!heard.places("error[S").is_empty(), "a failure was told to those who watch");
     assert!(!heard.places("DEBUG").is_empty(), "the log said what it could");
     assert!(heard.0.iter().any(|(name, _)| name.contains("quarantine")));
+    assert!(heard.0.iter().any(|(name, _)| name.contains("page/data/runs.parquet")), "the page is looked at");
     let leaked: Vec<_> = archive
         .canaries
         .iter()

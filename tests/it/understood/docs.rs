@@ -58,7 +58,11 @@ fn shims(folder: &Path) {
     let duckdb = python().map_or("#!/bin/sh\necho skipped: duckdb\n".to_owned(), |python| {
         format!("#!{}\nimport sys, duckdb\nprint(duckdb.sql(sys.argv[2]))\n", python.display())
     });
-    for (name, text) in [("cargo", cargo), ("duckdb", duckdb.as_str())] {
+    let elsewhere = "#!/bin/sh\necho skipped: promtool\n";
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let has_promtool = std::env::split_paths(&folders).any(|folder| folder.join("promtool").is_file());
+    let promtool = (!has_promtool).then_some(("promtool", elsewhere));
+    for (name, text) in [("cargo", cargo), ("duckdb", duckdb.as_str())].into_iter().chain(promtool) {
         fs::write(folder.join(name), text).unwrap();
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -69,7 +73,7 @@ fn every_command_block_of_the_documentation_runs() {
     let all = tempfile::tempdir().unwrap();
     let here = all.path().join("here");
     fs::create_dir(&here).unwrap();
-    for folder in ["pipelines", "config", "models", "tests"] {
+    for folder in ["pipelines", "config", "models", "tests", "deploy"] {
         symlink(repo(folder), here.join(folder)).unwrap();
     }
     if repo("../shared").exists() {

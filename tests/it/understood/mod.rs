@@ -2,6 +2,8 @@
 
 /// The page of all nights and what stands beside it; the tables' Delta logs.
 mod dashboard;
+/// Completions, man pages, schemas and settings in force.
+mod described;
 /// README and docs, run and compared with the program.
 mod docs;
 /// `t3b evaluate` and `t3b drift` through the binary.

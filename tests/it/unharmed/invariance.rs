@@ -32,6 +32,8 @@ const VARIATIONS: &[(&str, &str)] = &[
     ("stop.stall_deadline_s", "60"),
     ("log.format", "json"),
     ("log.every_s", "1"),
+    ("metrics.every_s", "1"),
+    ("lineage.namespace", "ward"),
 ];
 
 #[test]
