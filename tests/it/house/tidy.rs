@@ -63,7 +63,7 @@ fn each_library_is_known_by_few_modules() {
     only("image::", &["src/demo"]);
     only("zip::", &["src/model/pickle"]);
     only("png::", &["src/demo"]);
-    only("reqwest::", &["src/store/direct.rs", "src/watch/post.rs"]);
+    only("reqwest::", &["src/store/direct.rs", "src/store/error.rs", "src/watch/post.rs"]);
     only("hyper::", &["src/watch/endpoint.rs"]);
     only("prometheus::", &["src/flow/found.rs", "src/store/meter.rs", "src/watch/page.rs"]);
     // A path type is all that others may have of the store's client.
