@@ -8,37 +8,51 @@ use std::fmt;
 
 /// Process exit codes, stable across versions (sysexits where one fits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Everything asked for is done.
-    Done = 0,
+    Done,
     /// The command line could not be understood.
-    Usage = 2,
+    Usage,
     /// Done, but over a limit: more samples quarantined than `run.max_quarantine` allows, or drift found.
-    OverQuarantine = 3,
+    OverQuarantine,
     /// The manifest or a checkpoint is unusable.
-    BadData = 65,
+    BadData,
     /// The output store does not give what the commit needs.
-    StoreUnfit = 69,
+    StoreUnfit,
     /// A bug of ours: a stage panicked.
-    Bug = 70,
+    Bug,
     /// The store gave up; running the same command again resumes.
-    StoreIo = 74,
+    StoreIo,
     /// Stopped by a signal; running the same command again resumes.
-    Preempted = 75,
+    Preempted,
     /// Another worker finished this work with different bytes.
-    Fenced = 76,
+    Fenced,
     /// The store refused access.
-    Permission = 77,
+    Permission,
     /// The settings are wrong, or differ from those the run was started with.
-    Config = 78,
+    Config,
+    /// Nothing was there to do, and the caller said what to end with then: `--exit-when-empty`.
+    Empty(u8),
 }
 
 impl Exit {
     /// The number given to the operating system.
     #[must_use]
     pub fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Done => 0,
+            Self::Usage => 2,
+            Self::OverQuarantine => 3,
+            Self::BadData => 65,
+            Self::StoreUnfit => 69,
+            Self::Bug => 70,
+            Self::StoreIo => 74,
+            Self::Preempted => 75,
+            Self::Fenced => 76,
+            Self::Permission => 77,
+            Self::Config => 78,
+            Self::Empty(code) => code,
+        }
     }
 }
 

@@ -91,9 +91,9 @@ function lambdaPlot(view) {
 /** @param {Nights} view @returns {Plot} */
 function driftPlot(view) {
   const psi = (/** @type {Run | undefined} */ run, /** @type {string} */ name) => run?.drift.find((one) => one.quantity === name)?.psi ?? null;
-  const most = (/** @type {Run | undefined} */ run) => (run?.drift.length ? Math.max(...run.drift.map((one) => one.psi)) : null);
+  const most = (/** @type {Run | undefined} */ run) => (run?.drift.some((one) => one.psi != null) ? Math.max(...run.drift.map((one) => one.psi ?? 0)) : null);
   const [only] = view.sets;
-  const names = [...new Set(view.runs.flatMap((run) => run.drift.map((one) => one.quantity)))];
+  const names = [...new Set(view.runs.flatMap((run) => run.drift.filter((one) => one.psi != null).map((one) => one.quantity)))];
   const series =
     view.sets.length === 1
       ? names.slice(0, COLORS.length).map((name, k) => ({ label: quantity(name), color: COLORS[k], values: view.axis.map((day) => psi(only.nights.get(day), name)) }))

@@ -103,8 +103,8 @@ function byCorruption(caption, lines, value) {
 /** @param {Run} run */
 function drift(run) {
   if (run.drift.length === 0) return make('p', { class: 'note' }, 'This night was not compared with others: t3b drift does.');
-  const row = (/** @type {Row} */ one) => [quantity(one.quantity), fixed(one.psi, 3), fixed(one.psi_null_p95, 3), fixed(one.p_adjusted, 3), fixed(one.ks, 3), count(one.n_reference), one.is_alarm ? 'ALARM' : 'no'];
-  return table('Drift against the reference nights', ['what', 'PSI', 'PSI by chance (95th percentile)', 'p, corrected', 'KS', 'reference rows', 'alarm'], run.drift.map(row));
+  const row = (/** @type {Row} */ one) => [quantity(one.quantity), fixed(one.psi, 3), fixed(one.psi_null_p95, 3), fixed(one.p_adjusted, 3), fixed(one.ks, 3), fixed(one.mmd2, 4), count(one.n_reference), one.is_alarm ? 'ALARM' : 'no'];
+  return table('Drift against the reference nights', ['what', 'PSI', 'PSI by chance (95th percentile)', 'p, corrected', 'KS', 'MMD²', 'reference rows', 'alarm'], run.drift.map(row));
 }
 
 /** @param {Run} run */

@@ -50,6 +50,7 @@ const QUANTITIES = new Map([
   ['lambda_sample', 'weight on the expert'],
   ['pt_entropy_nats', 'uncertainty of the pretrained model'],
   ['ft_entropy_nats', 'uncertainty of the expert'],
+  ['features', 'look of the images (features)'],
   ['predicted_class', 'mix of predicted classes'],
   ['quarantine_reason', 'mix of reasons for leaving out'],
 ]);

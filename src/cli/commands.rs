@@ -29,6 +29,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
     match &cli.command {
         Command::Demo(args) => run_demo(args),
         Command::Run(args) => run_pipeline(args),
+        Command::Nightly(args) => super::nightly::nightly(args),
         Command::Plan(args) => print_plan(args),
         Command::Check(args) => check(args),
         Command::Sweep(args) => super::sweep::sweep(args),

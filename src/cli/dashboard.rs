@@ -20,7 +20,7 @@ pub struct DashboardArgs {
     /// Folder or URI for the page; index.html is what to open.
     #[arg(long, value_name = "DIR|URI", default_value = "dashboard", env = "T3B_DASHBOARD_OUT")]
     pub out: String,
-    /// Where summary.parquet and drift.parquet of the runs lie, at any depth; by default ROOT/reports.
+    /// Where summary.parquet and drift.parquet of the runs lie, at any depth; by default ROOT/nights and ROOT/reports.
     #[arg(long, value_name = "DIR|URI", env = "T3B_REPORTS")]
     pub reports: Option<String>,
     /// How many runs, the newest.
@@ -49,8 +49,9 @@ pub(super) fn write_page(args: &DashboardArgs) -> Result<Exit, RunError> {
         };
         let root = Root::open(&super::from_here(&args.root), false, &settings.store)?;
         let reports = match &args.reports {
-            None => root.below("reports"),
-            Some(uri) => Root::open(&super::from_here(uri), false, &settings.store)?,
+            // Where t3b nightly writes, and where docs/dashboard.md says to write by hand.
+            None => vec![root.below("nights"), root.below("reports")],
+            Some(uri) => vec![Root::open(&super::from_here(uri), false, &settings.store)?],
         };
         let found = nights(&root, &reports, args.last).await?;
         let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;

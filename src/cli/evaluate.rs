@@ -9,7 +9,7 @@ use super::SpecArgs;
 use super::commands::{load, on_runtime, start_logging};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{self, Job};
-use crate::ledger::{Layout, Plan, is_published, read_plan, split_run_uri};
+use crate::ledger::{Plan, is_published, split_run_uri};
 use crate::report::{
     Request, RunAt, best_lambda, divergences, drift_of, drift_parquet, evaluate, read, t3_settings, write,
 };
@@ -62,15 +62,7 @@ pub(super) async fn published_run_at(uri: &str, settings: &Settings) -> Result<R
 
 /// Opens a run by its URI and reads its plan.
 pub(super) async fn run_at(uri: &str, settings: &Settings) -> Result<RunAt, RunError> {
-    let (root, run_id) = split_run_uri(uri).ok_or_else(|| {
-        Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
-            .hint("t3b run prints it on its first line")
-    })?;
-    let root = Root::open(&super::from_here(root), false, &settings.store)?;
-    let plan = read_plan(&root, &Layout::new(run_id))
-        .await?
-        .ok_or_else(|| Problem::new("R009", Exit::Usage, format!("run {run_id} has not been planned")))?;
-    Ok(RunAt { root, plan })
+    RunAt::open(&super::from_here(uri), &settings.store).await
 }
 
 pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {

@@ -17,6 +17,7 @@ mod fold;
 mod key;
 mod manifest;
 mod models;
+mod nightly;
 mod past;
 mod runs;
 mod samples;
@@ -41,6 +42,7 @@ pub use fetch::FetchArgs;
 pub use key::KeyCommand;
 pub use manifest::{BuildArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
+pub use nightly::NightlyArgs;
 pub use output::finish;
 pub use past::{DiscardArgs, RunsCommand, RunsListArgs, RunsShowArgs, ShowArgs};
 pub use samples::SamplesArgs;
@@ -106,6 +108,10 @@ pub enum Command {
     ///
     /// Example: t3b run my.toml --set merge.gamma=1.0 --run-id night-7
     Run(RunArgs),
+    /// Scores what came since the nights before, and publishes, checks, evaluates and compares it; for a scheduler.
+    ///
+    /// Example: t3b nightly ward.toml --exit-when-empty 99
+    Nightly(NightlyArgs),
     /// Prints samples, partitions, cells and batches; writes nothing.
     ///
     /// Example: t3b plan my.toml --json

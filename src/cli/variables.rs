@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::CommandFactory;
+use t3b_image::simd::{self, SIMD};
 
 use super::Cli;
 use crate::error::{Exit, Problem, RunError};
@@ -10,15 +11,19 @@ use crate::job::PSEUDONYM_KEY;
 use crate::settings::{env_name, known_keys};
 
 /// Read by the decoding process and by debug builds.
-const OTHERS: [&str; 2] = [PSEUDONYM_KEY, "T3B_CRASH_AT"];
+const OTHERS: [&str; 3] = [PSEUDONYM_KEY, SIMD, "T3B_CRASH_AT"];
 /// Starts of those that the test suite, the benches and the build read, which start this program too.
 const DEVELOPERS: [&str; 6] = ["T3B_FULL", "T3B_DEV", "T3B_FUZZ_", "T3B_PEERS_", "T3B_GOLDEN_", "T3B_TEST_"];
 
-/// Refuses every `T3B_` variable that is neither a key's nor a flag's.
+/// Refuses every `T3B_` variable that is neither a key's nor a flag's, and vector instructions that this machine lacks.
 ///
 /// # Errors
-/// `C006` for each, with the nearest name.
+/// `C006` for each variable, with the nearest name; `C028` for the instructions.
 pub(super) fn check() -> Result<(), RunError> {
+    if let Err(refused) = simd::chosen() {
+        let problem = Problem::new("C028", Exit::Config, refused.to_string());
+        return Err(problem.hint("unset it to have the widest vectors of the machine").into());
+    }
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let is_ours =
         |name: &String| name.starts_with("T3B_") && !DEVELOPERS.iter().any(|start| name.starts_with(start));

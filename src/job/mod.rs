@@ -3,6 +3,7 @@
 mod execute;
 mod look;
 pub(crate) mod models;
+mod nightly;
 mod pace;
 mod recipes;
 mod reproduce;
@@ -25,6 +26,7 @@ use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
 pub use look::Looked;
+pub use nightly::{Call, Night, Nights};
 pub use pace::Pace;
 use recipes::{FirstPass, Recipes};
 pub use reproduce::Reproduced;
@@ -312,7 +314,7 @@ const OF_NO_ROW: [&str; 5] =
 fn spec_map(keys: &[Effective], manifest: &Manifest, models: &ModelPair) -> SpecMap {
     let changes_rows = |key: &&Effective| {
         let key = key.key.as_str();
-        !PATH_KEYS.contains(&key) && !OF_NO_ROW.contains(&key)
+        !PATH_KEYS.contains(&key) && !OF_NO_ROW.contains(&key) && !key.starts_with("nightly.")
     };
     let by_value = keys.iter().filter(changes_rows);
     let json = |key: &Effective| serde_json::to_value(&key.value).unwrap_or(Value::Null);

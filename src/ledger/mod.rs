@@ -14,6 +14,7 @@ mod facts;
 mod finalize;
 mod layout;
 mod list;
+mod nights;
 mod plan;
 mod receipt;
 mod runs;
@@ -32,6 +33,11 @@ pub(crate) use finalize::{check_nonfinite, read_entry};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, split_run_uri};
 pub use list::{ListedRun, runs};
+pub use nights::{
+    DriftState, Entry, FrozenManifest, Mark, Measured, NightKey, NightLayout, NightRecord, NightState,
+    PastNight, Taken, TakenOf, fold, last_record, read_new, read_record, read_state, read_taken, settle,
+    stage_new,
+};
 pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
 pub(crate) use receipt::entry;
 pub use receipt::{FileEntry, Listed, Receipt, committed, nonce};

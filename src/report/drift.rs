@@ -5,17 +5,25 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{Field, Schema};
+use serde::{Deserialize, Serialize};
 use t3b_report::{Drift, Features, Quantity, drift};
 use t3b_stats::{Compared, Histogram};
 
 use super::evaluate::RunAt;
-use super::features::FeatureSample;
-use super::reading::{RunTables, facts, read};
+use super::features::{FeatureSample, StoredFeatures};
+use super::reading::{RunTables, read};
 use super::summary::encode;
 use crate::error::{Exit, Problem, RunError};
 
-/// What is known of one run for a comparison.
-struct Night {
+/// More cells than any grid has.
+const MAX_CELLS: usize = 1 << 16;
+/// Images of a stored profile whose features are kept.
+const STORED_FEATURES: usize = 256;
+
+/// What is known of one run for a comparison: small enough to be kept when its tables are gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    class_names: Vec<String>,
     /// Divergence, coefficient and both entropies on clean images.
     numbers: [Histogram; 4],
     classes: Vec<u64>,
@@ -25,23 +33,45 @@ struct Night {
     features: Option<FeatureSample>,
 }
 
+/// A profile as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredProfile {
+    class_names: Vec<String>,
+    n_cells: usize,
+    /// Cells that have rows, and how many.
+    numbers: [Vec<(usize, u64)>; 4],
+    classes: Vec<u64>,
+    quarantine: Vec<(String, u64)>,
+    n_planned: u64,
+    features: Option<Vec<StoredFeatures>>,
+}
+
 /// Compares `run` with `against` together.
 ///
 /// # Errors
 /// Store failures, damaged tables, `E006` runs whose classes or cells cannot be compared.
 pub async fn drift_of(run: &RunAt, against: &[RunAt]) -> Result<Vec<Drift>, RunError> {
-    let classes = facts(&run.plan)?.classes;
-    let mut night = night(run).await?;
-    let mut reference: Option<Night> = None;
+    let night = Profile::of(run).await?;
+    let mut others = Vec::new();
     for other in against {
-        if facts(&other.plan)?.classes != classes {
-            let what = format!("runs {} and {} have other classes", run.plan.run_id, other.plan.run_id);
-            return Err(Problem::new("E006", Exit::Config, what).into());
+        others.push(Profile::of(other).await?);
+    }
+    Ok(drift_between(night, others)?)
+}
+
+/// Compares one profile with others together.
+///
+/// # Errors
+/// `E006` profiles of other classes, or none to compare with.
+pub fn drift_between(mut night: Profile, against: Vec<Profile>) -> Result<Vec<Drift>, Problem> {
+    let mut reference: Option<Profile> = None;
+    for other in against {
+        if !other.is_comparable(&night) {
+            return Err(Problem::new("E006", Exit::Config, "the runs have other classes"));
         }
-        let one = self::night(other).await?;
         reference = Some(match reference {
-            None => one,
-            Some(all) => all.with(one),
+            None => other,
+            Some(all) => all.with(other),
         });
     }
     let mut reference = reference.ok_or_else(|| {
@@ -54,24 +84,80 @@ pub async fn drift_of(run: &RunAt, against: &[RunAt]) -> Result<Vec<Drift>, RunE
     Ok(drift(&quantities(&night, &reference), features, 0))
 }
 
-async fn night(run: &RunAt) -> Result<Night, RunError> {
-    let RunTables { rows, signals, quarantine, class_counts, .. } =
-        read(&run.root, &run.plan, None, None).await?;
-    let facts = rows.facts();
-    let clean = facts.clean().ok_or_else(|| {
-        let what = format!("run {} has no clean images", run.plan.run_id);
-        Problem::new("E006", Exit::Config, what).hint("set corrupt.include_clean = true")
-    })?;
-    Ok(Night {
-        numbers: signals[clean].histograms.clone(),
-        classes: class_counts,
-        quarantine,
-        n_planned: facts.n_pairs(),
-        features: FeatureSample::of(run).await?,
-    })
-}
+impl Profile {
+    /// The profile of a published run.
+    ///
+    /// # Errors
+    /// Store failures, damaged tables, `E006` a run without clean images.
+    pub async fn of(run: &RunAt) -> Result<Self, RunError> {
+        let RunTables { rows, signals, quarantine, class_counts, .. } =
+            read(&run.root, &run.plan, None, None).await?;
+        let facts = rows.facts();
+        let clean = facts.clean().ok_or_else(|| {
+            let what = format!("run {} has no clean images", run.plan.run_id);
+            Problem::new("E006", Exit::Config, what).hint("set corrupt.include_clean = true")
+        })?;
+        Ok(Self {
+            class_names: facts.classes.clone(),
+            numbers: signals[clean].histograms.clone(),
+            classes: class_counts,
+            quarantine,
+            n_planned: facts.n_pairs(),
+            features: FeatureSample::of(run).await?,
+        })
+    }
 
-impl Night {
+    /// Whether both are of the same classes.
+    #[must_use]
+    pub fn is_comparable(&self, other: &Self) -> bool {
+        self.class_names == other.class_names
+    }
+
+    /// As it is stored; the same profile gives the same bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let filled = |histogram: &Histogram| {
+            histogram.counts().iter().copied().enumerate().filter(|(_, n)| *n > 0).collect::<Vec<_>>()
+        };
+        let stored = StoredProfile {
+            class_names: self.class_names.clone(),
+            n_cells: self.numbers[0].counts().len(),
+            numbers: self.numbers.each_ref().map(filled),
+            classes: self.classes.clone(),
+            quarantine: self.quarantine.clone(),
+            n_planned: self.n_planned,
+            features: self.features.as_ref().map(|features| features.stored(STORED_FEATURES)),
+        };
+        serde_json::to_vec(&stored).expect("counts have a JSON text")
+    }
+
+    /// As [`Profile::to_json`] wrote it; `None` for anything else.
+    #[must_use]
+    pub fn from_json(bytes: &[u8]) -> Option<Self> {
+        let stored: StoredProfile = serde_json::from_slice(bytes).ok()?;
+        let n_cells = stored.n_cells;
+        if n_cells > MAX_CELLS || stored.numbers.iter().flatten().any(|(cell, _)| *cell >= n_cells) {
+            return None;
+        }
+        let whole = |filled: &Vec<(usize, u64)>| {
+            let mut counts = vec![0; n_cells];
+            filled.iter().for_each(|(cell, n)| counts[*cell] = *n);
+            Histogram::ordered(counts)
+        };
+        let features = match stored.features {
+            Some(rows) => Some(FeatureSample::from_stored(&rows)?),
+            None => None,
+        };
+        Some(Self {
+            numbers: stored.numbers.each_ref().map(whole),
+            class_names: stored.class_names,
+            classes: stored.classes,
+            quarantine: stored.quarantine,
+            n_planned: stored.n_planned,
+            features,
+        })
+    }
+
     fn with(mut self, other: Self) -> Self {
         self.numbers.iter_mut().zip(&other.numbers).for_each(|(all, more)| all.merge(more));
         self.classes.iter_mut().zip(&other.classes).for_each(|(all, more)| *all += more);
@@ -96,7 +182,7 @@ impl Night {
     }
 }
 
-fn quantities(night: &Night, reference: &Night) -> Vec<Quantity> {
+fn quantities(night: &Profile, reference: &Profile) -> Vec<Quantity> {
     let names = ["js_nats", "lambda_sample", "pt_entropy_nats", "ft_entropy_nats"];
     let mut all: Vec<Quantity> = names
         .into_iter()
@@ -157,4 +243,30 @@ pub fn drift_parquet(run_id: &str, found: &[Drift]) -> Result<Vec<u8>, Problem> 
         |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), is_of_some(name));
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     encode(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_read_as_it_was_written() {
+        let counts = [[0, 3, 1], [0, 0, 0], [9, 9, 9], [1, 0, 0]];
+        let rows = vec![(1, 7, hex::encode([1.5_f32, -2.0].map(f32::to_le_bytes).concat()))];
+        let mut profile = Profile {
+            class_names: vec!["a".into(), "b".into()],
+            numbers: counts.map(|counts| Histogram::ordered(counts.into())),
+            classes: vec![1, 3],
+            quarantine: vec![("empty_object".into(), 2)],
+            n_planned: 6,
+            features: FeatureSample::from_stored(&rows),
+        };
+        assert!(profile.features.is_some());
+        let bytes = profile.to_json();
+        assert_eq!(Profile::from_json(&bytes), Some(profile.clone()));
+        let beyond = String::from_utf8(bytes).unwrap().replace("\"n_cells\":3", "\"n_cells\":2");
+        assert_eq!(Profile::from_json(beyond.as_bytes()), None);
+        profile.features = None;
+        assert_eq!(Profile::from_json(&profile.to_json()), Some(profile));
+    }
 }

@@ -11,9 +11,9 @@ use super::grouping::units;
 use super::reading::{RunTables, facts, read};
 use super::summary::summary_parquet;
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::Plan;
+use crate::ledger::{Layout, Plan, read_plan, split_run_uri};
 use crate::source::Grouping;
-use crate::store::Root;
+use crate::store::{Root, StoreSettings};
 
 /// One run and where it lies.
 #[derive(Debug, Clone)]
@@ -22,6 +22,24 @@ pub struct RunAt {
     pub root: Root,
     /// Its frozen plan.
     pub plan: Plan,
+}
+
+impl RunAt {
+    /// Opens a run by its URI, `<output root>/_t3b/runs/<run id>`, and reads its plan.
+    ///
+    /// # Errors
+    /// `R009` no such run, store failures.
+    pub async fn open(uri: &str, settings: &StoreSettings) -> Result<Self, RunError> {
+        let (root, run_id) = split_run_uri(uri).ok_or_else(|| {
+            Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
+                .hint("t3b run prints it on its first line")
+        })?;
+        let root = Root::open(root, false, settings)?;
+        let plan = read_plan(&root, &Layout::new(run_id))
+            .await?
+            .ok_or_else(|| Problem::new("R009", Exit::Usage, format!("run {run_id} has not been planned")))?;
+        Ok(Self { root, plan })
+    }
 }
 
 /// What is asked.
@@ -35,6 +53,21 @@ pub struct Request {
     pub calibrate_from: Option<RunAt>,
     /// Manifests with a column `group`: what is resampled together. Every run must be of one of them; none groups nothing.
     pub groupings: Vec<Grouping>,
+}
+
+/// One figure of a run's primary method on clean images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Headline {
+    /// Which figure.
+    pub metric: Metric,
+    /// A share.
+    pub value: f64,
+    /// 95 % interval; an estimate has none.
+    pub interval: Option<[f64; 2]>,
+    /// Told from confidence, because there are no labels.
+    pub is_estimate: bool,
+    /// Rows behind it.
+    pub n: u64,
 }
 
 /// Everything computed of several runs.
@@ -199,6 +232,30 @@ impl Evaluation {
     #[must_use]
     pub fn n_rows(&self) -> u64 {
         self.sets.iter().map(|set| set.figures.rows.n_rows()).sum()
+    }
+
+    /// Figures of a run's primary method on clean images, or estimates where there are no labels.
+    #[must_use]
+    pub fn headlines(&self, run: usize) -> Vec<Headline> {
+        let Some(set) = self.sets.get(run) else { return Vec::new() };
+        let measured =
+            [Metric::Top1, Metric::BalancedAccuracy, Metric::Auc].into_iter().filter_map(|metric| {
+                let line = set.figures.line(&set.figures.facts.primary, Some("clean"), Some(0), metric)?;
+                let interval = line.interval.map(|interval| [interval.low, interval.high]);
+                Some(Headline { metric, value: line.value, interval, is_estimate: false, n: line.n })
+            });
+        let measured: Vec<Headline> = measured.filter(|one| one.n > 0).collect();
+        if !measured.is_empty() {
+            return measured;
+        }
+        let estimates = set.estimates.iter().map(|one| Headline {
+            metric: one.metric,
+            value: one.estimate,
+            interval: None,
+            is_estimate: true,
+            n: one.n,
+        });
+        estimates.collect()
     }
 
     /// Top-1 of one method of one run's clean cell; for tests.

@@ -14,9 +14,12 @@ use crate::tables::Table;
 /// Most rows of one side: enough for a discrepancy of a hundredth, and seconds of comparing.
 const MAX_ROWS: usize = 2000;
 
+/// One row as it is stored: its place in the order, and its values as hex digits of little-endian bytes.
+pub(super) type StoredFeatures = (u64, u64, String);
+
 /// Rows in a random order that depends on the run and their positions alone, so that neighbours in it are strangers: images of one folder
 /// stand together in a manifest and are alike.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct FeatureSample {
     /// By a hash of run and position, and the run's.
     by_order: BTreeMap<(u64, u64), Vec<f32>>,
@@ -62,6 +65,28 @@ impl FeatureSample {
 
     pub(super) fn into_rows(self) -> Vec<Vec<f32>> {
         self.by_order.into_values().collect()
+    }
+
+    /// The first `n` rows in a form that JSON holds to the bit.
+    pub(super) fn stored(&self, n: usize) -> Vec<StoredFeatures> {
+        let bytes = |row: &[f32]| row.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let rows = self.by_order.iter().take(n);
+        rows.map(|((order, salt), row)| (*order, *salt, hex::encode(bytes(row)))).collect()
+    }
+
+    /// What [`FeatureSample::stored`] gave; `None` for anything else.
+    pub(super) fn from_stored(rows: &[StoredFeatures]) -> Option<Self> {
+        let mut sample = Self::default();
+        for (order, salt, digits) in rows {
+            let bytes = hex::decode(digits).ok()?;
+            let (values, rest) = bytes.as_chunks::<4>();
+            if !rest.is_empty() {
+                return None;
+            }
+            let row: Vec<f32> = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
+            sample.add((*order, *salt), &row);
+        }
+        Some(sample)
     }
 
     fn add(&mut self, order: (u64, u64), features: &[f32]) {

@@ -9,6 +9,7 @@ mod corrupt;
 mod layers;
 mod merge;
 mod models;
+mod nightly;
 mod pipeline;
 mod schema;
 mod sweep;
@@ -25,6 +26,7 @@ pub use corrupt::Corrupt;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use models::Models;
+pub use nightly::{Incoming, Nightly};
 pub use pipeline::{Input, Labels, Output, Pipeline};
 pub use schema::schema;
 pub use sweep::{Sweep, Variation};
@@ -69,7 +71,7 @@ pub struct Sources {
 
 /// Keys whose values are places: a relative path is taken from the folder of the file it is written in, and from where the
 /// command is called when it comes from the command line or the environment.
-pub const PATH_KEYS: [&str; 10] = [
+pub const PATH_KEYS: [&str; 13] = [
     "input.root",
     "models.pretrained",
     "models.expert",
@@ -78,6 +80,9 @@ pub const PATH_KEYS: [&str; 10] = [
     "merge.from",
     "corrupt.assets.dir",
     "output.root",
+    "nightly.manifests",
+    "nightly.incoming",
+    "nightly.calibrate_from",
     "metrics.textfile",
     "lineage.file",
 ];

@@ -10,6 +10,7 @@ use super::corrupt::Corrupt;
 use super::layers::Reader;
 use super::merge::Merge;
 use super::models::Models;
+use super::nightly::Nightly;
 use crate::error::{Exit, Problem, quoted};
 use crate::ledger::{Facts, is_name};
 use crate::messages::Mixing;
@@ -51,6 +52,8 @@ pub struct Pipeline {
     pub merge: Merge,
     /// Where the tables go.
     pub output: Output,
+    /// What `t3b nightly` does around a run.
+    pub nightly: Nightly,
 }
 
 /// Where the samples are.
@@ -111,7 +114,8 @@ impl Pipeline {
         });
         let tags = tags.collect();
         let seed = reader.whole("run.seed", 0..=u64::from(u32::MAX));
-        let output = Output::read(reader, dir);
+        let (input, output) = (Input::read(reader, dir), Output::read(reader, dir));
+        let nightly = Nightly::read(reader, dir, &input.root);
         let pipeline = Self {
             name: read_name(reader),
             tags,
@@ -121,7 +125,7 @@ impl Pipeline {
             partition_size,
             max_quarantine: reader.number("run.max_quarantine", 0.0..=1.0),
             max_missing_first: reader.number("run.max_missing_first", 0.0..=1.0),
-            input: Input::read(reader, dir),
+            input,
             limits: read_limits(reader),
             rendering: read_rendering(reader),
             labels: Labels::read(reader),
@@ -129,6 +133,7 @@ impl Pipeline {
             corrupt,
             merge: Merge::read(reader, seed, dir),
             output,
+            nightly,
         };
         pipeline.check_roots(reader);
         pipeline
@@ -140,6 +145,12 @@ impl Pipeline {
             let what = "output.root: lies inside input.root, links followed";
             let problem =
                 Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
+            reader.problem(problem);
+        }
+        if !self.output.root.is_empty() && place(&self.nightly.manifests).starts_with(&output) {
+            let what = "nightly.manifests: lies inside output.root, links followed";
+            let problem = Problem::new("C002", Exit::Config, what)
+                .hint("manifests hold names of the archive: keep them where its owner alone can read");
             reader.problem(problem);
         }
     }

@@ -201,7 +201,7 @@ fn check_row(
 }
 
 /// What no other row has: the uri, what it names within the object, the frame and the slice.
-fn place_of(uri: &str, row: &Row) -> String {
+pub(super) fn place_of(uri: &str, row: &Row) -> String {
     let entry = row[ENTRY].as_deref();
     // Of two entries of one name, the listing refuses the second.
     let refused = row[OFFSET].as_deref().or(row[REFUSED].as_deref()).filter(|_| row[REFUSED].is_some());

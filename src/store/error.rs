@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::confined::NoObject;
+use super::direct::is_connecting;
 use crate::error::{Exit, Problem};
 
 /// Why a store call failed.

@@ -67,7 +67,7 @@ fn node(root: &Path, path: &Path, folder: &str, entry: &DirEntry) -> Node {
     }
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified_ms = modified.and_then(|age| i64::try_from(age.as_millis()).ok()).unwrap_or_default();
-    Node::Object(Listed { name: below(text), size: metadata.len(), modified_ms })
+    Node::Object(Listed { name: below(text), size: metadata.len(), modified_ms, e_tag: None })
 }
 
 /// The names that the client keeps for what it is writing, and hides.

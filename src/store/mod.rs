@@ -37,6 +37,8 @@ pub(crate) use settings::{has_credentials, local_path};
 
 /// Tries of one create whose outcome is unknown.
 const CREATE_TRIES: u32 = 5;
+/// Tries of one write beside others'.
+const REPLACE_TRIES: u32 = 4;
 
 /// A store and the prefix everything is below.
 #[derive(Debug, Clone)]
@@ -70,6 +72,16 @@ pub struct Listed {
     pub size: u64,
     /// When the store says it was written; no decision about rows rests on it.
     pub modified_ms: i64,
+    /// The store's own name of this version, where it has one.
+    pub e_tag: Option<String>,
+}
+
+impl Listed {
+    /// What changes with the bytes, besides the size: the store's name of the version, or else the time of writing.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        self.e_tag.clone().unwrap_or_else(|| format!("modified {}", self.modified_ms))
+    }
 }
 
 /// The key of a listed name, as it is: [`Path::from`] would escape what is escaped.
@@ -212,6 +224,24 @@ impl Root {
         Err(StoreError { operation: "write", object: object.to_owned(), cause })
     }
 
+    /// Writes an object over what is there, unless that has the same bytes. Where two calls write at once, one of their objects
+    /// stays, whole.
+    ///
+    /// # Errors
+    /// When the store fails, or holds other bytes than it was given each time.
+    pub async fn replace(&self, key: &str, object: &str, bytes: Bytes) -> Result<(), StoreError> {
+        if self.read(key, object, u64::MAX).await?.as_ref() == Some(&bytes) {
+            return Ok(());
+        }
+        for _ in 1..REPLACE_TRIES {
+            match self.write(key, object, bytes.clone()).await {
+                Err(StoreError { cause: Cause::Other(_), .. }) => {}
+                done => return done,
+            }
+        }
+        self.write(key, object, bytes).await
+    }
+
     /// Creates an object that must not exist, and finds out whose it is when the answer is unclear.
     ///
     /// A create can be applied and still be answered by an error, and `AlreadyExists` can name our own
@@ -304,7 +334,8 @@ impl Root {
 
     fn listed(&self, meta: &object_store::ObjectMeta) -> Option<Listed> {
         let modified_ms = meta.last_modified.timestamp_millis();
-        Some(Listed { name: self.relative(&meta.location)?, size: meta.size, modified_ms })
+        let e_tag = meta.e_tag.clone();
+        Some(Listed { name: self.relative(&meta.location)?, size: meta.size, modified_ms, e_tag })
     }
 
     /// A path below the root, as seen from there.

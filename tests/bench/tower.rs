@@ -1,5 +1,9 @@
 //! The fast image tower against candle's and other runtimes', in one loop: images a second, ratios, share of the peak.
 //!
+//! Ratios are medians over rounds with their quartiles, once of wall time and once of CPU time: on a machine that others use,
+//! a wall clock measures them too. `T3B_SIMD` forces our kernels, and the peak that is printed, to a path; the others do as
+//! they like.
+//!
 //! `cargo bench --bench tower -- [ARCHITECTURE [BATCH [ROUNDS]]]`, by default `clip-vit-base-patch16 8 7`, two threads each.
 //! With `T3B_PEERS_PYTHON` naming a Python that has torch, transformers and, if wanted, onnxruntime, onnx and openvino,
 //! `tests/bench/peers/vision.py` runs beside us on the weights and pixels that we export: the towers take turns, one call
@@ -14,7 +18,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+use rustix::time::{ClockId, clock_gettime};
 use t3b::model::ClipConfig;
 use t3b::model::config::TowerConfig;
 use t3b::model::fast::FastVision;
@@ -22,6 +27,7 @@ use t3b::model::normalize::Normalizer;
 use t3b::model::packed::pack;
 use t3b::model::random::{self, Seeds};
 use t3b::model::tower::VisionTower;
+use t3b_image::simd;
 
 const SEEDS: Seeds = Seeds { vision: 7, text: 7 };
 const N_THREADS: usize = 2;
@@ -50,28 +56,46 @@ fn main() {
 
     let ours = |tower: &VisionTower| tower.features(&pixels).expect("features");
     let (features, theirs) = (values(&ours(&fast)), values(&ours(&candle)));
-    let mut rounds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut rounds: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
+    let mut peak = 0.0_f64;
     for _ in 0..n_rounds {
-        let mut note = |name: &str, seconds| rounds.entry(name.to_owned()).or_default().push(seconds);
-        note(" ours", seconds(|| drop(ours(&fast))));
-        note("candle", seconds(|| drop(ours(&candle))));
-        for peer in peers.iter_mut().flat_map(Peers::round) {
-            note(&peer.0, peer.1);
+        peak = peak.max(peak_flops() * N_THREADS as f64);
+        let mut note = |name: &str, cost| rounds.entry(name.to_owned()).or_default().push(cost);
+        note(" ours", cost(|| drop(ours(&fast))));
+        note("candle", cost(|| drop(ours(&candle))));
+        for (name, cost) in peers.iter_mut().flat_map(Peers::round) {
+            note(&name, cost);
         }
     }
     let flop = batch as f64 * flop_of_an_image(&config);
-    let peak = peak_flops() * N_THREADS as f64;
     println!(
-        "{name}, batch {batch}, {N_THREADS} threads, {n_rounds} rounds; f32 peak {:.0} GFLOP/s",
-        peak / 1e9
+        "{name}, batch {batch}, {N_THREADS} threads, {n_rounds} rounds; {:?}, f32 peak {:.0} GFLOP/s; load {}",
+        simd::arch(),
+        peak / 1e9,
+        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
     );
-    println!("{:<12} {:>9} {:>9} {:>12} {:>12}", "tower", "best/s", "median/s", "ours/theirs", "of the peak");
+    println!(
+        "{:<12} {:>8} {:>8} {:>20} {:>20} {:>8} {:>8}",
+        "tower", "best/s", "median/s", "theirs/ours, wall", "theirs/ours, CPU", "of peak", "by CPU"
+    );
     let own = rounds[" ours"].clone();
-    for (name, times) in &rounds {
-        let ratios: Vec<f64> = own.iter().zip(times).map(|(own, theirs)| theirs / own).collect();
-        let (best, median_rate) = (batch as f64 / best(times), batch as f64 / median(times));
-        let share = flop / median(times) / peak;
-        println!("{name:<12} {best:>9.2} {median_rate:>9.2} {:>12.2} {share:>12.2}", median(&ratios));
+    for (name, costs) in &rounds {
+        let of = |f: fn(&Cost) -> f64| costs.iter().map(f).collect::<Vec<_>>();
+        let ratio = |f: fn(&Cost) -> f64| {
+            let ratios: Vec<f64> = own.iter().zip(costs).map(|(own, theirs)| f(theirs) / f(own)).collect();
+            let at = |share| quantile(&ratios, share);
+            format!("{:.2} ({:.2}-{:.2})", at(0.5), at(0.25), at(0.75))
+        };
+        let (wall, cpu) = (of(|cost| cost.wall_s), of(|cost| cost.cpu_s));
+        println!(
+            "{name:<12} {:>8.2} {:>8.2} {:>20} {:>20} {:>8.2} {:>8.2}",
+            batch as f64 / quantile(&wall, 0.0),
+            batch as f64 / quantile(&wall, 0.5),
+            ratio(|cost| cost.wall_s),
+            ratio(|cost| cost.cpu_s),
+            flop / quantile(&wall, 0.5) / peak,
+            flop / quantile(&cpu, 0.5) / peak * N_THREADS as f64
+        );
     }
     println!("largest difference to candle: {:.1e} of the largest feature", difference(&features, &theirs));
     for (name, theirs) in peers.iter_mut().flat_map(Peers::features) {
@@ -86,20 +110,29 @@ fn values(features: &Tensor) -> Vec<f32> {
     features.flatten_all().and_then(|flat| flat.to_vec1()).expect("features")
 }
 
-fn seconds(work: impl FnOnce()) -> f64 {
-    let started = Instant::now();
+/// What a call took.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    wall_s: f64,
+    /// Of all threads of the process.
+    cpu_s: f64,
+}
+
+fn cost(work: impl FnOnce()) -> Cost {
+    let (started, cpu_s) = (Instant::now(), cpu_seconds());
     work();
-    started.elapsed().as_secs_f64()
+    Cost { wall_s: started.elapsed().as_secs_f64(), cpu_s: cpu_seconds() - cpu_s }
 }
 
-fn best(times: &[f64]) -> f64 {
-    times.iter().copied().fold(f64::INFINITY, f64::min)
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-fn median(times: &[f64]) -> f64 {
-    let mut sorted = times.to_vec();
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 
 fn difference(left: &[f32], right: &[f32]) -> f32 {
@@ -127,18 +160,18 @@ impl WithSimd for Peak {
         let mut sums = [simd.splat_f32s(0.5); 10];
         let factor = simd.splat_f32s(std::hint::black_box(0.999));
         let term = simd.splat_f32s(std::hint::black_box(1e-3));
-        let started = Instant::now();
+        let started = cpu_seconds();
         for _ in 0..self.0 {
             sums.iter_mut().for_each(|sum| *sum = simd.mul_add_f32s(*sum, factor, term));
         }
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = cpu_seconds() - started;
         std::hint::black_box(sums.map(|sum| simd.reduce_sum_f32s(sum)));
         (self.0 * sums.len() * S::F32_LANES * 2) as f64 / seconds
     }
 }
 
 fn peak_flops() -> f64 {
-    (0..30).map(|_| Arch::new().dispatch(Peak(2_000_000))).fold(0.0, f64::max)
+    (0..5).map(|_| simd::arch().dispatch(Peak(2_000_000))).fold(0.0, f64::max)
 }
 
 /// The process of the other runtimes, which answers one line for each that it is sent.
@@ -202,13 +235,16 @@ impl Peers {
         self.answer()
     }
 
-    /// One call of every runtime: name and seconds.
-    fn round(&mut self) -> Vec<(String, f64)> {
+    /// One call of every runtime: name and cost.
+    fn round(&mut self) -> Vec<(String, Cost)> {
         let names = self.names.clone();
-        names
-            .into_iter()
-            .map(|name| (name.clone(), self.ask(&name).trim().parse().expect("seconds")))
-            .collect()
+        let costs = names.into_iter().map(|name| {
+            let answer = self.ask(&name);
+            let mut seconds = answer.split_whitespace().map(|text| text.parse().expect("seconds"));
+            let mut next = || seconds.next().expect("two numbers");
+            (name, Cost { wall_s: next(), cpu_s: next() })
+        });
+        costs.collect()
     }
 
     /// The features of every runtime.

@@ -47,6 +47,8 @@ mod exact;
 mod house;
 /// Whatever an archive holds is a row, and a bad item costs itself.
 mod inputs;
+/// Every night by itself: each object scored once for each content, whatever dies, comes late or is called twice.
+mod nights;
 /// What identifies a patient stays with its owner.
 mod private_data;
 /// Settings, messages, commands and tables say what they mean.

@@ -1,7 +1,5 @@
 //! The rule as it ships: six quantities of a night, Holm over them, and no alarm below the least effect.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use t3b_report::{Drift, Quantity, drift};
 use t3b_stats::{Grid, Histogram};
 

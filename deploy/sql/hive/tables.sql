@@ -35,7 +35,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS t3b_signals_files (
   lambda_sample DOUBLE,
   pt_entropy_nats DOUBLE,
   ft_entropy_nats DOUBLE,
-  agree BOOLEAN
+  agree BOOLEAN,
+  features ARRAY<FLOAT>
 )
 PARTITIONED BY (run_date STRING, run_id STRING)
 STORED AS PARQUET LOCATION '${root}/tables/signals/';

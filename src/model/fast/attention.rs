@@ -1,5 +1,7 @@
 //! Self-attention of one image, a head at a time, on the fused queries, keys and values.
 
+use std::ops::Range;
+
 use pulp::Arch;
 
 use super::aligned::Aligned;
@@ -60,22 +62,24 @@ impl Attention {
         }
     }
 
-    /// Attention of the first `n_queries` tokens of an image to all of its tokens.
+    /// Attention of some tokens of an image to all of its tokens.
     ///
     /// `qkv`: `[tokens, 3 * third]`; row `i` of the result goes to `out[i * third..]`, head by head.
     pub(super) fn mix(
         &self,
         arch: Arch,
         qkv: &[f32],
-        n_queries: usize,
+        queries: Range<usize>,
         out: &mut [f32],
         scratch: &mut HeadScratch,
         product: &mut ProductScratch,
     ) {
+        let n_queries = queries.len();
         for head in 0..self.heads {
             let offset = head * self.head_width;
             self.pack(&qkv[offset..], scratch);
-            self.mix_head(arch, &qkv[offset..], n_queries, scratch, product);
+            let first = &qkv[queries.start * 3 * self.third + offset..];
+            self.mix_head(arch, first, n_queries, scratch, product);
             let mixed = scratch.mixed.chunks_exact(self.to_mixture.outputs).zip(&scratch.reciprocals);
             for ((mixed, &reciprocal), out) in mixed.zip(out.chunks_mut(self.third)).take(n_queries) {
                 for (out, &x) in out[offset..][..self.head_width].iter_mut().zip(mixed) {
@@ -95,7 +99,7 @@ impl Attention {
         }
     }
 
-    /// Mixtures of a head's values for its first queries; their division by the sum of weights is left to do.
+    /// Mixtures of a head's values for some queries, the first of which starts `head`; their division by the sum of weights is left to do.
     fn mix_head(
         &self,
         arch: Arch,

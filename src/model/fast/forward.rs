@@ -1,14 +1,15 @@
-//! A set of images through the layers, on one thread.
+//! A set of images through the layers.
 //!
 //! References: `transformers.CLIPVisionModelWithProjection`, `SiglipVisionModel`, timm's `VisionTransformer`.
 
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
-use super::attention::Attention;
-use super::norm::{LayerNorm, UnitLength};
-use super::packing::{Head, Layer, Linear, Norm, PANEL, Packing};
+use super::norm::UnitLength;
+use super::packing::{Head, Layer, Linear, PANEL, Packing};
+use super::part::{Kept, Part};
 use super::product::{Product, Rows, RowsMut};
 use super::weights::Run;
 use super::workspace::Workspace;
@@ -21,16 +22,10 @@ pub(super) struct Pass<'a> {
     /// The models of the set's images.
     pub(super) runs: &'a [Run<'a>],
     pub(super) n_images: usize,
+    /// Threads that share the rows of the image, where the set is a single one; or 1.
+    pub(super) n_parts: usize,
+    /// With tools for every part.
     pub(super) work: &'a mut Workspace,
-}
-
-/// The rows of each image that a step computes.
-#[derive(Debug, Clone, Copy)]
-struct Kept {
-    /// Rows of an image.
-    n_rows: usize,
-    /// From one to the next, in tokens.
-    step: usize,
 }
 
 impl Pass<'_> {
@@ -47,7 +42,7 @@ impl Pass<'_> {
             packing,
             runs: self.runs,
             rows: &mut self.work.residual,
-            scratch: (&mut self.work.vectors.0, &mut self.work.vectors.1),
+            scratch: self.work.tools[0].vectors(),
         });
         // Their bias is not the class token's, so it came with the positions.
         let linear = Linear { bias: None, ..packing.patches };
@@ -59,10 +54,10 @@ impl Pass<'_> {
             n_rows: tokens,
             x: Rows { values: &self.work.inner, stride, columns: 3 * packing.patch_px.pow(2) },
             y: RowsMut { values: &mut self.work.residual, stride: packing.row, keeps: true },
-            scratch: &mut self.work.product,
+            scratch: &mut self.work.tools[0].product,
         });
         if let Some(norm) = packing.pre_norm {
-            self.norm(norm, self.all());
+            self.whole(self.all()).0.norm(norm);
             std::mem::swap(&mut self.work.residual, &mut self.work.hidden);
         }
     }
@@ -72,9 +67,41 @@ impl Pass<'_> {
     pub(super) fn blocks(&mut self, layers: Range<usize>) {
         let projects = matches!(self.packing.head, Head::Projection(_));
         for index in layers {
-            let is_last = index + 1 == self.packing.layers.len();
-            self.block(index, if is_last && projects { self.class() } else { self.all() });
+            let layer = &self.packing.layers[index];
+            if projects && index + 1 == self.packing.layers.len() {
+                self.class_block(layer);
+            } else {
+                self.block(layer);
+            }
         }
+    }
+
+    /// Attention and multilayer perceptron, each behind a layer norm and added to what is there. The parts wait for each other
+    /// once, for every query meets the keys and values of all rows.
+    fn block(&mut self, layer: &Layer) {
+        let (mut parts, qkv) = self.projected(layer, 0..3 * self.third());
+        let qkv = &*qkv;
+        parts.par_iter_mut().for_each(|part| part.finish(layer, qkv));
+    }
+
+    /// The same of which only the class token goes on, too little for more than one thread.
+    fn class_block(&mut self, layer: &Layer) {
+        let third = self.third();
+        self.projected(layer, third..3 * third);
+        let (mut class, qkv) = self.whole(self.class());
+        class.project(layer.qkv, 0..third, qkv);
+        class.finish(layer, qkv);
+    }
+
+    /// The set in parts whose rows are normalised and projected to some panels of queries, keys and values, and these.
+    fn projected(&mut self, layer: &Layer, panels: Range<usize>) -> (Vec<Part<'_>>, &mut [f32]) {
+        let (mut parts, qkv) = self.parts();
+        let own = qkv.par_chunks_mut(3 * parts[0].residual.len());
+        parts.par_iter_mut().zip(own).for_each(|(part, qkv)| {
+            part.norm(layer.attention_norm);
+            part.project(layer.qkv, panels.clone(), qkv);
+        });
+        (parts, qkv)
     }
 
     /// The tokens behind the last block to unit rows, written to `out: [images, projection width]`.
@@ -95,30 +122,36 @@ impl Pass<'_> {
 
     fn project_class(&mut self, linear: Linear) {
         let class = self.class();
-        self.norm(self.packing.post_norm, class);
+        let norm = self.packing.post_norm;
+        self.whole(class).0.norm(norm);
         self.arch.dispatch(Product {
             linear,
             panels: 0..linear.outputs / PANEL,
             activation: None,
             runs: self.runs,
             n_rows: 1,
-            x: Rows { values: &self.work.hidden, stride: self.stride(class), columns: self.packing.width },
+            x: Rows {
+                values: &self.work.hidden,
+                stride: class.step * self.packing.row,
+                columns: self.packing.width,
+            },
             y: RowsMut { values: &mut self.work.features, stride: linear.outputs, keeps: false },
-            scratch: &mut self.work.product,
+            scratch: &mut self.work.tools[0].product,
         });
     }
 
     /// Attention of the learned query to all patches and the perceptron behind it, in every image's first row.
     fn pool(&mut self, probe: usize, layer: &Layer) {
-        let (row, first, third) = (self.packing.row, self.class(), self.packing.row / PANEL);
-        let stride = self.stride(first);
-        self.norm(self.packing.post_norm, self.all());
+        let (row, first, third) = (self.packing.row, self.class(), self.third());
+        let stride = first.step * row;
+        let norm = self.packing.post_norm;
+        self.whole(self.all()).0.norm(norm);
         self.arch.dispatch(Probe {
             start: probe,
             row,
             runs: self.runs,
             rows: &mut self.work.features,
-            scratch: &mut self.work.vectors.0,
+            scratch: self.work.tools[0].vectors().0,
         });
         self.arch.dispatch(Product {
             linear: layer.qkv,
@@ -128,116 +161,59 @@ impl Pass<'_> {
             n_rows: 1,
             x: Rows { values: &self.work.features, stride: row, columns: self.packing.width },
             y: RowsMut { values: &mut self.work.qkv, stride: 3 * stride, keeps: false },
-            scratch: &mut self.work.product,
+            scratch: &mut self.work.tools[0].product,
         });
-        self.project_hidden(layer.qkv, third..3 * third, self.all());
-        self.mix(first);
-        self.out(layer.out, first, false);
-        self.perceptron(layer, first);
+        let (mut all, qkv) = self.whole(self.all());
+        all.project(layer.qkv, third..3 * third, qkv);
+        let (mut query, qkv) = self.whole(first);
+        query.mix(qkv);
+        query.out(layer.out, false);
+        query.perceptron(layer);
         let rows = self.work.residual.chunks(stride).zip(self.work.features.chunks_exact_mut(row));
         for (pooled, feature) in rows.take(self.n_images) {
             feature.copy_from_slice(&pooled[..row]);
         }
     }
 
-    /// Attention and multilayer perceptron, each behind a layer norm and added to what is there.
-    fn block(&mut self, index: usize, kept: Kept) {
-        let layer = &self.packing.layers[index];
-        self.norm(layer.attention_norm, self.all());
-        self.attend(layer.qkv, kept);
-        self.out(layer.out, kept, true);
-        self.perceptron(layer, kept);
+    /// Some rows of every image as one part, and the queries, keys and values of all rows.
+    fn whole(&mut self, rows: Kept) -> (Part<'_>, &mut [f32]) {
+        let n_rows = self.n_images * self.packing.tokens;
+        let (mut parts, qkv) = self.cut(n_rows);
+        let part = parts.swap_remove(0);
+        (Part { rows, ..part }, qkv)
     }
 
-    /// The multilayer perceptron behind its norm, added to what is there.
-    fn perceptron(&mut self, layer: &Layer, kept: Kept) {
-        let stride = self.stride(kept);
-        self.norm(layer.mlp_norm, kept);
-        let inner = layer.rise.outputs;
-        self.arch.dispatch(Product {
-            linear: layer.rise,
-            panels: 0..inner / PANEL,
-            activation: Some(self.packing.activation),
-            runs: self.runs,
-            n_rows: kept.n_rows,
-            x: Rows { values: &self.work.hidden, stride, columns: self.packing.width },
-            y: RowsMut { values: &mut self.work.inner, stride: inner, keeps: false },
-            scratch: &mut self.work.product,
-        });
-        self.arch.dispatch(Product {
-            linear: layer.fall,
-            panels: 0..self.packing.row / PANEL,
-            activation: None,
-            runs: self.runs,
-            n_rows: kept.n_rows,
-            x: Rows { values: &self.work.inner, stride: inner, columns: self.packing.mlp_width },
-            y: RowsMut { values: &mut self.work.residual, stride, keeps: true },
-            scratch: &mut self.work.product,
-        });
+    /// All rows in as many parts as the pass has, and the queries, keys and values of all rows.
+    fn parts(&mut self) -> (Vec<Part<'_>>, &mut [f32]) {
+        self.cut((self.n_images * self.packing.tokens).div_ceil(self.n_parts))
     }
 
-    /// Queries of the kept rows, keys and values of all, and the mixtures of the kept rows, in place of the hidden rows.
-    fn attend(&mut self, qkv: Linear, kept: Kept) {
-        let third = self.packing.row / PANEL;
-        self.project_hidden(qkv, 0..third, kept);
-        self.project_hidden(qkv, third..3 * third, self.all());
-        self.mix(kept);
-    }
-
-    /// The mixtures of the kept rows' queries, in place of the hidden rows.
-    fn mix(&mut self, kept: Kept) {
-        let (tokens, row) = (self.packing.tokens, self.packing.row);
-        let attention = Attention::new(self.packing);
+    /// All rows in parts of `per_part`.
+    fn cut(&mut self, per_part: usize) -> (Vec<Part<'_>>, &mut [f32]) {
+        let (packing, row) = (self.packing, self.packing.row);
+        let (n_rows, inner) = (self.n_images * packing.tokens, packing.inner());
         let work = &mut *self.work;
-        let images = work.qkv.chunks_exact(tokens * 3 * row).zip(work.hidden.chunks_exact_mut(tokens * row));
-        for (qkv, hidden) in images.take(self.n_images) {
-            attention.mix(self.arch, qkv, kept.n_rows, hidden, &mut work.head, &mut work.product);
-        }
+        let residual = work.residual[..n_rows * row].chunks_mut(per_part * row);
+        let hidden = work.hidden[..n_rows * row].chunks_mut(per_part * row);
+        let inner = work.inner[..n_rows * inner].chunks_mut(per_part * inner);
+        let buffers = residual.zip(hidden).zip(inner).zip(&mut work.tools).enumerate();
+        let parts = buffers.map(|(index, (((residual, hidden), inner), tools))| Part {
+            packing,
+            arch: self.arch,
+            runs: self.runs,
+            rows: Kept { n_rows: residual.len() / row / self.n_images, step: 1 },
+            first: index * per_part,
+            residual,
+            hidden,
+            inner,
+            tools,
+        });
+        (parts.collect(), &mut work.qkv[..n_rows * 3 * row])
     }
 
-    /// Some of the queries, keys and values of some of the hidden rows.
-    fn project_hidden(&mut self, linear: Linear, panels: Range<usize>, rows: Kept) {
-        let stride = self.stride(rows);
-        self.arch.dispatch(Product {
-            linear,
-            panels,
-            activation: None,
-            runs: self.runs,
-            n_rows: rows.n_rows,
-            x: Rows { values: &self.work.hidden, stride, columns: self.packing.width },
-            y: RowsMut { values: &mut self.work.qkv, stride: 3 * stride, keeps: false },
-            scratch: &mut self.work.product,
-        });
-    }
-
-    /// A layer's outputs for the hidden rows, added to the residual rows or in their place.
-    fn out(&mut self, linear: Linear, rows: Kept, keeps: bool) {
-        let stride = self.stride(rows);
-        self.arch.dispatch(Product {
-            linear,
-            panels: 0..linear.outputs / PANEL,
-            activation: None,
-            runs: self.runs,
-            n_rows: rows.n_rows,
-            x: Rows { values: &self.work.hidden, stride, columns: self.packing.width },
-            y: RowsMut { values: &mut self.work.residual, stride, keeps },
-            scratch: &mut self.work.product,
-        });
-    }
-
-    /// Layer norm of residual rows into the hidden rows.
-    fn norm(&mut self, norm: Norm, rows: Kept) {
-        self.arch.dispatch(LayerNorm {
-            norm,
-            runs: self.runs,
-            n_rows: rows.n_rows,
-            width: self.packing.width,
-            eps: self.packing.norm_eps as f32,
-            stride: self.stride(rows),
-            x: &self.work.residual,
-            y: &mut self.work.hidden,
-            scratch: (&mut self.work.vectors.0, &mut self.work.vectors.1),
-        });
+    /// Panels of the queries of a layer, and of its keys and its values.
+    fn third(&self) -> usize {
+        self.packing.row / PANEL
     }
 
     fn all(&self) -> Kept {
@@ -246,10 +222,6 @@ impl Pass<'_> {
 
     fn class(&self) -> Kept {
         Kept { n_rows: 1, step: self.packing.tokens }
-    }
-
-    fn stride(&self, rows: Kept) -> usize {
-        rows.step * self.packing.row
     }
 }
 

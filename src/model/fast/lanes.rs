@@ -68,11 +68,7 @@ pub(in super::super) mod tests {
 
     /// Every instruction set of this machine, the widest first.
     pub(in super::super) fn archs() -> Vec<Arch> {
-        let mut archs = vec![Arch::new()];
-        #[cfg(target_arch = "x86_64")]
-        archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
-        archs.push(Arch::Scalar);
-        archs
+        t3b_image::simd::paths().into_iter().map(|(_, arch)| arch).collect()
     }
 
     /// What `f` makes of a copy of `values`, after checking that every instruction set gives the same bits.

@@ -3,7 +3,8 @@
 //! Read in this order: [`packing`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
 //! model or a merge of two as the source of a layer, [`tile`] the register kernel, [`product`] linear layers made of it,
 //! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`workspace`] the
-//! memory of a pass, [`forward`] a set of images through the layers, [`tower`] batches over cores.
+//! memory of a pass, [`part`] some rows through a block, [`forward`] a set of images through the layers, [`tower`] batches
+//! over cores.
 //!
 //! Determinism: a row of features has the same bits whatever else is in the batch, on any number of threads and with any
 //! instruction set. Every output of a linear layer is a sum of chains of fused multiply-adds, each over
@@ -19,6 +20,7 @@ mod lanes;
 mod norm;
 mod pack;
 pub mod packing;
+mod part;
 mod product;
 #[cfg(test)]
 mod tests;

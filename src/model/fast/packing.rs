@@ -1,8 +1,9 @@
 //! Where every weight of an image tower lies in one flat buffer.
 //!
 //! A matrix `[outputs, inputs]` is stored as blocks of [`K_BLOCK`] inputs; a block as panels of [`PANEL`] outputs; a panel
-//! as its inputs in order, each with its [`PANEL`] outputs side by side. That is the order in which the kernel reads it.
-//! Outputs are padded to whole panels and inputs to whole [`LANES`], by zeros. The layout depends on the architecture
+//! as strips of [`LANES`] outputs; a strip as its inputs in order, each with its outputs side by side. The kernel reads one
+//! strip or two in that order, as its vectors are long. Outputs are padded to whole panels and inputs to whole [`LANES`], by
+//! zeros. The layout depends on the architecture
 //! alone, never on the machine, and holds weights unchanged, so an elementwise merge of two buffers is the buffer of the
 //! merged model.
 
@@ -14,8 +15,8 @@ pub const LANES: usize = 16;
 /// Outputs of a panel. Divides the widths of all published models.
 pub const PANEL: usize = 32;
 
-/// Inputs over which a chain of multiply-adds runs before it joins the sum. A panel of a block is 32 KiB, as much as
-/// stays in a first-level cache. Changing it changes the last bits of features.
+/// Inputs over which a chain of multiply-adds runs before it joins the sum. A strip of a block is 16 KiB, half of the
+/// smallest first-level cache. Changing it changes the last bits of features.
 pub const K_BLOCK: usize = 256;
 
 /// A linear layer in the buffer.
@@ -50,15 +51,20 @@ impl Linear {
 
     /// Start of a panel within the block that starts at input `start`.
     pub(super) fn panel(&self, start: usize, panel: usize) -> usize {
-        self.weight + start * self.outputs + panel * PANEL * self.depth(start)
+        self.strip(start, panel * PANEL / LANES)
+    }
+
+    /// Start of a strip, counted over all panels, within the block that starts at input `start`.
+    fn strip(&self, start: usize, strip: usize) -> usize {
+        self.weight + start * self.outputs + strip * LANES * self.depth(start)
     }
 
     /// Writes the weights of one output, input by input.
     pub(super) fn put_output(&self, buffer: &mut [f32], output: usize, values: &[f32]) {
         for (block, values) in values.chunks(K_BLOCK).enumerate() {
-            let panel = &mut buffer[self.panel(block * K_BLOCK, output / PANEL)..];
-            for (row, &value) in panel.chunks_exact_mut(PANEL).zip(values) {
-                row[output % PANEL] = value;
+            let strip = &mut buffer[self.strip(block * K_BLOCK, output / LANES)..];
+            for (row, &value) in strip.chunks_exact_mut(LANES).zip(values) {
+                row[output % LANES] = value;
             }
         }
     }
@@ -66,8 +72,8 @@ impl Linear {
     /// Writes the weights of one input, output by output.
     pub(super) fn put_input(&self, buffer: &mut [f32], input: usize, values: &[f32]) {
         let (start, row) = (input / K_BLOCK * K_BLOCK, input % K_BLOCK);
-        for (panel, values) in values.chunks(PANEL).enumerate() {
-            let at = self.panel(start, panel) + row * PANEL;
+        for (strip, values) in values.chunks(LANES).enumerate() {
+            let at = self.strip(start, strip) + row * LANES;
             buffer[at..at + values.len()].copy_from_slice(values);
         }
     }
@@ -214,6 +220,11 @@ impl Packing {
         self.projection_width
     }
 
+    /// Values of an inner row of the perceptrons, padded.
+    pub(super) fn inner(&self) -> usize {
+        self.mlp_width.next_multiple_of(PANEL)
+    }
+
     /// Values of a padded feature.
     pub(super) fn feature_row(&self) -> usize {
         match &self.head {
@@ -285,8 +296,8 @@ mod tests {
         }
         assert_eq!(by_output, by_input);
         let second_block = K_BLOCK * 2 * PANEL;
-        assert_eq!(by_output[second_block + LANES * PANEL + 2 * PANEL + 1], value(PANEL + 1, K_BLOCK + 2));
-        assert_eq!(by_output[K_BLOCK * PANEL + 5 * PANEL + 2], value(PANEL + 2, 5));
+        assert_eq!(by_output[second_block + LANES * PANEL + 2 * LANES + 1], value(PANEL + 1, K_BLOCK + 2));
+        assert_eq!(by_output[K_BLOCK * PANEL + 5 * LANES + 2], value(PANEL + 2, 5));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::aligned::Aligned;
-use super::packing::{K_BLOCK, Linear, PANEL};
-use super::tile::{Multiply, TILE, pack_rows};
+use super::packing::{K_BLOCK, LANES, Linear, PANEL};
+use super::tile::{Multiply, NARROW, WIDE, pack_rows};
 use super::weights::Run;
 use crate::model::config::Activation;
 
@@ -22,8 +22,9 @@ pub(super) struct ProductScratch {
 impl ProductScratch {
     /// For products of up to `n_rows` rows an image and `n_images` images.
     pub(super) fn new(n_rows: usize, n_images: usize) -> Self {
-        let n_tiles = n_rows.div_ceil(TILE) * n_images;
-        Self { tiles: Aligned::zeros(n_tiles * TILE * K_BLOCK), panel: Aligned::zeros(K_BLOCK * PANEL) }
+        // Whole wide tiles hold the narrow ones too.
+        let n_rows = n_rows.next_multiple_of(WIDE) * n_images;
+        Self { tiles: Aligned::zeros(n_rows * K_BLOCK), panel: Aligned::zeros(K_BLOCK * PANEL) }
     }
 }
 
@@ -77,43 +78,53 @@ impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        for start in (0..self.linear.inputs).step_by(K_BLOCK) {
-            self.pack(start);
-            for panel in self.panels.clone() {
-                self.panel(simd, start, panel);
-            }
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::F32_LANES == LANES {
+            self.blocks::<S, WIDE>(simd);
+        } else {
+            self.blocks::<S, NARROW>(simd);
         }
     }
 }
 
 impl Product<'_> {
+    /// Multiplies block by block, in tiles of `T` rows.
+    #[inline(always)]
+    fn blocks<S: Simd, const T: usize>(mut self, simd: S) {
+        for start in (0..self.linear.inputs).step_by(K_BLOCK) {
+            self.pack::<T>(start);
+            for panel in self.panels.clone() {
+                self.panel::<S, T>(simd, start, panel);
+            }
+        }
+    }
+
     /// Packs the block of inputs from `start` on, every run in tiles of its own.
     #[inline(always)]
-    fn pack(&mut self, start: usize) {
+    fn pack<const T: usize>(&mut self, start: usize) {
         let depth = self.linear.depth(start);
-        let mut tiles = self.scratch.tiles.chunks_exact_mut(TILE * depth);
+        let mut tiles = self.scratch.tiles.chunks_exact_mut(T * depth);
         let columns = self.x.columns.min(start + depth);
         let mut first = 0;
         for run in self.runs {
             let end = first + run.n_images * self.n_rows;
-            for row in (first..end).step_by(TILE) {
-                let (rows, n_rows) = (&self.x.values[row * self.x.stride..], TILE.min(end - row));
+            for row in (first..end).step_by(T) {
+                let (rows, n_rows) = (&self.x.values[row * self.x.stride..], T.min(end - row));
                 if let Some(tile) = tiles.next() {
-                    pack_rows(rows, self.x.stride, n_rows, start..columns, tile);
+                    pack_rows::<T>(rows, self.x.stride, n_rows, start..columns, tile);
                 }
             }
             first = end;
         }
     }
 
-    /// Multiplies all rows by one panel. The panel stays in the nearest cache while the rows pass.
+    /// Multiplies all rows by one panel. What the kernel reads of it stays in the nearest cache while the rows pass.
     #[inline(always)]
-    fn panel<S: Simd>(&mut self, simd: S, start: usize, panel: usize) {
+    fn panel<S: Simd, const T: usize>(&mut self, simd: S, start: usize, panel: usize) {
         let depth = self.linear.depth(start);
         let is_last = start + depth == self.linear.inputs;
         let at = self.linear.panel(start, panel);
-        let mut tiles = self.scratch.tiles.chunks_exact(TILE * depth);
+        let mut tiles = &self.scratch.tiles[..];
         let mut first = 0;
         for run in self.runs {
             let mut merged_bias = [0.0; PANEL];
@@ -125,19 +136,22 @@ impl Product<'_> {
             };
             let weights = run.model.read(simd, at, depth * PANEL, &mut self.scratch.panel);
             let end = first + run.n_images * self.n_rows;
-            for (row, tile) in (first..end).step_by(TILE).zip(&mut tiles) {
-                let multiply = Multiply {
-                    tile,
-                    panel: weights,
-                    n_rows: TILE.min(end - row),
-                    stride: self.y.stride,
-                    bias,
-                    keeps: self.y.keeps || start > 0,
-                    activation: self.activation.filter(|_| is_last),
-                };
-                multiply.run(simd, &mut self.y.values[row * self.y.stride + panel * PANEL..]);
+            let (own, behind) = tiles.split_at((end - first).div_ceil(T) * T * depth);
+            for column in (0..PANEL).step_by(2 * S::F32_LANES) {
+                for (row, tile) in (first..end).step_by(T).zip(own.chunks_exact(T * depth)) {
+                    let multiply = Multiply {
+                        tile,
+                        panel: weights,
+                        n_rows: T.min(end - row),
+                        stride: self.y.stride,
+                        bias,
+                        keeps: self.y.keeps || start > 0,
+                        activation: self.activation.filter(|_| is_last),
+                    };
+                    multiply.run(simd, column, &mut self.y.values[row * self.y.stride + panel * PANEL..]);
+                }
             }
-            first = end;
+            (tiles, first) = (behind, end);
         }
     }
 }

@@ -193,6 +193,36 @@ fn a_row_has_the_same_bits_in_every_batch_and_on_every_number_of_threads() {
     }
 }
 
+/// Where a batch has fewer images than the pool has threads, the rows of an image are shared out.
+#[test]
+fn an_image_shared_by_threads_has_the_bits_of_one_thread() {
+    for kind in [VisionKind::Clip, VisionKind::Timm, VisionKind::Siglip] {
+        let mut config = ClipConfig { vision_kind: kind, image_px: 72, ..small() };
+        if kind == VisionKind::Siglip {
+            config.projection = config.vision.width;
+        }
+        let tower = FastVision::new(&config);
+        let (pt, ft) = (packed(&tower, &tensors(&config, 10)), packed(&tower, &tensors(&config, 11)));
+        for n_images in [1, 2] {
+            let (pixels, lambda) = (pixels(&config, n_images), [0.3, 0.6]);
+            let lerp = Weights::Lerp { pt: &pt, ft: &ft, lambda: &lambda[..n_images] };
+            let rows = |n_threads| {
+                let features = on_threads(n_threads, || {
+                    let prefix = tower.prefix(Weights::One(&pt), &pixels, 1);
+                    let from = tower.features_from(Weights::One(&pt), &prefix);
+                    [tower.features(Weights::One(&pt), &pixels), from, tower.features(lerp, &pixels)]
+                });
+                features.map(|features| bits(&features))
+            };
+            let alone = rows(1);
+            assert_eq!(alone[0], alone[1]);
+            for n_threads in [2, 3, 5, 16] {
+                assert_eq!(rows(n_threads), alone, "{kind:?}, {n_images} images, {n_threads} threads");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
     for activation in [Activation::QuickGelu, Activation::Gelu] {

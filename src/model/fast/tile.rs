@@ -1,6 +1,6 @@
-//! The register kernel: a few rows times one panel of weights, over one block of inputs.
+//! The register kernel: a few rows times some outputs of one panel of weights, over one block of inputs.
 
-use std::ops::Range;
+use std::{hint::black_box, ops::Range};
 
 use pulp::Simd;
 
@@ -8,31 +8,33 @@ use super::activation::activate;
 use super::packing::{LANES, PANEL};
 use crate::model::config::Activation;
 
-/// Rows of a packed tile. Twelve rows of two vectors of sixteen fill the registers of AVX-512.
-pub(super) const TILE: usize = 12;
+/// Rows of a tile for vectors of [`LANES`] values: twelve rows of two vectors fill the 32 registers of AVX-512.
+pub(super) const WIDE: usize = 12;
+/// Rows of a tile for shorter vectors: six rows of two vectors fill 16 registers.
+pub(super) const NARROW: usize = 6;
 
-/// Values of a tile for [`LANES`] inputs.
-const X_CHUNK: usize = TILE * LANES;
-/// Values of a panel for [`LANES`] inputs.
-const W_CHUNK: usize = LANES * PANEL;
-
-/// Copies `n_rows` rows into a tile: for every [`LANES`] inputs, the rows one behind the other. The kernel then reads one
-/// stream, whatever the distance between rows.
+/// Copies `n_rows` rows into a tile of `R`: for every [`LANES`] inputs, the rows one behind the other. The kernel then reads
+/// one stream, whatever the distance between rows.
 ///
 /// `rows` starts at the first row, `stride` values apart. An incomplete last chunk of inputs is filled with zeros.
 #[inline(always)]
-pub(super) fn pack_rows(rows: &[f32], stride: usize, n_rows: usize, inputs: Range<usize>, tile: &mut [f32]) {
+pub(super) fn pack_rows<const R: usize>(
+    rows: &[f32],
+    stride: usize,
+    n_rows: usize,
+    inputs: Range<usize>,
+    tile: &mut [f32],
+) {
+    let tile = tile.as_chunks_mut::<LANES>().0.as_chunks_mut::<R>().0;
     for (index, row) in rows.chunks(stride).take(n_rows).enumerate() {
-        let row = &row[inputs.clone()];
-        let (whole, rest) = row.as_chunks::<LANES>();
-        let mut chunks = tile.as_chunks_mut::<X_CHUNK>().0.iter_mut();
+        let (whole, rest) = row[inputs.clone()].as_chunks::<LANES>();
+        let mut chunks = tile.iter_mut();
         for (values, chunk) in whole.iter().zip(chunks.by_ref()) {
-            chunk.as_chunks_mut::<LANES>().0[index] = *values;
+            chunk[index] = *values;
         }
         if let (false, Some(chunk)) = (rest.is_empty(), chunks.next()) {
-            let mut values = [0.0; LANES];
-            values[..rest.len()].copy_from_slice(rest);
-            chunk.as_chunks_mut::<LANES>().0[index] = values;
+            chunk[index] = [0.0; LANES];
+            chunk[index][..rest.len()].copy_from_slice(rest);
         }
     }
 }
@@ -43,9 +45,9 @@ pub(super) fn pack_rows(rows: &[f32], stride: usize, n_rows: usize, inputs: Rang
 pub(super) struct Multiply<'a> {
     /// From [`pack_rows`].
     pub(super) tile: &'a [f32],
-    /// `[inputs, PANEL]`.
+    /// The strips of the panel, each `[inputs, LANES]`.
     pub(super) panel: &'a [f32],
-    /// Rows in use, at most [`TILE`].
+    /// Rows in use, at most those of a tile.
     pub(super) n_rows: usize,
     /// From a row of `y` to the next.
     pub(super) stride: usize,
@@ -58,57 +60,74 @@ pub(super) struct Multiply<'a> {
 }
 
 impl Multiply<'_> {
-    /// Computes the [`PANEL`] outputs at the start of each row of `y`.
+    /// Computes two vectors of the panel's outputs, from number `column` on, of each row of `y`.
     #[inline(always)]
-    pub(super) fn run<S: Simd>(&self, simd: S, y: &mut [f32]) {
-        if S::F32_LANES == LANES {
-            match self.n_rows {
-                9.. => self.rows::<S, 12>(simd, 0, 0, y),
-                5.. => self.rows::<S, 8>(simd, 0, 0, y),
-                _ => self.rows::<S, 4>(simd, 0, 0, y),
-            }
-            return;
-        }
-        // With shorter vectors half a tile and two vectors of the panel fill the registers.
-        for column in (0..PANEL).step_by(2 * S::F32_LANES) {
-            for first in (0..self.n_rows).step_by(TILE / 2) {
-                self.rows::<S, { TILE / 2 }>(simd, first, column, y);
-            }
+    pub(super) fn run<S: Simd>(&self, simd: S, column: usize, y: &mut [f32]) {
+        match (S::F32_LANES == LANES, self.n_rows) {
+            (true, 9..) => self.rows::<S, WIDE, 12>(simd, column, y),
+            (true, 5..) => self.rows::<S, WIDE, 8>(simd, column, y),
+            (true, _) => self.rows::<S, WIDE, 4>(simd, column, y),
+            (false, 5..) => self.rows::<S, NARROW, 6>(simd, column, y),
+            (false, 3..) => self.rows::<S, NARROW, 4>(simd, column, y),
+            (false, _) => self.rows::<S, NARROW, 2>(simd, column, y),
         }
     }
 
-    /// Rows `first..first + R` and two vectors from `column` on. Rows behind the last are computed and dropped.
+    /// The first `R` rows of a tile of `T`. Rows behind the last in use are computed and dropped.
     #[inline(always)]
-    fn rows<S: Simd, const R: usize>(&self, simd: S, first: usize, column: usize, y: &mut [f32]) {
+    fn rows<S: Simd, const T: usize, const R: usize>(&self, simd: S, column: usize, y: &mut [f32]) {
+        let columns = column..column + 2 * S::F32_LANES;
+        if self.keeps {
+            // What is added to is far away. Read once now, it is near when the chains are done.
+            for y in y.chunks(self.stride).take(self.n_rows) {
+                black_box(y[column]);
+            }
+        }
         // By value: sums that are looped over by reference live in memory, not in registers.
-        let sums: [_; R] = self.chains(simd, first, column);
-        let bias = S::as_simd_f32s(&self.bias[column..column + 2 * S::F32_LANES]).0;
-        let in_use = self.n_rows - first;
-        for (y, sums) in y[first * self.stride..].chunks_mut(self.stride).zip(sums).take(in_use) {
-            let y = S::as_mut_simd_f32s(&mut y[column..column + 2 * S::F32_LANES]).0;
+        let sums: [_; R] = self.chains::<S, T, R>(simd, column);
+        let bias = S::as_simd_f32s(&self.bias[columns.clone()]).0;
+        for (y, sums) in y.chunks_mut(self.stride).zip(sums).take(self.n_rows) {
+            let y = S::as_mut_simd_f32s(&mut y[columns.clone()]).0;
             for ((y, sum), &bias) in y.iter_mut().zip(sums).zip(bias) {
                 let base = if self.keeps { simd.add_f32s(*y, bias) } else { bias };
-                let value = simd.add_f32s(base, sum);
-                *y = self.activation.map_or(value, |f| activate(simd, f, value));
+                *y = simd.add_f32s(base, sum);
+            }
+        }
+        if let Some(f) = self.activation {
+            for y in y.chunks_mut(self.stride).take(self.n_rows) {
+                let y = S::as_mut_simd_f32s(&mut y[columns.clone()]).0;
+                y.iter_mut().for_each(|y| *y = activate(simd, f, *y));
             }
         }
     }
 
     /// The sums of products over the block, in ascending order of inputs.
     #[inline(always)]
-    fn chains<S: Simd, const R: usize>(&self, simd: S, first: usize, column: usize) -> [[S::f32s; 2]; R] {
+    fn chains<S: Simd, const T: usize, const R: usize>(&self, simd: S, column: usize) -> [[S::f32s; 2]; R] {
         let mut sums = [[simd.splat_f32s(0.0); 2]; R];
-        let x_chunks = self.tile.as_chunks::<X_CHUNK>().0;
-        for (x, w) in x_chunks.iter().zip(self.panel.as_chunks::<W_CHUNK>().0) {
-            for (input, w) in w.as_chunks::<PANEL>().0.iter().enumerate() {
-                let w = S::as_simd_f32s(&w[column..column + 2 * S::F32_LANES]).0;
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let x = simd.splat_f32s(x[(first + row) * LANES + input]);
-                    sums[0] = simd.mul_add_f32s(x, w[0], sums[0]);
-                    sums[1] = simd.mul_add_f32s(x, w[1], sums[1]);
+        let rows = self.tile.as_chunks::<LANES>().0.as_chunks::<T>().0;
+        let (low, high) = (self.strip(column), self.strip(column + S::F32_LANES));
+        let vector = |column: usize| column % LANES / S::F32_LANES;
+        let (in_low, in_high) = (vector(column), vector(column + S::F32_LANES));
+        // One chunk of inputs after the other; within it every index is a constant, so none is checked.
+        for ((x, low), high) in rows.iter().zip(low).zip(high) {
+            for input in 0..LANES {
+                let low = S::as_simd_f32s(&low[input]).0[in_low];
+                let high = S::as_simd_f32s(&high[input]).0[in_high];
+                for (sums, x) in sums.iter_mut().zip(x) {
+                    let x = simd.splat_f32s(x[input]);
+                    sums[0] = simd.mul_add_f32s(x, low, sums[0]);
+                    sums[1] = simd.mul_add_f32s(x, high, sums[1]);
                 }
             }
         }
         sums
+    }
+
+    /// The strip that an output of the panel is in, in chunks of [`LANES`] inputs.
+    #[inline(always)]
+    fn strip(&self, column: usize) -> &[[[f32; LANES]; LANES]] {
+        let len = self.panel.len() / (PANEL / LANES);
+        self.panel[column / LANES * len..][..len].as_chunks::<LANES>().0.as_chunks::<LANES>().0
     }
 }

@@ -4,9 +4,11 @@ use std::sync::{Mutex, PoisonError};
 
 use pulp::Arch;
 use rayon::prelude::*;
+use t3b_image::simd;
 
 use super::forward::Pass;
 use super::packing::Packing;
+use super::tile::WIDE;
 use super::weights::Weights;
 use super::workspace::{Workspace, images_per_set};
 use crate::model::config::ClipConfig;
@@ -14,9 +16,10 @@ use crate::model::config::ClipConfig;
 /// CLIP's image tower on packed weights.
 ///
 /// A batch is cut into sets of images, and each set is computed by one thread of the rayon pool that the caller is in,
-/// from pixels to features, so a batch smaller than the pool leaves threads idle. Memory: a workspace for each thread that
-/// was busy at one time, of about `400 * (5 * width + mlp_width + 256)` values (12 MB for ViT-B), kept until the tower is
-/// dropped. The weights are the caller's.
+/// from pixels to features. Where a batch has fewer images than the pool has threads, the rows of an image are shared out
+/// over several. Memory: a workspace for each thread that was busy at one time, of about
+/// `400 * (5 * width + mlp_width + 256)` values (12 MB for ViT-B), kept until the tower is dropped. The weights are the
+/// caller's.
 #[derive(Debug)]
 pub struct FastVision {
     packing: Packing,
@@ -34,10 +37,10 @@ pub struct Activations {
 }
 
 impl FastVision {
-    /// The tower of an architecture, on the widest vectors that this machine has.
+    /// The tower of an architecture, on the vectors of this process: [`simd::arch`].
     #[must_use]
     pub fn new(config: &ClipConfig) -> Self {
-        Self::on(Arch::new(), config)
+        Self::on(simd::arch(), config)
     }
 
     /// The same on a given instruction set.
@@ -135,6 +138,8 @@ struct Sets<'a> {
     weights: Weights<'a>,
     n_images: usize,
     per_set: usize,
+    /// Threads that share a set of one image.
+    n_parts: usize,
 }
 
 impl<'a> Sets<'a> {
@@ -143,7 +148,9 @@ impl<'a> Sets<'a> {
         let largest = images_per_set(&tower.packing);
         let n_threads = rayon::current_num_threads();
         let n_sets = n_images.div_ceil(largest).next_multiple_of(n_threads).clamp(1, n_images.max(1));
-        Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1) }
+        // A part of less than a tile would keep its thread busy for as long as a whole tile does.
+        let n_parts = (n_threads / n_images.max(1)).clamp(1, tower.packing.tokens.div_ceil(WIDE));
+        Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1), n_parts }
     }
 
     /// The sets' parts of a buffer with `per_image` values an image.
@@ -157,15 +164,18 @@ impl<'a> Sets<'a> {
     }
 
     /// Runs `f` on the pass of a set, in a workspace of its own.
-    fn pass(&self, set: usize, f: impl FnOnce(&mut Pass<'_>)) {
+    fn pass(&self, set: usize, f: impl FnOnce(&mut Pass<'_>) + Send) {
         let tower = self.tower;
         let idle = || tower.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle().pop();
-        let mut work = kept.unwrap_or_else(|| Workspace::new(&tower.packing));
+        let kept = idle().pop().unwrap_or_else(|| Workspace::new(&tower.packing));
+        let mut work = kept.shared_by(self.n_parts, &tower.packing);
         let first = set * self.per_set;
         let n_images = self.per_set.min(self.n_images - first);
         let runs = self.weights.runs(first, n_images);
-        f(&mut Pass { packing: &tower.packing, arch: tower.arch, runs: &runs, n_images, work: &mut work });
+        let (packing, arch, n_parts) = (&tower.packing, tower.arch, self.n_parts);
+        let mut pass = Pass { packing, arch, runs: &runs, n_images, n_parts, work: &mut work };
+        // Within the pool, where parts that follow each other find its threads awake.
+        rayon::scope(|_| f(&mut pass));
         idle().push(work);
     }
 }

@@ -27,29 +27,51 @@ pub(super) struct Workspace {
     pub(super) inner: Aligned,
     /// `[images, projection width]`, padded to whole panels; the attention pool's queries before that.
     pub(super) features: Aligned,
-    /// Two rows, for merged vectors.
-    pub(super) vectors: (Aligned, Aligned),
+    /// Of each thread that shares in the pass, at least one.
+    pub(super) tools: Vec<Tools>,
+}
+
+/// What a thread needs beside the rows.
+#[derive(Debug)]
+pub(super) struct Tools {
+    vectors: (Aligned, Aligned),
     pub(super) head: HeadScratch,
     pub(super) product: ProductScratch,
+}
+
+impl Tools {
+    fn new(packing: &Packing) -> Self {
+        Self {
+            vectors: (Aligned::zeros(packing.row), Aligned::zeros(packing.row)),
+            head: Attention::new(packing).scratch(),
+            product: ProductScratch::new(packing.tokens, images_per_set(packing)),
+        }
+    }
+
+    /// Two rows, for merged vectors.
+    pub(super) fn vectors(&mut self) -> (&mut [f32], &mut [f32]) {
+        (&mut self.vectors.0, &mut self.vectors.1)
+    }
 }
 
 impl Workspace {
     pub(super) fn new(packing: &Packing) -> Self {
         let n_images = images_per_set(packing);
         let n_rows = n_images * packing.tokens;
-        let inner = packing
-            .patches
-            .inputs
-            .max(packing.layers.iter().map(|layer| layer.rise.outputs).max().unwrap_or(0));
+        let inner = packing.patches.inputs.max(packing.inner());
         Self {
             residual: Aligned::zeros(n_rows * packing.row),
             hidden: Aligned::zeros(n_rows * packing.row),
             qkv: Aligned::zeros(n_rows * 3 * packing.row),
             inner: Aligned::zeros(n_rows * inner),
             features: Aligned::zeros(n_images * packing.feature_row()),
-            vectors: (Aligned::zeros(packing.row), Aligned::zeros(packing.row)),
-            head: Attention::new(packing).scratch(),
-            product: ProductScratch::new(packing.tokens, n_images),
+            tools: vec![Tools::new(packing)],
         }
+    }
+
+    /// With the tools of at least `n_parts` threads.
+    pub(super) fn shared_by(mut self, n_parts: usize, packing: &Packing) -> Self {
+        self.tools.resize_with(n_parts.max(self.tools.len()), || Tools::new(packing));
+        self
     }
 }

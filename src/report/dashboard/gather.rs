@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::rows::Night;
+use super::settled::Settled;
 use crate::error::{Exit, Problem, RunError};
 use crate::ledger::{Layout, read_plan};
 use crate::report::reasons;
@@ -54,16 +55,27 @@ impl Nights {
     }
 }
 
-/// Reads the newest `last` published runs below `root`, and every `summary.parquet` and `drift.parquet` below `reports`. Where a
-/// run is in several of them, the last in the order of their keys counts.
+/// Reads the newest `last` published runs below `root`, and every `summary.parquet`, `drift.parquet` and `night.json` below `reports`.
+/// Where a run is in several of them, the last in the order of their keys counts. A night whose tables were withdrawn stays, with
+/// what was written of it.
 ///
 /// # Errors
 /// Store failures, `V002` a row of `runs` that cannot be read.
-pub async fn nights(root: &Root, reports: &Root, last: usize) -> Result<Nights, RunError> {
+pub async fn nights(root: &Root, reports: &[Root], last: usize) -> Result<Nights, RunError> {
     let mut found = Nights { nights: published(root, last).await?, ..Nights::default() };
     add_attempts(root, &mut found.nights).await?;
     add_reasons(root, &mut found).await?;
+    let settled = add_settled(reports, &mut found.nights, last).await?;
     add_reports(reports, &mut found).await?;
+    for (run_id, rows) in &mut found.drift {
+        let Some(state) = settled.get(run_id) else { continue };
+        *rows = rows.iter().filter_map(|rows| state.with_alarms(rows)).collect();
+    }
+    for night in &mut found.nights {
+        if let Some(lines) = found.summary.get(&night.run_id).and_then(|lines| lines.first()) {
+            night.complete_from(lines);
+        }
+    }
     Ok(found)
 }
 
@@ -133,13 +145,14 @@ pub(super) fn summary_schema() -> Arc<Schema> {
         "n" | "n_excluded" => DataType::Int64,
         _ => DataType::Utf8,
     };
-    let fields = t3b_report::SUMMARY_COLUMNS.map(|name| Field::new(name, kind(name), true));
+    let must = |name| ["run_id", "method", "metric", "value"].contains(&name);
+    let fields = t3b_report::SUMMARY_COLUMNS.map(|name| Field::new(name, kind(name), !must(name)));
     Arc::new(Schema::new(fields.to_vec()))
 }
 
 /// Columns of `drift.parquet` that the page shows.
 pub(super) fn drift_schema() -> Arc<Schema> {
-    let numbers = ["psi", "psi_null_p95", "ks", "js_nats", "p_value", "p_adjusted"];
+    let numbers = ["psi", "psi_null_p95", "ks", "js_nats", "mmd2", "p_value", "p_adjusted"];
     let mut fields =
         vec![Field::new("run_id", DataType::Utf8, false), Field::new("quantity", DataType::Utf8, false)];
     fields.extend(numbers.map(|name| Field::new(name, DataType::Float64, true)));
@@ -148,31 +161,67 @@ pub(super) fn drift_schema() -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
-async fn add_reports(reports: &Root, found: &mut Nights) -> Result<(), RunError> {
-    let wanted: BTreeSet<String> = found.nights.iter().map(|night| night.run_id.clone()).collect();
-    for (key, _) in reports.list("", "reports").await.map_err(Problem::from)? {
-        let (schema, by_run) = match key.rsplit('/').next() {
-            Some("summary.parquet") => (summary_schema(), &mut found.summary),
-            Some("drift.parquet") => (drift_schema(), &mut found.drift),
-            _ => continue,
-        };
-        let bytes = reports.read(&key, "report", MAX_SUMMARY_BYTES).await.map_err(Problem::from)?;
-        let Some(bytes) = bytes else { continue };
-        let mut of_file: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
-        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let mut look = |batch: &RecordBatch| split(&as_schema(batch, &schema)?, &wanted, &mut of_file);
-        if tables::each_batch(&key, bytes, &columns, &mut look).is_err() {
-            found.notes.push(format!("{key} is not what t3b evaluate or t3b drift writes; it was left out"));
+/// Nights whose tables were withdrawn, as `night.json` tells of them; what was settled, by run.
+async fn add_settled(
+    reports: &[Root],
+    nights: &mut Vec<Night>,
+    last: usize,
+) -> Result<BTreeMap<String, Settled>, RunError> {
+    let mut settled = BTreeMap::new();
+    let known: BTreeSet<String> = nights.iter().map(|night| night.run_id.clone()).collect();
+    for (root, key) in listed(reports, "night.json").await? {
+        let bytes = root.read(&key, "state of a night", MAX_ROW_BYTES).await.map_err(Problem::from)?;
+        let Some(state) = bytes.and_then(|bytes| serde_json::from_slice::<Settled>(&bytes).ok()) else {
             continue;
+        };
+        let Some(run_id) = state.run_id.clone() else { continue };
+        nights.extend(state.night().filter(|night| !known.contains(&night.run_id)));
+        settled.insert(run_id, state);
+    }
+    nights.sort_by(|a, b| (&a.run_date, &a.run_id).cmp(&(&b.run_date, &b.run_id)));
+    nights.drain(..nights.len().saturating_sub(last));
+    Ok(settled)
+}
+
+/// Keys below the roots whose last part is `name`, in order.
+async fn listed<'r>(roots: &'r [Root], name: &str) -> Result<Vec<(&'r Root, String)>, RunError> {
+    let mut found = Vec::new();
+    for root in roots {
+        let keys = root.list("", "reports").await.map_err(Problem::from)?.into_iter().map(|(key, _)| key);
+        found.extend(keys.filter(|key| key.rsplit('/').next() == Some(name)).map(|key| (root, key)));
+    }
+    Ok(found)
+}
+
+async fn add_reports(reports: &[Root], found: &mut Nights) -> Result<(), RunError> {
+    let wanted: BTreeSet<String> = found.nights.iter().map(|night| night.run_id.clone()).collect();
+    let Nights { summary, drift, notes, .. } = found;
+    for (name, schema, by_run) in
+        [("summary.parquet", summary_schema(), summary), ("drift.parquet", drift_schema(), drift)]
+    {
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        for (root, key) in listed(reports, name).await? {
+            let bytes = root.read(&key, "report", MAX_SUMMARY_BYTES).await.map_err(Problem::from)?;
+            let Some(bytes) = bytes else { continue };
+            let mut of_file: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+            let mut look = |batch: &RecordBatch| split(&as_schema(batch, &schema)?, &wanted, &mut of_file);
+            if tables::each_batch(&key, bytes, &columns, &mut look).is_err() {
+                notes.push(format!("{key} is not what t3b evaluate or t3b drift writes; it was left out"));
+                continue;
+            }
+            by_run.append(&mut of_file);
         }
-        by_run.append(&mut of_file);
     }
     Ok(())
 }
 
-/// The batch with the columns of a schema; `None` when it lacks one or holds another kind.
+/// The batch with the columns of a schema; `None` when one is of another kind, or lacks and may not be null. What an earlier version
+/// did not write is null.
 fn as_schema(batch: &RecordBatch, schema: &Arc<Schema>) -> Option<RecordBatch> {
-    let column = |field: &Arc<Field>| cast(batch.column_by_name(field.name())?, field.data_type()).ok();
+    let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+        Some(column) => cast(column, field.data_type()).ok(),
+        None => field.is_nullable().then(|| new_null_array(field.data_type(), batch.num_rows())),
+    };
     let columns = schema.fields().iter().map(column).collect::<Option<Vec<_>>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns).ok()
 }

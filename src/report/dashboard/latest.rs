@@ -159,5 +159,5 @@ fn psi_max(drift: &[RecordBatch]) -> Option<f64> {
     let column = |batch: &RecordBatch| {
         batch.column_by_name("psi").and_then(|psi| psi.as_primitive_opt::<Float64Type>().cloned())
     };
-    drift.iter().filter_map(column).flat_map(|psi| psi.values().to_vec()).reduce(f64::max)
+    drift.iter().filter_map(column).flat_map(|psi| psi.iter().flatten().collect::<Vec<_>>()).reduce(f64::max)
 }

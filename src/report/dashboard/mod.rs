@@ -8,6 +8,7 @@ mod gather;
 mod latest;
 mod page;
 mod rows;
+mod settled;
 
 pub use gather::{Nights, nights};
 pub use latest::{NightLine, latest_files};

@@ -80,6 +80,21 @@ impl Night {
         }
     }
 
+    /// Fills what a night without its `runs` row lacks from the lines of its summary: its tags and its own method.
+    pub(super) fn complete_from(&mut self, lines: &RecordBatch) {
+        for tag in ["modality", "dataset", "setting", "site"] {
+            self.texts.entry(tag).or_insert_with(|| text_at(lines, tag));
+        }
+        if self.texts.contains_key("primary_method") {
+            return;
+        }
+        // Estimates are of the primary method alone.
+        let column = |name: &str| lines.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        let (Some(metric), Some(method)) = (column("metric"), column("method")) else { return };
+        let own = (0..lines.num_rows()).find(|&n| metric.value(n) == "top1_estimated");
+        self.texts.insert("primary_method", own.map(|n| method.value(n).to_owned()));
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.texts.get(name)?.as_deref()
     }

@@ -8,6 +8,7 @@
 mod declared;
 mod dicomdir;
 mod kinds;
+mod landed;
 mod listing;
 mod objects;
 mod parts;
@@ -15,6 +16,7 @@ mod pick;
 mod row;
 mod tally;
 mod walk;
+mod wanted;
 
 use std::ops::Range;
 use std::path::Path;
@@ -29,12 +31,14 @@ use crate::flow::ordered::off_io;
 use crate::messages::Reason;
 use crate::store::{Object, Root, listed_key};
 use kinds::{ARCHIVES, IMAGES, ObjectKind, kind};
+pub use landed::{LandedRow, catalog_of_manifests};
 use listing::{RANGE_BYTES, of_archive};
 use parts::Parts;
 pub use pick::{Pick, Slices};
 use row::Row;
 use tally::Tally;
 use walk::{Found, walk};
+pub use wanted::{Choice, Seen, catalog_of};
 
 /// Loose objects of one chunk.
 const CHUNK: usize = 1000;
@@ -105,12 +109,22 @@ pub async fn catalog(root: &Root, rule: CatalogRule, out: &Path) -> Result<Catal
         Some(directory) => referenced(root, directory).await?,
         None => walk(root.clone()),
     };
+    of_found(root, found, &rule, out).await
+}
+
+/// [`catalog`] of what a walk finds.
+async fn of_found(
+    root: &Root,
+    found: BoxStream<'static, Result<Found, Problem>>,
+    rule: &CatalogRule,
+    out: &Path,
+) -> Result<Catalog, Problem> {
     let parts = Parts::beside(out)?;
     let chunks = stream::try_unfold(Chunks { walk: found.peekable() }, |mut chunks| async move {
         let chunk = chunks.next().await?;
         Ok::<_, Problem>(chunk.map(|chunk| (chunk, chunks)))
     });
-    let (kept, rule) = (parts.clone(), &rule);
+    let kept = parts.clone();
     let written = chunks.map_ok(move |chunk| {
         let parts = kept.clone();
         async move { part(root, chunk, rule, &parts).await }
@@ -181,7 +195,12 @@ async fn referenced(
             for name in [below(&name), below(&name.to_lowercase())] {
                 let Ok(key) = crate::source::fields::key(&name) else { continue };
                 if let Some(size) = root.size(&key, "image of the directory").await? {
-                    return Ok(Found::Picture(crate::store::Listed { name, size, modified_ms: 0 }));
+                    return Ok(Found::Picture(crate::store::Listed {
+                        name,
+                        size,
+                        modified_ms: 0,
+                        e_tag: None,
+                    }));
                 }
             }
             Ok(Found::Missing(below(&name)))

@@ -13,6 +13,7 @@ use crate::source::words;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) uri: String,
+    pub(super) sample_id: Option<String>,
     pub(super) entry: Option<String>,
     pub(super) offset: Option<u64>,
     pub(super) row: Option<u64>,
@@ -29,6 +30,7 @@ pub(super) struct Row {
     pub(super) index: Option<u32>,
     pub(super) corruption: Option<String>,
     pub(super) severity: Option<u8>,
+    pub(super) group: Option<String>,
 }
 
 impl Row {
@@ -41,8 +43,9 @@ impl Row {
 
 const TEXT: DataType = DataType::Utf8;
 const NUMBER: DataType = DataType::UInt64;
-const COLUMNS: [(&str, DataType); 16] = [
+const COLUMNS: [(&str, DataType); 18] = [
     ("uri", TEXT),
+    ("sample_id", TEXT),
     ("entry", TEXT),
     ("offset", NUMBER),
     ("row", NUMBER),
@@ -58,6 +61,7 @@ const COLUMNS: [(&str, DataType); 16] = [
     ("index", NUMBER),
     ("corruption", TEXT),
     ("severity", NUMBER),
+    ("group", TEXT),
 ];
 
 /// Every column a built manifest may have.
@@ -75,6 +79,7 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
     };
     let columns = vec![
         text(|row| Some(row.uri.as_str())),
+        text(|row| row.sample_id.as_deref()),
         text(|row| row.entry.as_deref()),
         number(|row| row.offset),
         number(|row| row.row),
@@ -90,6 +95,7 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
         number(|row| row.index.map(u64::from)),
         text(|row| row.corruption.as_deref()),
         number(|row| row.severity.map(u64::from)),
+        text(|row| row.group.as_deref()),
     ];
     RecordBatch::try_new(schema(), columns).expect("columns of one length and of the schema's types")
 }

@@ -41,7 +41,12 @@ impl Found {
 
 /// The objects below a root.
 pub(super) fn walk(root: Root) -> BoxStream<'static, Result<Found, Problem>> {
-    below(root, vec![Node::Folder(String::new())], 0)
+    walk_folders(root, vec![String::new()])
+}
+
+/// The objects below some folders of a root, one folder after the other; one that is not there holds nothing.
+pub(super) fn walk_folders(root: Root, folders: Vec<String>) -> BoxStream<'static, Result<Found, Problem>> {
+    below(root, folders.into_iter().map(Node::Folder).collect(), 0)
 }
 
 /// The objects below some folders and objects, in their order; the next folders are listed ahead.

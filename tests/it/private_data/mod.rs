@@ -4,3 +4,5 @@
 mod private;
 /// What a pseudonym is worth, as an attack; rights of what is written.
 mod pseudonyms;
+
+pub(crate) use private::unpacked;

@@ -53,7 +53,7 @@ impl Heard {
 }
 
 /// A stored object as it is and, of tables, every value in it.
-fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
+pub(crate) fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
     let Ok(builder) = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes.clone())) else {
         return bytes;
     };
@@ -150,12 +150,18 @@ fn nothing_that_identifies_leaves_the_archive() {
     assert_eq!(code, Some(3), "{}", String::from_utf8_lossy(&heard.0[1].1));
     assert!(proxy.n_hits() > 0, "faults were on");
     let uri = "s3://tables/night/_t3b/runs/r";
+    fs::create_dir_all(fixture.path("bundle")).unwrap();
+    for name in ["index.html", "app.js", "app.css", "LICENSES.txt"] {
+        fs::write(fixture.path("bundle").join(name), name).unwrap();
+    }
     for (name, args) in [
         ("check", &["check", "pipeline.toml"][..]),
         ("plan", &["plan", "pipeline.toml", "--json"]),
         ("status", &["status", uri]),
         ("verify", &["verify", uri]),
         ("tidy", &["tidy", uri]),
+        ("evaluate", &["evaluate", uri, "--out", "s3://tables/night/reports/r", "--draws", "20"]),
+        ("dashboard", &["dashboard", "s3://tables/night", "--out", "s3://tables/page", "--bundle", "bundle"]),
         ("reproduce", &["reproduce", "pipeline.toml", "--run-id", "r", "--output", "s3://tables/night"]),
         (
             "list",
@@ -198,6 +204,7 @@ fn nothing_that_identifies_leaves_the_archive() {
     assert!(!heard.places("error[S").is_empty(), "a failure was told to those who watch");
     assert!(!heard.places("DEBUG").is_empty(), "the log said what it could");
     assert!(heard.0.iter().any(|(name, _)| name.contains("quarantine")));
+    assert!(heard.0.iter().any(|(name, _)| name.contains("page/data/runs.parquet")), "the page is looked at");
     let leaked: Vec<_> = archive
         .canaries
         .iter()

@@ -142,6 +142,45 @@ fn drive(page: &Path) {
 }
 
 #[test]
+fn a_night_whose_tables_are_gone_stays_with_what_was_measured() {
+    let fixture = Fixture::new();
+    month(&fixture);
+    let before = {
+        let (bundle, _) = bundle(&fixture);
+        done(&fixture, &["dashboard", "out", "--out", "page", "--bundle", &bundle], 0);
+        lines(&fixture, "nights.json")
+    };
+    // As t3b nightly says how a night ended: it gave another alarm than the index alone, and withdrew the tables.
+    let state = r#"{"name": "fixture", "date": "2026-01-04", "run_id": "a-4", "n_samples": 40, "n_scored": 200, "n_quarantined": 0,
+        "quarantine": {}, "drift": {"n_nights": 3, "alarms": ["ft_entropy_nats"]}, "is_retired": true, "of_a_later_version": 1}"#;
+    fs::create_dir_all(fixture.path("out/nights/fixture")).unwrap();
+    fs::rename(fixture.path("out/reports/2026-01-04/a-4"), fixture.path("out/nights/fixture/2026-01-04"))
+        .unwrap();
+    fs::write(fixture.path("out/nights/fixture/2026-01-04/night.json"), state).unwrap();
+    done(&fixture, &["discard", "out/_t3b/runs/a-4", "--delete"], 0);
+    let (bundle, _) = bundle(&fixture);
+    let said = done(&fixture, &["dashboard", "out", "--out", "page", "--bundle", &bundle], 0);
+    assert!(said.contains("4 runs") && !said.contains("note:"), "{said}");
+    let after = lines(&fixture, "nights.json");
+    let kept = [
+        "top1",
+        "top1_estimated",
+        "top1_corrupted",
+        "psi_max",
+        "n_scored",
+        "dataset",
+        "primary_method",
+        "name",
+    ];
+    for name in kept {
+        assert_eq!(after["a-4"][name], before["a-4"][name], "{name}");
+    }
+    assert_eq!(after["a-4"]["n_drift_alarms"].as_i64(), Some(1));
+    assert!(after["a-4"]["seconds"].is_null());
+    assert_eq!(after["a-1"], before["a-1"]);
+}
+
+#[test]
 fn a_page_needs_its_script_and_says_how_to_get_it() {
     let fixture = Fixture::new();
     fs::create_dir_all(fixture.path("out")).unwrap();

@@ -61,6 +61,12 @@ impl Histogram {
         Self { counts, is_ordered: false }
     }
 
+    /// From counts by the cells of a grid, rising.
+    #[must_use]
+    pub fn ordered(counts: Vec<u64>) -> Self {
+        Self { counts, is_ordered: true }
+    }
+
     /// Adds a number on a grid; NaN counts as the lowest.
     pub fn add(&mut self, grid: &Grid, value: f64) {
         self.counts[grid.place(value)] += 1;
