@@ -10,7 +10,7 @@ use serde_json::json;
 use super::FetchArgs;
 use super::SpecArgs;
 use super::commands::{load, on_runtime};
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, quoted};
 use crate::job::models::{self, bank_key};
 use crate::model::checkpoint::{CheckpointSpec, Source};
 use crate::model::config::TowerConfig;
@@ -139,7 +139,7 @@ fn there(path: &Path) -> Result<(), Problem> {
     if path.exists() {
         return Ok(());
     }
-    let what = format!("cannot read {}: no such file or folder", path.display());
+    let what = format!("cannot read {}: no such file or folder", quoted(&path.to_string_lossy()));
     Err(Problem::new("C007", Exit::BadData, what).hint("name a local folder or a weights file in it"))
 }
 

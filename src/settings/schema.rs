@@ -110,7 +110,7 @@ fn meanings() -> BTreeMap<String, String> {
     let rows = DOCS.lines().filter(|line| line.starts_with("| `"));
     let of_row = |row: &str| {
         let cells: Vec<&str> = row.split(" | ").collect();
-        let meaning = cells.last().copied().unwrap_or_default().trim_end_matches('|').trim().to_owned();
+        let meaning = row.rsplit("| ").next().unwrap_or_default().trim_end_matches('|').trim().to_owned();
         let keys = cells.first().copied().unwrap_or_default().split('`').skip(1).step_by(2);
         keys.map(|key| (key.to_owned(), meaning.clone())).collect::<Vec<_>>()
     };

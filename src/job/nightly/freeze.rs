@@ -348,7 +348,8 @@ impl Nights {
         let gone = |why: &str| {
             let what = format!("the frozen manifest of night {} {why} below nightly.manifests", record.date);
             Problem::new("M032", Exit::BadData, what).hint(
-                "restore it: nightly.manifests has to be a place that every machine of these nights sees",
+                "restore it: nightly.manifests has to be a place that every machine of these nights sees; or give the night up, --date DAY \
+                 --give-up",
             )
         };
         let manifest = record.manifest.as_ref().ok_or_else(|| gone("was never"))?;

@@ -63,7 +63,7 @@ fn n7_n8_n10_paths_of_checkpoints_are_what_they_are_and_nothing_is_written_over(
     let fixture = Fixture::new();
     for args in [&["models", "inspect", "nope"][..], &["models", "convert", "nope", "x"]] {
         let (code, text) = say(&fixture, args);
-        assert!(code == 65 && text.contains("nope: no such file or folder"), "{text}");
+        assert!(code == 65 && text.contains("\"nope\": no such file or folder"), "{text}");
         assert!(!text.contains("in pretrained"), "{text}");
     }
     let before = fixture.files("pretrained");
