@@ -39,7 +39,7 @@ pub(super) enum Frozen {
     /// There is nothing that no night has taken.
     Nothing,
     /// The night stands, with the job that scores it.
-    Night(NightRecord, Box<Job>),
+    Night(Box<(NightRecord, Job)>),
 }
 
 /// What of the listing is wanted, and why; shared with the walk.
@@ -200,7 +200,7 @@ impl Nights {
         let chosen = with_content(gathered.chosen, &self.key, &job.manifest);
         record.taken = self.stage(&chosen).await?;
         let is_ours = record.create(&self.output, &self.layout).await?;
-        Ok(if is_ours { Frozen::Night(record, Box::new(job)) } else { Frozen::Lost })
+        Ok(if is_ours { Frozen::Night(Box::new((record, job))) } else { Frozen::Lost })
     }
 
     /// A night with nothing new has a record where it is the newest, or where objects were looked at that need not be again.

@@ -103,8 +103,9 @@ impl Nights {
             match self.freeze(date, last.as_ref(), call).await? {
                 Frozen::Lost => {}
                 Frozen::Nothing => return Ok(Night::Empty),
-                Frozen::Night(record, job) => {
-                    return self.work(&record, Some(*job), call).await.map(Night::Settled);
+                Frozen::Night(night) => {
+                    let (record, job) = *night;
+                    return self.work(&record, Some(job), call).await.map(Night::Settled);
                 }
             }
         }
