@@ -52,7 +52,8 @@ pub(super) fn deliver<T>(
     Ok(made)
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Problem {
+/// What a local file or folder that cannot be written is called.
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::new(
         "C007",
         Exit::Config,

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::FetchArgs;
 use super::SpecArgs;
 use super::commands::{load, on_runtime};
+use super::deliver::unwritable;
 use crate::error::{Exit, Problem, RunError, quoted};
 use crate::job::models::{self, bank_key};
 use crate::model::checkpoint::{CheckpointSpec, Source};
@@ -204,10 +205,6 @@ fn empty_folder(folder: &Path) -> Result<(), Problem> {
         return Err(Problem::new("C007", Exit::Config, what));
     }
     Ok(())
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::new("C007", Exit::Config, format!("{}: cannot be written ({})", path.display(), error.kind()))
 }
 
 fn convert(args: &ConvertArgs) -> Result<(), Problem> {

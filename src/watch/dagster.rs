@@ -165,14 +165,7 @@ mod tests {
 
     #[test]
     fn a_line_goes_where_the_variables_say_or_nowhere() {
-        let subject = Subject {
-            pipeline: "p".into(),
-            run_id: "r".into(),
-            shard: None,
-            spec_sha256: "s".into(),
-            n_samples: 4,
-            n_methods: 2,
-        };
+        let subject = Subject::example();
         let context = packed(&json!({ "data": { "asset_keys": ["scores"] } }));
         let pipes = |messages: Value| Pipes::new(&context, &packed(&messages), &subject);
         let to_file = pipes(json!({ "path": "/x" })).unwrap();

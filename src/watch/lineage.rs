@@ -19,11 +19,7 @@ pub(super) enum Event<'a> {
     End(&'a Ended),
 }
 
-impl<'a> Event<'a> {
-    pub(super) fn of(ended: &'a Ended) -> Self {
-        Self::End(ended)
-    }
-
+impl Event<'_> {
     /// The type as the specification names it. A run that a signal stopped goes on with the next call.
     fn name(&self) -> &'static str {
         match self {
@@ -175,17 +171,10 @@ mod tests {
 
     #[test]
     fn a_stop_is_no_failure_and_a_failure_says_why() {
-        let subject = Subject {
-            pipeline: "p".into(),
-            run_id: "r".into(),
-            shard: None,
-            spec_sha256: "s".into(),
-            n_samples: 4,
-            n_methods: 2,
-        };
+        let subject = Subject::example();
         let settings = LineageSettings { file: None, url: None, namespace: "n".into() };
         let lineage = Lineage::new(settings, subject);
-        let text = |ended: Ended| lineage.text(&Event::of(&ended));
+        let text = |ended: Ended| lineage.text(&Event::End(&ended));
         let failed = |exit| Ended::Failed(Problem::new("S004", exit, "x").into());
         assert_eq!(text(failed(Exit::Preempted))["eventType"], "ABORT");
         let fail = text(failed(Exit::StoreIo));

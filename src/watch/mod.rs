@@ -41,6 +41,21 @@ pub struct Subject {
     pub n_methods: u64,
 }
 
+#[cfg(test)]
+impl Subject {
+    /// Four samples under two methods.
+    fn example() -> Self {
+        Self {
+            pipeline: "p".into(),
+            run_id: "r".into(),
+            shard: None,
+            spec_sha256: "s".into(),
+            n_samples: 4,
+            n_methods: 2,
+        }
+    }
+}
+
 /// How the run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
@@ -128,7 +143,7 @@ impl Watch {
             while self.tasks.join_next().await.is_some() {}
             file.write(&self.page.with(state).text()).await;
         }
-        self.lineage.tell(Event::of(ended)).await;
+        self.lineage.tell(Event::End(ended)).await;
         if let Some(pipes) = &self.pipes {
             pipes.closed(ended);
         }

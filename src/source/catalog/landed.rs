@@ -6,12 +6,12 @@ use futures::TryStreamExt;
 
 use super::kinds::ending;
 use super::objects::went_away;
-use super::parts::Parts;
+use super::parts::{Parts, Totals};
 use super::row::Row;
 use super::tally::Tally;
 use super::walk::{Found, walk_folders};
 use super::wanted::{Choice, Seen};
-use super::{Catalog, CatalogRule, nothing};
+use super::{Catalog, CatalogRule, listed};
 use crate::error::Problem;
 use crate::messages::Reason;
 use crate::source::fields::{
@@ -81,19 +81,7 @@ pub async fn catalog_of_manifests(
             names.push(name);
         }
     }
-    let totals = parts.join(&names, out)?;
-    if totals.n_rows == 0 {
-        return Err(nothing(&tally));
-    }
-    Ok(Catalog {
-        n_rows: totals.n_rows,
-        n_labelled: totals.n_labelled,
-        refused: totals.refused,
-        n_objects: tally.n_objects(),
-        n_archives: tally.n_archives,
-        left_out: tally.left_out.into_iter().collect(),
-        ..Catalog::default()
-    })
+    listed(Totals { tally, ..parts.join(&names, out)? })
 }
 
 /// A row as it is written again. What a run checks is checked when the joined manifest is read.

@@ -33,7 +33,7 @@ use crate::store::{Object, Root, listed_key};
 use kinds::{ARCHIVES, IMAGES, ObjectKind, kind};
 pub use landed::{LandedRow, catalog_of_manifests};
 use listing::{RANGE_BYTES, of_archive};
-use parts::Parts;
+use parts::{Parts, Totals};
 pub use pick::{Pick, Slices};
 use row::Row;
 use tally::Tally;
@@ -136,7 +136,11 @@ async fn of_found(
         n_chunks.1 += usize::from(was_there);
         names.push(name);
     }
-    let totals = parts.join(&names, out)?;
+    Ok(Catalog { n_chunks, ..listed(parts.join(&names, out)?)? })
+}
+
+/// What was listed, where there is anything to score.
+fn listed(totals: Totals) -> Result<Catalog, Problem> {
     let tally = totals.tally;
     if totals.n_rows == 0 {
         return Err(nothing(&tally));
@@ -152,7 +156,7 @@ async fn of_found(
         left_out: tally.left_out.into_iter().collect(),
         inside: tally.inside.into_iter().collect(),
         notes: tally.notes.into_iter().collect(),
-        n_chunks,
+        n_chunks: (0, 0),
     })
 }
 

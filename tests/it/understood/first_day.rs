@@ -11,7 +11,7 @@ fn told(said: &Output) -> String {
 }
 
 /// Runs the binary and gives its exit code and everything it said.
-fn say(fixture: &Fixture, args: &[&str]) -> (i32, String) {
+pub(super) fn say(fixture: &Fixture, args: &[&str]) -> (i32, String) {
     let said = fixture.t3b(args);
     (said.status.code().unwrap_or(-1), told(&said))
 }

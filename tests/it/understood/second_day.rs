@@ -2,14 +2,8 @@
 
 use std::fs;
 
+use super::first_day::say;
 use crate::support::Fixture;
-
-/// Runs the binary and gives its exit code and everything it said.
-fn say(fixture: &Fixture, args: &[&str]) -> (i32, String) {
-    let said = fixture.t3b(args);
-    let text = [said.stdout, said.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    (said.status.code().unwrap_or(-1), text.join("\n"))
-}
 
 #[test]
 fn n1_class_vectors_of_other_prompts_are_refused_and_of_another_checkpoint_said() {
