@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::SweepArgs;
-use super::closing::notes;
+use super::closing::{UNLABELLED, is_labelled, notes};
 use super::commands::{on_runtime, start_logging};
 use super::fold::folded;
 use super::signals::{follow, unless_stopped};
@@ -44,7 +44,11 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
         let (settings, root) = (spec.settings.clone(), spec.pipeline.output.root.clone());
         let ran = on_runtime(&settings, one(spec, run_id(&sweep.name, variation)))?;
         if !args.json {
-            say!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &ran.done.plan.facts.stand_ins));
+            if is_labelled(&ran.table) || ran.done.n_scored == 0 {
+                say!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &ran.done.plan.facts.stand_ins));
+            } else {
+                say!("{}\n{UNLABELLED}\n", ran.run_id);
+            }
         }
         rows.extend(rows_of(&ran, variation));
         last = Some((settings, ran.output, root));

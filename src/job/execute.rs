@@ -13,7 +13,10 @@ use crate::graph::decode::DecodeRule;
 use crate::graph::lane::ReadyLane;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
-use crate::ledger::{Attempt, Layout, Plan, committed, finalize, is_published, nonce, read_plan, record};
+use crate::ledger::{
+    Attempt, Layout, Plan, WITHDRAWN, check_stands, committed, finalize, is_published, nonce, read_plan,
+    record,
+};
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, SourceRule};
@@ -91,10 +94,11 @@ impl Job {
         all.retain(mine);
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
-            self.look(first).await?;
+            self.look(first, request.takes_any).await?;
         }
         let n_all = ours.n_partitions;
-        self.score(ours, request, todo, output.clone(), stop.clone()).await?;
+        let plan = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
+        check_stands(&output, &plan).await?;
         let done = committed(&output, &layout, n_all).await?;
         let n_done = done.receipts.len();
         if stop.phase() > Phase::Running {
@@ -117,7 +121,7 @@ impl Job {
         todo: Vec<Partition>,
         output: Root,
         stop: Stop,
-    ) -> Result<(), RunError> {
+    ) -> Result<Plan, RunError> {
         let all = self.partitions();
         let (n_partitions, n_partitions_before) = (all.len() as u64, (all.len() - todo.len()) as u64);
         let n_batches = self.n_batches(&all);
@@ -139,8 +143,12 @@ impl Job {
         }
         attempt.n_batches = meter.score.n_items();
         attempt.n_partitions = meter.committed.load(Relaxed);
-        record(&output, &plan, attempt.close(scored.as_ref().err())).await;
-        Ok(scored?)
+        // Of a run that was withdrawn nothing may be left, and so no word about this process either.
+        if scored.as_ref().err().is_none_or(|problem| problem.code != WITHDRAWN) {
+            record(&output, &plan, attempt.close(scored.as_ref().err())).await;
+        }
+        scored?;
+        Ok(plan)
     }
 
     /// Builds the lane and the rules of every stage; `ours` gets the lane's canary.
@@ -271,6 +279,7 @@ async fn freeze(output: &Root, ours: Plan, allow_other_numerics: bool) -> Result
         }
     };
     stored.check_same(&ours)?;
+    check_stands(output, &stored).await?;
     if let Err(problem) = stored.check_numerics(&ours.canary) {
         if !allow_other_numerics {
             return Err(problem.into());

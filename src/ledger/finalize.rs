@@ -13,6 +13,7 @@ use super::layout::Layout;
 use super::plan::{Plan, read_plan};
 use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt, committed, entry};
 use super::runs::{Totals, encode, is_over};
+use super::withdrawn::{WITHDRAWN, check_stands};
 use crate::error::{Exit, Problem, RunError};
 use crate::store::{Created, Root};
 use crate::tables::{FORMAT_VERSION, Table};
@@ -60,11 +61,11 @@ pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
 /// Every step is create-only and repeats to the same bytes, so a crash anywhere is mended by calling again.
 ///
 /// # Errors
-/// `R005` a run of another format, `R008` when partitions have no receipt yet, `R006` when a staged or published object has other bytes than
+/// `R005` a run of another format, `R012` one that is being withdrawn, `R008` when partitions have no receipt yet, `R006` when a staged or published object has other bytes than
 /// its receipt says, and store failures.
 pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> {
     let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
     if plan.format_version != FORMAT_VERSION {
         let what = format!(
             "run {run_id} has format {}, this program publishes {FORMAT_VERSION}",
@@ -74,6 +75,7 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
             .hint("publish it with the version that began it")
             .into());
     }
+    check_stands(root, &plan).await?;
     let receipts = read_receipts(root, &layout, &plan).await?;
     // Shards stay below the limit one by one and may be over it together.
     check_nonfinite(
@@ -98,7 +100,15 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
         let marker = layout.success(table, &plan.run_date);
         n_written += usize::from(create_same(root, &marker, "success marker", Bytes::new()).await?);
     }
+    check_stands(root, &plan).await?;
     n_written += make_visible(root, &layout, &plan, &receipts, &published).await?;
+    if let Err(problem) = check_stands(root, &plan).await {
+        if problem.code == WITHDRAWN {
+            // The row came after the withdrawal had listed what to delete.
+            root.delete(&layout.runs_row(&plan.run_date), "runs row").await.map_err(Problem::from)?;
+        }
+        return Err(problem.into());
+    }
     if plan.facts.delta {
         n_written += delta::add(root, &layout, &plan, &published).await?;
     }
@@ -112,8 +122,8 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
 }
 
 /// A run id that no plan has.
-pub(super) fn no_such_run(run_id: &str) -> Problem {
-    Problem::new("R009", Exit::Usage, format!("no run {run_id} below this root"))
+pub(super) fn no_such_run(root: &Root, run_id: &str) -> Problem {
+    Problem::new("R009", Exit::Usage, format!("no run {run_id} below {}", root.place()))
         .hint("a run's URI is printed when it starts: <output root>/_t3b/runs/<run id>")
 }
 

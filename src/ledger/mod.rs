@@ -22,6 +22,7 @@ mod seal;
 mod status;
 mod tidy;
 mod verify;
+mod withdrawn;
 
 pub use attempts::{Attempt, record};
 pub use coverage::{Coverage, Group};
@@ -45,3 +46,5 @@ pub use status::{Status, status};
 pub use tidy::{Tidied, tidy};
 pub(crate) use verify::published_files;
 pub use verify::{Verified, verify};
+pub use withdrawn::{AtWork, at_work};
+pub(crate) use withdrawn::{WITHDRAWN, check_committed, check_stands};

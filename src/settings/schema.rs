@@ -40,6 +40,17 @@ pub fn schema(kind: FileKind) -> Value {
     root
 }
 
+/// What a key means, in the words of the file of defaults or of the table of keys without one, and where that stands.
+pub(super) fn explained(kind: FileKind, key: &str) -> String {
+    if let Some(meaning) = meanings().remove(key) {
+        return format!("{key}: {meaning} (docs/settings.md)");
+    }
+    match comments(kind.default_text()).remove(key) {
+        Some(meaning) => format!("{key}: {meaning} ({})", kind.default_name()),
+        None => format!("{} has its default", kind.default_name()),
+    }
+}
+
 fn section() -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": {} })
 }
