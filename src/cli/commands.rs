@@ -13,8 +13,8 @@ use crate::demo;
 use crate::error::{Exit, Problem, RunError, quoted, shown_place};
 use crate::flow::meter::Meter;
 use crate::flow::progress::LogFormat;
-use crate::job::{Job, Pace, Request};
-use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify};
+use crate::job::{Job, Outcome, Pace, Request};
+use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify, withdrawn};
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 
@@ -143,7 +143,14 @@ fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunEr
         }
         let outcome = job.run(request, stop).await?;
         let spent = Spent { wall: started.elapsed(), meter: request.meter.clone() };
-        tell(&outcome, &output, &output_root, &spent, manner).await
+        let told = tell(&outcome, &output, &output_root, &spent, manner).await;
+        match (told, &outcome) {
+            // What cannot be read may have been withdrawn since it was published.
+            (Err(error), Outcome::AlreadyDone(done) | Outcome::Published(done)) => {
+                Err(withdrawn(&output, &done.plan).await.map_or(error, RunError::from))
+            }
+            (told, _) => told,
+        }
     })
 }
 

@@ -207,7 +207,7 @@ impl OpenPartition {
             files,
         };
         let is_ours = receipt.commit(root, &layout).await?;
-        check_committed(root, &rule.plan, &receipt, is_ours).await?;
+        check_committed(root, &rule.plan, &receipt).await?;
         if !is_ours {
             tracing::info!(partition = seal.partition, "another worker committed this partition first");
         }

@@ -14,7 +14,7 @@ use crate::graph::lane::ReadyLane;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
 use crate::ledger::{
-    Attempt, Layout, Plan, WITHDRAWN, check_stands, committed, finalize, is_published, nonce, read_plan,
+    Attempt, Layout, Plan, WITHDRAWN, check_stands, committed, finalize_plan, is_published, nonce, read_plan,
     record,
 };
 use crate::score::{Lane, LaneRule, numerics_class, pick};
@@ -85,33 +85,24 @@ impl Job {
         let done = committed(&output, &layout, ours.n_partitions).await?;
         if let Some(plan) = stored.filter(|_| done.receipts.len() == n_partitions) {
             let was_published = is_published(&output, &plan).await?;
-            let published = finalize(&output, &plan.run_id).await?;
+            let published = finalize_plan(&output, plan).await?;
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));
         }
         let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
-        let (run_id, mut all) = (ours.run_id.clone(), self.partitions());
+        let mut all = self.partitions();
         all.retain(mine);
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
             self.look(first, request.takes_any).await?;
         }
-        let n_all = ours.n_partitions;
         let plan = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
-        check_stands(&output, &plan).await?;
-        let done = committed(&output, &layout, n_all).await?;
-        let n_done = done.receipts.len();
-        if stop.phase() > Phase::Running {
-            return Err(preempted(n_done, n_partitions).into());
+        let ended = publish(&output, &plan, &all, stop.phase() > Phase::Running).await;
+        match ended {
+            // What failed may be that the run is no more.
+            Err(error) => Err(withdrawn(&output, &plan).await.map_or(error, RunError::from)),
+            ended => ended,
         }
-        let n_lost = all.iter().filter(|p| !done.has(p.index)).count();
-        if n_lost > 0 {
-            return Err(lost(n_lost, all.len()).into());
-        }
-        if n_done < n_partitions {
-            return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
-        }
-        finalize(&output, &run_id).await.map(Outcome::Published)
     }
 
     async fn score(
@@ -143,10 +134,7 @@ impl Job {
         }
         attempt.n_batches = meter.score.n_items();
         attempt.n_partitions = meter.committed.load(Relaxed);
-        // Of a run that was withdrawn nothing may be left, and so no word about this process either.
-        if scored.as_ref().err().is_none_or(|problem| problem.code != WITHDRAWN) {
-            record(&output, &plan, attempt.close(scored.as_ref().err())).await;
-        }
+        record(&output, &plan, attempt.close(scored.as_ref().err())).await?;
         scored?;
         Ok(plan)
     }
@@ -233,6 +221,30 @@ impl Ready {
         let graph = Graph { input, output, manifest, todo, rules, lane };
         score_partitions(graph, settings.resources(), stop, meter).await
     }
+}
+
+/// What follows when all that was asked for is scored: `mine` are this process's partitions.
+async fn publish(
+    output: &Root,
+    plan: &Plan,
+    mine: &[Partition],
+    was_stopped: bool,
+) -> Result<Outcome, RunError> {
+    check_stands(output, plan).await?;
+    let n_partitions = plan.n_partitions as usize;
+    let done = committed(output, &Layout::new(&plan.run_id), plan.n_partitions).await?;
+    let n_done = done.receipts.len();
+    if was_stopped {
+        return Err(preempted(n_done, n_partitions).into());
+    }
+    let n_lost = mine.iter().filter(|p| !done.has(p.index)).count();
+    if n_lost > 0 {
+        return Err(lost(n_lost, mine.len()).into());
+    }
+    if n_done < n_partitions {
+        return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
+    }
+    finalize_plan(output, plan.clone()).await.map(Outcome::Published)
 }
 
 /// The end of a run, as those who watch are told of it.

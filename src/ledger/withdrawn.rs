@@ -16,7 +16,7 @@ use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;
 
 /// Code of a run that was withdrawn under whoever worked on it.
-pub(crate) const WITHDRAWN: &str = "R012";
+const WITHDRAWN: &str = "R012";
 
 /// Key of the record that stays of a withdrawn plan.
 pub(super) fn record_key(plan: &Plan) -> String {
@@ -44,27 +44,31 @@ pub(crate) async fn check_stands(root: &Root, plan: &Plan) -> Result<(), Problem
     ))
 }
 
+/// What whoever worked on the run of `plan` has to be told, where it was withdrawn. A store that does not say leaves the matter
+/// to what failed before.
+pub(crate) async fn withdrawn(root: &Root, plan: &Plan) -> Option<Problem> {
+    check_stands(root, plan).await.err().filter(|problem| problem.code == WITHDRAWN)
+}
+
 /// [`check_stands`] after `receipt` was created: one that came after the withdrawal is taken back with what it names, so that
-/// nothing of the run is left. `is_ours` says whether this process created it.
+/// nothing of the run is left. A receipt of the same partition that a run begun anew has is another, and stays.
 ///
 /// # Errors
 /// As [`check_stands`].
-pub(crate) async fn check_committed(
-    root: &Root,
-    plan: &Plan,
-    receipt: &Receipt,
-    is_ours: bool,
-) -> Result<(), Problem> {
+pub(crate) async fn check_committed(root: &Root, plan: &Plan, receipt: &Receipt) -> Result<(), RunError> {
     let Err(problem) = check_stands(root, plan).await else { return Ok(()) };
     if problem.code == WITHDRAWN {
-        if is_ours {
-            root.delete(&Layout::new(&plan.run_id).receipt(receipt.partition), "receipt").await?;
+        let layout = Layout::new(&plan.run_id);
+        let found = Receipt::read(root, &layout, receipt.partition).await?;
+        if found.is_some_and(|found| found.nonce == receipt.nonce) {
+            let key = layout.receipt(receipt.partition);
+            root.delete(&key, "receipt of a withdrawn run").await.map_err(Problem::from)?;
         }
         for file in &receipt.files {
-            root.delete(&file.path, "staged object").await?;
+            root.delete(&file.path, "staged object").await.map_err(Problem::from)?;
         }
     }
-    Err(problem)
+    Err(problem.into())
 }
 
 /// What makes a run look as if somebody worked on it.

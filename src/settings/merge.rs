@@ -155,7 +155,7 @@ fn bad_method(reader: &mut Reader, found: &str, why: &str) {
     );
     let nearest = nearest_of(found, Method::NAMES.into_iter()).filter(|_| why.is_empty());
     let hint = match nearest {
-        Some(nearest) => format!("did you mean {nearest}?"),
+        Some(nearest) => format!("did you mean {nearest}? merge.primary has to be one of them"),
         None => "docs/methods.md says what each does; merge.primary has to be one of them".to_owned(),
     };
     reader.problem(&["merge.methods"], Problem::new("C001", Exit::Config, what).hint(hint));

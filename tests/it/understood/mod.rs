@@ -14,6 +14,8 @@ mod first_day;
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
+/// Messages about what is refused: once, whole, with what to do.
+mod refusals;
 /// The faults of a second new user, each by its number.
 mod second_day;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
@@ -24,3 +26,5 @@ mod store_causes;
 mod store_rights;
 /// What `t3b sweep` answers: one of the first walk's faults, by its letter.
 mod sweeps;
+/// Withdrawing a run beside whoever works on it.
+mod withdrawing;
