@@ -14,8 +14,8 @@ use crate::graph::lane::ReadyLane;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
 use crate::ledger::{
-    Attempt, Layout, Plan, WITHDRAWN, check_stands, committed, finalize_plan, is_published, nonce, read_plan,
-    record,
+    Attempt, Layout, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan, record,
+    withdrawn,
 };
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};

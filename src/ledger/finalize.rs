@@ -61,8 +61,8 @@ pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
 /// Every step is create-only and repeats to the same bytes, so a crash anywhere is mended by calling again.
 ///
 /// # Errors
-/// `R005` a run of another format, `R012` one that is being withdrawn, `R008` when partitions have no receipt yet, `R006` when a staged or published object has other bytes than
-/// its receipt says, and store failures.
+/// `R005` a run of another format, `R012` one that is withdrawn, `R008` when partitions have no receipt yet, `R006` when a staged or
+/// published object has other bytes than its receipt says, and store failures.
 pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> {
     let plan = read_plan(root, &Layout::new(run_id)).await?.ok_or_else(|| no_such_run(root, run_id))?;
     finalize_plan(root, plan).await

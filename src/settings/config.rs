@@ -8,7 +8,7 @@ use serde_json::json;
 use t3b_decode::Isolation;
 
 use super::layers::Reader;
-use crate::error::{Exit, Problem, quoted};
+use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::flow::progress::{LogFormat, LogSettings};
 use crate::graph::{Queues, Resources};
 use crate::score::DeviceKind;
@@ -143,8 +143,10 @@ fn read_textfile(reader: &mut Reader) -> Option<PathBuf> {
     reader.narrow("metrics.textfile", json!({ "pattern": r"\.prom$" }));
     let path = path?;
     if !path.ends_with(".prom") || path.contains("://") {
-        let what =
-            format!("metrics.textfile: found {}, allowed a local path that ends with .prom", quoted(&path));
+        let what = format!(
+            "metrics.textfile: found {}, allowed a local path that ends with .prom",
+            shown_place(&path)
+        );
         reader.problem(&["metrics.textfile"], Problem::new("C001", Exit::Config, what));
     }
     Some(path.into())

@@ -120,7 +120,7 @@ impl Reader {
             Ok(Some((value, origin))) if !is_flag => {
                 self.values.insert(key.to_owned(), (value, origin));
             }
-            Err(problem) if is_first => self.problem(&[key], problem),
+            Err(problem) if is_first => self.refused.add_unread(key, problem),
             _ => {}
         }
         self.values.get(key).cloned()
@@ -137,7 +137,7 @@ impl Reader {
         } else if let Some(nearest) = self.nearest_name(key, found) {
             problem = problem.hint(format!("did you mean \"{nearest}\"?"));
         }
-        self.problem(&[key], problem);
+        self.refused.add_unread(key, problem);
     }
 
     /// Of the words that a key may hold the one that `found` was probably meant to be.
@@ -158,7 +158,7 @@ impl Reader {
         if distinct.len() < n {
             let what =
                 format!("{key}: found {n} items, {} distinct, allowed each at most once", distinct.len());
-            self.problem(&[key], Problem::new("C001", Exit::Config, what));
+            self.refused.add_unread(key, Problem::new("C001", Exit::Config, what));
         }
         distinct
     }
@@ -196,7 +196,8 @@ impl Reader {
         if has_credentials(&text) {
             let what = format!("{key}: credentials in a URI are refused");
             let problem = Problem::new("C003", Exit::Config, what);
-            self.problem(&[key], problem.hint("use the provider's environment variables or role"));
+            let hint = "use the provider's environment variables or role";
+            self.refused.add_unread(key, problem.hint(hint));
             return None;
         }
         Some(text)

@@ -7,6 +7,7 @@
 mod config;
 mod corrupt;
 mod files;
+mod kind;
 mod layers;
 mod merge;
 mod models;
@@ -16,13 +17,14 @@ mod refused;
 mod schema;
 mod sweep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml::Table;
 
 pub use config::{Settings, Threads};
 pub use corrupt::Corrupt;
+pub use kind::FileKind;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use models::Models;
@@ -32,11 +34,8 @@ pub use schema::schema;
 pub use sweep::{Sweep, Variation};
 
 use crate::error::{Exit, Problem, RunError};
-use files::{display, parse, read_kind, read_table};
-use layers::{Reader, Shape, is_dotted_key, nested, parse_scalar, variable};
-
-const PIPELINE_DEFAULT: &str = include_str!("../../pipelines/default.toml");
-const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
+use files::{display, read_kind, read_table};
+use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
 
 /// Most bytes of a settings file; a large one has a few thousand.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -97,7 +96,7 @@ impl Spec {
         let dir = folder_of(&sources.pipeline);
         let (mut file, config) = read_files(sources)?;
         file.remove("sweep");
-        let mut layers = vec![(Origin::Default, parse(PIPELINE_DEFAULT, "pipelines/default.toml")?)];
+        let mut layers = vec![(Origin::Default, FileKind::Pipeline.defaults()?)];
         let flags = flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section))?;
         // Names of a labels file are as strong as what names it, and weaker than names written beside that.
         let labels = labels_layer(&file, &flags, &dir)?;
@@ -110,7 +109,7 @@ impl Spec {
         let pipeline = Pipeline::read(&mut reader, &dir);
         let pipeline_keys = reader.finish();
 
-        let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
+        let mut layers = vec![(Origin::Default, FileKind::Config.defaults()?)];
         layers.extend(config);
         layers.extend(flag_layers(sources, |section| CONFIG_SECTIONS.contains(&section))?);
         let mut reader = Reader::new(FileKind::Config, layers);
@@ -124,69 +123,6 @@ impl Spec {
                 Err(RunError::all(problems.collect()))
             }
         }
-    }
-}
-
-/// The two kinds of settings files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// What is computed.
-    Pipeline,
-    /// How it is carried out.
-    Config,
-}
-
-impl FileKind {
-    /// The commented file of defaults that is embedded in the program.
-    #[must_use]
-    pub fn default_text(self) -> &'static str {
-        match self {
-            Self::Pipeline => PIPELINE_DEFAULT,
-            Self::Config => CONFIG_DEFAULT,
-        }
-    }
-
-    /// Where that file lies in the repository.
-    #[must_use]
-    pub fn default_name(self) -> &'static str {
-        match self {
-            Self::Pipeline => "pipelines/default.toml",
-            Self::Config => "config/default.toml",
-        }
-    }
-
-    /// The kind that it is not.
-    fn other(self) -> Self {
-        match self {
-            Self::Pipeline => Self::Config,
-            Self::Config => Self::Pipeline,
-        }
-    }
-
-    /// What messages call a file of it.
-    fn described(self) -> &'static str {
-        match self {
-            Self::Pipeline => "a pipeline file (PIPELINE.toml: what is computed)",
-            Self::Config => "a config file (--config: how it is carried out)",
-        }
-    }
-
-    /// The sections that its files have.
-    fn sections(self) -> BTreeSet<String> {
-        let of_sweeps = (self == Self::Pipeline).then(|| "sweep".to_owned());
-        let section = |key: String| key.split('.').next().unwrap_or_default().to_owned();
-        self.known().into_keys().map(section).chain(of_sweeps).collect()
-    }
-
-    /// Every key its reader asks for, and what each may hold.
-    fn known(self) -> BTreeMap<String, Shape> {
-        let table = parse(self.default_text(), self.default_name()).unwrap_or_default();
-        let mut reader = Reader::new(self, vec![(Origin::Default, table)]);
-        match self {
-            Self::Pipeline => drop(Pipeline::read(&mut reader, Path::new("/"))),
-            Self::Config => drop(Settings::read(&mut reader)),
-        }
-        reader.known()
     }
 }
 
@@ -210,7 +146,7 @@ impl Settings {
     /// # Errors
     /// See there.
     pub fn effective(sources: &Sources) -> Result<(Self, Vec<Effective>), RunError> {
-        let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
+        let mut layers = vec![(Origin::Default, FileKind::Config.defaults()?)];
         layers.extend(config_layers(sources).map_err(RunError::all)?);
         layers.extend(flag_layers(sources, |_| true)?);
         let mut reader = Reader::new(FileKind::Config, layers);
@@ -241,9 +177,26 @@ fn labels_layer(
     let Some(name) = by_flag.clone().or(by_variable).or_else(|| of(file)) else { return Ok(None) };
     // What a variable names is meant from where the command is called.
     let path = if by_flag.is_none() && is_override { PathBuf::from(&name) } else { dir.join(&name) };
-    let labels = nested("labels", read_table(&path)?.into());
+    let table = read_table(&path)?;
+    check_labels_file(&table, &display(&path))?;
+    let labels = nested("labels", table.into());
     let origin = if by_flag.is_some() { Origin::FlagFile(name) } else { Origin::File(name) };
     Ok(Some((is_override, (origin, labels))))
+}
+
+/// A labels file has no sections: one that has is a pipeline or something else.
+fn check_labels_file(table: &Table, name: &str) -> Result<(), Problem> {
+    let sections = table.iter().filter(|(_, value)| value.is_table());
+    let sections: Vec<String> = sections.map(|(key, _)| format!("[{key}]")).take(4).collect();
+    if sections.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "labels.file: {name} holds {}, allowed names and, if wanted, templates and text_cleanup",
+        sections.join(", ")
+    );
+    Err(Problem::new("C006", Exit::Config, what)
+        .hint("write names = [\"...\", \"...\"] into a file of its own, without a section"))
 }
 
 /// The folder a file lies in, absolute: a bare name lies where the command is called.

@@ -26,33 +26,45 @@ struct Found {
     /// The key that it is about.
     key: String,
     problem: Problem,
-    /// Whether it says no more than that the key is not there.
-    is_missing: bool,
+    why: Why,
+}
+
+/// What a problem says of the value of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// There is none.
+    Missing,
+    /// It is no value of the key's kind, so nothing was read.
+    Unread,
+    /// It was read and does not fit.
+    Unfit,
 }
 
 impl Refused {
-    /// A problem of the first of `keys` that is seen where the others are what they should be: it follows from theirs, if any of
-    /// them has one, and is left out then.
+    /// A value that could not be read.
+    pub(super) fn add_unread(&mut self, key: &str, problem: Problem) {
+        self.found.push(Found { key: key.to_owned(), problem, why: Why::Unread });
+    }
+
+    /// A problem of the first of `keys`, seen in the light of the others. It only follows, and is left out, where that key was
+    /// not read at all or where anything is wrong with another.
     pub(super) fn add(&mut self, keys: &[&str], problem: Problem) {
-        if keys.iter().any(|key| self.has(key)) {
-            return;
+        let Some((key, others)) = keys.split_first() else { return };
+        let follows = self.found.iter().any(|found| {
+            (found.key == *key && found.why != Why::Unfit) || others.contains(&found.key.as_str())
+        });
+        if !follows {
+            self.found.push(Found { key: (*key).to_owned(), problem, why: Why::Unfit });
         }
-        let key = keys.first().copied().unwrap_or_default().to_owned();
-        self.found.push(Found { key, problem, is_missing: false });
     }
 
     /// A key that has to be there and is not.
     pub(super) fn add_missing(&mut self, key: &str) {
-        if self.has(key) {
-            return;
+        if !self.found.iter().any(|found| found.key == key) {
+            let problem =
+                Problem::new("C001", Exit::Config, format!("{key}: missing, and it has no default"));
+            self.found.push(Found { key: key.to_owned(), problem, why: Why::Missing });
         }
-        let problem = Problem::new("C001", Exit::Config, format!("{key}: missing, and it has no default"));
-        self.found.push(Found { key: key.to_owned(), problem, is_missing: true });
-    }
-
-    /// Whether something is wrong with `key`.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.found.iter().any(|found| found.key == key)
     }
 
     /// Everything found, with what nothing asked for behind it.
@@ -68,8 +80,10 @@ impl Refused {
         let n_more = unknown.count();
         // A misspelt key is missing under its right name, which needs no saying.
         let misspelt: BTreeSet<&str> = named.iter().filter_map(|(key, _)| nearest(key, known)).collect();
-        let said =
-            self.found.into_iter().filter(|found| !found.is_missing || !misspelt.contains(&*found.key));
+        let said = self
+            .found
+            .into_iter()
+            .filter(|found| found.why != Why::Missing || !misspelt.contains(&*found.key));
         let mut problems: Vec<Problem> = said.map(|found| placed(found, kind, values)).collect();
         problems.extend(named.into_iter().map(|(key, origin)| unknown_key(key, origin, kind, known)));
         if n_more > 0 {
@@ -82,7 +96,7 @@ impl Refused {
 
 /// The problem with where its value comes from and, where it has no hint of its own, what the key means.
 fn placed(found: Found, kind: FileKind, values: &BTreeMap<String, (Value, Origin)>) -> Problem {
-    let Found { key, mut problem, is_missing } = found;
+    let Found { key, mut problem, why } = found;
     if let Some((_, origin)) = values.get(&key)
         && !problem.what.contains("(from ")
     {
@@ -92,7 +106,7 @@ fn placed(found: Found, kind: FileKind, values: &BTreeMap<String, (Value, Origin
         return problem;
     }
     let explained = explained(kind, &key);
-    if is_missing {
+    if why == Why::Missing {
         let file = if kind == FileKind::Pipeline { "the pipeline file" } else { "a config file" };
         return problem
             .hint(format!("{explained}; set it in {file}, with --set {key}=... or as {}", env_name(&key)));

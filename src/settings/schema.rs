@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::layers::{Shape, env_name};
-use super::{FileKind, known_keys, parse};
+use super::{FileKind, known_keys};
 
 /// Where keys without a default are described.
 const DOCS: &str = include_str!("../../docs/settings.md");
@@ -91,7 +91,7 @@ fn defaults(kind: FileKind) -> BTreeMap<String, Value> {
         }
     }
     let mut found = BTreeMap::new();
-    let table = parse(kind.default_text(), kind.default_name()).unwrap_or_default();
+    let table = kind.defaults().unwrap_or_default();
     walk("", &serde_json::to_value(table).unwrap_or_default(), &mut found);
     found
 }

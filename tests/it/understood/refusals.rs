@@ -265,7 +265,9 @@ fn n24_no_message_is_only_the_consequence_of_another() {
     let said = variable.env("T3B_MODELS_EXPERT", "a\nb").output().unwrap();
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.status.code() == Some(78) && errors(&text) == 1, "{text}");
-    // Two faults of their own stay two.
+    // Two faults of their own stay two, of one key or of several.
+    let (_, text) = say(&fixture, &["check", "pipeline.toml", "--set", "merge.methods=[\"x\", \"yy\"]"]);
+    assert_eq!(errors(&text), 2, "{text}");
     let two = ["--set", "run.batch_size=0", "--set", "merge.primary=nope"];
     let (_, text) = say(&fixture, &[&["check", "pipeline.toml"], &two[..]].concat());
     assert_eq!(errors(&text), 2, "{text}");
@@ -294,6 +296,12 @@ fn n25_a_file_of_the_other_kind_is_told_which_is_which() {
         let (code, text) = say(&fixture, args);
         assert!(code == 78 && errors(&text) == 1 && text.contains("C006"), "{args:?}: {text}");
         assert!(words.iter().all(|word| text.contains(word)), "{args:?}: {text}");
+    }
+    for labels in ["pipeline.toml", "how.toml"] {
+        let (code, text) =
+            say(&fixture, &["check", "pipeline.toml", "--set", &format!("labels.file={labels}")]);
+        assert!(code == 78 && errors(&text) == 1 && text.contains("labels.file: "), "{text}");
+        assert!(text.contains(labels) && text.contains("without a section"), "{text}");
     }
     // Both are told at once.
     let (code, text) = say(&fixture, &["run", "how.toml", "--config", "pipeline.toml"]);
