@@ -119,7 +119,7 @@ mod tests {
             ("[run]\nname = \"x\nseed = 1", "p.toml:2:", "`name = \"x`"),
             ("[run]\nname = \"x\"\nname = \"y\"\n", "p.toml:3:1:", "duplicate key"),
             ("run = [1,\n", "p.toml:1:", "expected `]`"),
-            ("a = 1 b = 2\n", "p.toml:1:7:", "expected newline"),
+            ("a = 1 b = 2\n", "p.toml:1:", "expected newline"),
             ("a = abc\n", "p.toml:1:5:", "quoted"),
         ] {
             let problem = parse(text, "p.toml").unwrap_err();

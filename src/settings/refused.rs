@@ -98,6 +98,7 @@ impl Refused {
 fn placed(found: Found, kind: FileKind, values: &BTreeMap<String, (Value, Origin)>) -> Problem {
     let Found { key, mut problem, why } = found;
     if let Some((_, origin)) = values.get(&key)
+        && problem.what.starts_with(&key)
         && !problem.what.contains("(from ")
     {
         problem.what = format!("{} (from {origin})", problem.what);

@@ -45,9 +45,11 @@ pub(super) fn explained(kind: FileKind, key: &str) -> String {
     if let Some(meaning) = meanings().remove(key) {
         return format!("{key}: {meaning} (docs/settings.md)");
     }
-    match comments(kind.default_text()).remove(key) {
-        Some(meaning) => format!("{key}: {meaning} ({})", kind.default_name()),
-        None => format!("{} has its default", kind.default_name()),
+    let file = kind.default_name();
+    match (comments(kind.default_text()).remove(key), defaults(kind).remove(key)) {
+        (Some(meaning), _) => format!("{key}: {meaning} ({file})"),
+        (None, Some(default)) => format!("the default is {default} ({file})"),
+        (None, None) => format!("{file} has the keys with their meanings"),
     }
 }
 

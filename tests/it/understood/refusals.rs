@@ -3,17 +3,19 @@
 use std::fs;
 
 use super::first_day::say;
+use super::store_causes::{Refusing, answer, refuse, s3_command};
+use crate::s3_server::{self, Front, S3Server};
 use crate::support::Fixture;
 
 #[test]
 fn n20_a_root_is_named_as_the_user_gave_it() {
     let fixture = Fixture::new();
     fs::copy(fixture.path("archive/manifest.csv"), fixture.path("manifest.csv")).unwrap();
-    let server = crate::s3_server::S3Server::start(crate::s3_server::Front::Locked, &["archive"]);
+    let server = S3Server::start(Front::Locked, &["archive"]);
     let told = |args: &[&str]| {
-        let mut command = super::store_causes::s3_command(&fixture, args, server.port);
-        command.env("AWS_ACCESS_KEY_ID", crate::s3_server::KEY).env("AWS_REGION", "us-east-1");
-        let said = command.env("AWS_SECRET_ACCESS_KEY", crate::s3_server::SECRET).output().unwrap();
+        let mut command = s3_command(&fixture, args, server.port);
+        command.env("AWS_ACCESS_KEY_ID", s3_server::KEY).env("AWS_REGION", "us-east-1");
+        let said = command.env("AWS_SECRET_ACCESS_KEY", s3_server::SECRET).output().unwrap();
         (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
     };
     let at = |root: &str| format!("input.root={root}");
@@ -30,7 +32,10 @@ fn n20_a_root_is_named_as_the_user_gave_it() {
         assert!(!text.contains("a text of"), "{text}");
     }
     // Whatever else a root can be the reason of.
-    let (_, text) = told(&["check", "pipeline.toml", "--set", "input.root=s3://nope/2026"]);
+    let nobody = Refusing::serve(|request| refuse(answer(404, "NoSuchBucket"), request));
+    let args = ["check", "pipeline.toml", "--set", "input.root=s3://nope/2026"];
+    let said = s3_command(&fixture, &args, nobody.port).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(text.contains("S004") && text.contains("s3://nope/2026"), "{text}");
     let (_, text) = told(&["runs", "show", "s3://archive/out/_t3b/runs/r"]);
     assert!(text.contains("R009") && text.contains("s3://archive/out"), "{text}");
@@ -241,7 +246,7 @@ fn n24_no_message_is_only_the_consequence_of_another() {
         "merge.lambda_max=-1",
         "input.root=s3://u:p@b/x",
         "models.expert=s3://u:p@b/x",
-        "output.root=3",
+        "output.probs=3",
     ] {
         let (code, text) =
             say(&fixture, &["check", "pipeline.toml", "--set", "merge.lambda_min=0.5", "--set", set]);
@@ -286,7 +291,7 @@ fn n25_a_file_of_the_other_kind_is_told_which_is_which() {
         ),
         (
             &["manifest", "build", "archive", "-o", "m.csv", "--config", "pipeline.toml"],
-            &["[run]", as_pipeline],
+            &["[input]", as_pipeline],
         ),
         (&["verify", "out/_t3b/runs/r", "--config", "pipeline.toml"], &["a pipeline file", as_pipeline]),
         (&["config", "show", "--config", "pipeline.toml"], &["a pipeline file", as_pipeline]),
