@@ -146,12 +146,17 @@ pub fn quoted(text: &str) -> String {
 /// A URI has none when nothing in it is what a user, a password or a signature is written with.
 #[must_use]
 pub fn shown_place(place: &str) -> String {
-    let rest = place.split_once("://").map_or(place, |(_, rest)| rest);
+    let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let authority = rest.split('/').next().unwrap_or_default();
     // A port is the one thing that may follow a colon.
     let is_port = |(_, port): (&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
     let has_plain_host = !place.contains("://") || authority.split_once(':').is_none_or(is_port);
-    if has_plain_host && !may_be_secret(rest) { place.to_owned() } else { quoted(place) }
+    if is_scheme && has_plain_host && !place.contains('#') && !may_be_secret(rest) {
+        place.to_owned()
+    } else {
+        quoted(place)
+    }
 }
 
 /// Why a command ended without doing what was asked: at least one problem, the deciding one first.
@@ -225,7 +230,14 @@ mod tests {
             assert!(!quoted(text).contains("PASS"), "{text}");
         }
         assert_eq!(quoted("dice"), "\"dice\"");
-        let with_secret = ["s3://k:PASS@b", "s3://k:PASS/b", "https:/PASS", "az://c/x?sig=PASS", "PASS@x/y"];
+        let with_secret = [
+            "s3://k:PASS@b",
+            "s3://k:PASS/b",
+            "https:/PASS",
+            "az://c/x?sig=PASS",
+            "PASS@x://h",
+            "https://h/x#PASS",
+        ];
         for place in with_secret {
             assert!(!shown_place(place).contains("PASS"), "{place}");
         }

@@ -121,7 +121,7 @@ fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
         run_date: args.run_date.clone(),
         shard: args.shard,
         allow_other_numerics: args.allow_other_numerics,
-        takes_any: false,
+        must_score: true,
         meter: Meter::default(),
     };
     run_spec(spec, &request, Manner { json: args.json, wide: args.wide })
@@ -228,7 +228,7 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         output.probe(&nonce()?).await?;
         notes(&job);
         let looked = match job.partitions().first() {
-            Some(first) => Some(job.look(first, false).await?),
+            Some(first) => Some(job.look(first, true).await?),
             None => None,
         };
         print_keys("pipeline", &job.spec.pipeline_keys);

@@ -119,7 +119,7 @@ fn list(args: &RunsListArgs) -> Result<Exit, RunError> {
             return Ok(Exit::Done);
         }
         if found.is_empty() {
-            say!("no run below {}", output.place());
+            say!("no run below this root: {}", output.place());
             return Ok(Exit::Done);
         }
         say!("{:<40} {:<10} {:>9} {:>6} {}", "run_id", "run_date", "samples", "cells", "state");

@@ -72,7 +72,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
 
 async fn one(spec: Spec, run_id: String) -> Result<Ran, RunError> {
     let output = Root::open(&spec.pipeline.output.root, true, &spec.settings.store)?;
-    let request = Request { run_id: Some(run_id.clone()), ..Request::default() };
+    let request = Request { run_id: Some(run_id.clone()), must_score: true, ..Request::default() };
     let (_following, stop) = follow(spec.settings.drain_deadline, request.meter.clone());
     let job = unless_stopped(&stop, Job::prepare(spec)).await?;
     notes(&job);

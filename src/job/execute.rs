@@ -94,7 +94,7 @@ impl Job {
         all.retain(mine);
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
-            self.look(first, request.takes_any).await?;
+            self.look(first, request.must_score).await?;
         }
         let plan = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
         let ended = publish(&output, &plan, &all, stop.phase() > Phase::Running).await;

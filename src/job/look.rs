@@ -32,8 +32,8 @@ impl Job {
     ///
     /// # Errors
     /// `M031` when more of the one or the other are missing than `run.max_missing_first` allows; `M022` when nothing of the
-    /// manifest can be scored, unless `takes_any`; store failures, which a wrong bucket, region or credential is.
-    pub async fn look(&self, first: &Partition, takes_any: bool) -> Result<Looked, Problem> {
+    /// manifest can be scored, with `must_score`; store failures, which a wrong bucket, region or credential is.
+    pub async fn look(&self, first: &Partition, must_score: bool) -> Result<Looked, Problem> {
         let in_first = spread(&self.manifest.samples[first.rows.clone()]);
         let in_all = spread(&self.manifest.samples);
         let asked: BTreeMap<u64, &Arc<Sample>> =
@@ -50,7 +50,7 @@ impl Job {
             let rows: Vec<u64> = looked.iter().map(|sample| sample.manifest_row).collect();
             self.judge(&rows.iter().copied().filter(is_missing).collect::<Vec<_>>(), rows.len())?;
         }
-        if !takes_any && found.values().all(Option::is_some) {
+        if must_score && found.values().all(Option::is_some) {
             self.judge_refused(found.into_values().flatten().collect())?;
             return Ok(Looked { n_asked: asked.len(), n_found: 0 });
         }

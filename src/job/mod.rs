@@ -73,8 +73,8 @@ pub struct Request {
     pub shard: Option<(u32, u32)>,
     /// Goes on with a run that another numerics class began; receipts say which partition is whose.
     pub allow_other_numerics: bool,
-    /// Publishes a run of which nothing at all can be scored, as a night is; otherwise that is an error before it begins.
-    pub takes_any: bool,
+    /// Ends before it begins where nothing at all can be scored; otherwise such a run is published, as a night is.
+    pub must_score: bool,
     /// Counts what this process does, for whoever looks while or after it runs.
     pub meter: Meter,
 }
