@@ -92,7 +92,7 @@ fn read_suite(reader: &mut Reader, assets: &Assets) -> Option<(String, Suite)> {
     if suite.is_none() {
         let names = Suite::names();
         let what = format!("corrupt.suite: found {}, allowed {}", quoted(&name), names.join(", "));
-        reader.problem(&["corrupt.suite"], meant(Problem::new("C001", Exit::Config, what), &name, &names));
+        reader.problem(&["corrupt.suite"], meant(Problem::new("C001", Exit::Config, what), &name, names));
     }
     Some((name, suite?))
 }
