@@ -218,7 +218,8 @@ impl RunTables {
         let parents = [facts.method("pretrained"), facts.method("expert")];
         let identity = Calibrator::identity(facts.classes.len());
         let calibrator = calibrator.unwrap_or(&identity);
-        let mut sums = (has_probs && facts.n_samples <= 5_000_000).then(|| Sums::new(facts.classes.len()));
+        let n_clean = clean.map_or(0, |cell| facts.n_in(cell));
+        let mut sums = has_probs.then(|| Sums::new(facts.classes.len(), n_clean));
         let mut wrong = None;
         each_batch(root, plan, Table::Predictions, &columns, |batch| {
             let samples = position(batch)?;
