@@ -8,8 +8,9 @@ use t3b_stats::Compared;
 use super::SpecArgs;
 use super::commands::{load, on_runtime, start_logging};
 use crate::error::{Exit, Problem, RunError};
+use crate::flow::progress::rss_mib;
 use crate::job::{self, Job};
-use crate::ledger::{Plan, is_published, split_run_uri};
+use crate::ledger::{Plan, is_published, plans, split_run_uri};
 use crate::report::{
     Request, RunAt, best_lambda, divergences, drift_of, drift_parquet, evaluate, read, t3_settings, write,
 };
@@ -95,11 +96,9 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         write(&out, found.files()?).await?;
         say!("{}", found.words());
         let (n, seconds) = (found.n_rows(), started.elapsed().as_secs_f64());
-        say!(
-            "\n{n} rows in {seconds:.1} s, {:.2} us a row; files below {}",
-            seconds * 1e6 / n.max(1) as f64,
-            args.out
-        );
+        let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
+        let each_us = seconds * 1e6 / n.max(1) as f64;
+        say!("\n{n} rows in {seconds:.1} s, {each_us:.2} us a row{peak}; files below {}", args.out);
         Ok(Exit::Done)
     })
 }
@@ -254,16 +253,11 @@ pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
 /// The other published runs of one root that have the same pipeline name.
 async fn runs_below(uri: &str, run: &RunAt, settings: &Settings) -> Result<Vec<RunAt>, RunError> {
     let root = Root::open(&super::from_here(uri), false, &settings.store)?;
-    let mut ids: Vec<String> = Vec::new();
-    for (key, _) in root.list("_t3b/runs", "runs").await.map_err(Problem::from)? {
-        let id = key.strip_suffix("/plan.json").and_then(|path| path.rsplit('/').next());
-        ids.extend(id.filter(|id| *id != run.plan.run_id).map(str::to_owned));
-    }
     let mut found = Vec::new();
-    for id in ids {
-        let other = run_at(&format!("{}/_t3b/runs/{id}", uri.trim_end_matches('/')), settings).await?;
-        if other.plan.facts.name == run.plan.facts.name && is_published(&other.root, &other.plan).await? {
-            found.push(other);
+    for plan in plans(&root).await? {
+        let is_other = plan.run_id != run.plan.run_id && plan.facts.name == run.plan.facts.name;
+        if is_other && is_published(&root, &plan).await? {
+            found.push(RunAt { root: root.clone(), plan });
         }
     }
     Ok(found)

@@ -143,7 +143,7 @@ fn evaluate_one(tables: RunTables, choices: Choices, settings: Settings) -> Resu
     rows.derive(choices);
     let facts = rows.facts().clone();
     let unfit = |_| Problem::new("E005", Exit::BadData, "probabilities do not fit their classes");
-    let figures = Figures::new(rows, settings).map_err(|_| no_room())?;
+    let mut figures = Figures::new(rows, settings).map_err(|_| no_room())?;
     let truth = |metric| figures.line(&facts.primary, Some("clean"), Some(0), metric).map(|line| line.value);
     let mut estimates: Vec<Estimated> = Vec::new();
     if let Some(sums) = unlabelled {
@@ -164,6 +164,7 @@ fn evaluate_one(tables: RunTables, choices: Choices, settings: Settings) -> Resu
     for one in cross_fitted(&figures.rows, &facts.primary).map_err(unfit)? {
         estimates.push(Estimated { method: format!("{}, cross-fitted", one.method), ..one });
     }
+    figures.shrink();
     Ok(EvaluatedSet {
         signals,
         quarantine,

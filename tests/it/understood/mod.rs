@@ -10,6 +10,8 @@ mod docs;
 mod evaluate;
 /// The faults of a new user's first walk, each by its letter.
 mod first_day;
+/// Tables larger than memory.
+mod large;
 /// Which of several settings is in force, and that nothing else gets in.
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
