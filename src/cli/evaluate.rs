@@ -7,6 +7,7 @@ use t3b_stats::Compared;
 
 use super::SpecArgs;
 use super::commands::{load, on_runtime, start_logging};
+use super::pictures::{add_pictures, albums};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::progress::rss_mib;
 use crate::job::{self, Job};
@@ -44,6 +45,9 @@ pub struct EvaluateArgs {
     /// Manifest with a column `group`, such as the patient: rows of one group are resampled together. Once for each manifest.
     #[arg(long, value_name = "FILE|URI", env = "T3B_GROUPS")]
     pub groups: Vec<String>,
+    /// With report.images: the pipeline that a run was made of, for pictures of its archive. Once for each pipeline.
+    #[arg(long, value_name = "PIPELINE.toml", env = "T3B_IMAGES")]
+    pub images: Vec<PathBuf>,
     /// How it is carried out.
     #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
     pub config: Option<PathBuf>,
@@ -91,7 +95,9 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         for file in &args.groups {
             request.groupings.push(job::grouping(&super::from_here(file), &settings).await?);
         }
-        let found = evaluate(&runs, &request).await?;
+        let albums = albums(&args.images, &args.config, &settings).await?;
+        let mut found = evaluate(&runs, &request).await?;
+        add_pictures(&mut found, &runs, &albums).await?;
         let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;
         write(&out, found.files()?).await?;
         say!("{}", found.words());

@@ -16,6 +16,8 @@ mod large;
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
+/// Pictures, times and costs in the report, the report in a browser, questions in other engines' SQL.
+mod report;
 /// The faults of a second new user, each by its number.
 mod second_day;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
