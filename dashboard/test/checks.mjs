@@ -13,7 +13,8 @@ export async function launch() {
   const executablePath = known.find((path) => path && existsSync(path));
   const puppeteer = await import('puppeteer-core').catch(() => skip('puppeteer-core is not installed (npm ci in dashboard/)'));
   if (!executablePath) skip('no Chromium here');
-  return puppeteer.default.launch({ executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'] });
+  // A loaded machine starts a browser late; what hangs is ended by whoever called this.
+  return puppeteer.default.launch({ executablePath, headless: true, timeout: 240_000, protocolTimeout: 240_000, args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'] });
 }
 
 /** The combinations of width and colours that are looked at. */

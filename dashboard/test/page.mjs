@@ -35,7 +35,7 @@ async function open(base, width, scheme) {
   const wrong = watched(page, base);
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
   await page.setViewport({ width, height: 900, deviceScaleFactor: 1 });
-  await page.goto(`${base}index.html`);
+  await page.goto(`${base}index.html`, { timeout: 240_000 });
   await settled(page);
   return { page, wrong };
 }

@@ -48,7 +48,7 @@ try {
     const name = `${width}-${scheme}`;
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
     await page.setViewport({ width, height: 900, deviceScaleFactor: 1 });
-    await page.goto(file);
+    await page.goto(file, { timeout: 240_000 });
     assert.equal(await noSidewaysScroll(page), 0, `${name} scrolls sideways`);
     assert.deepEqual(await faintTexts(page), [], `${name}: too faint`);
     const found = await plots(page);
