@@ -123,7 +123,7 @@ fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
         allow_other_numerics: args.allow_other_numerics,
         meter: Meter::default(),
     };
-    run_spec(spec, &request, Manner { json: args.json, wide: args.wide })
+    run_spec(spec, &request, Manner { json: args.json, wide: args.wide, profile: args.profile })
 }
 
 fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunError> {
