@@ -126,14 +126,14 @@ impl Job {
         meter.planned_partitions.store(n_partitions, Relaxed);
         let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
+        let costs = ready.lane.costs.clone();
         let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
         drop(progress);
         for (stage, counts) in meter.stages() {
             let (sent, blocked_ms) = (counts.n_sent(), counts.blocked().as_millis());
             tracing::debug!(stage, sent, blocked_ms, "stage");
         }
-        attempt.n_batches = meter.score.n_items();
-        attempt.n_partitions = meter.committed.load(Relaxed);
+        attempt.count(&meter, costs.seconds());
         record(&output, &plan, attempt.close(scored.as_ref().err())).await?;
         scored?;
         Ok(plan)
