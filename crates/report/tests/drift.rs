@@ -92,7 +92,7 @@ fn undrifted_nights_are_silent_and_each_planted_drift_alarms_where_it_is() {
     let (n_nights, n_rows) = if is_full { (1000, 100_000) } else { (20, 10_000) };
     println!("{n_nights} nights of {n_rows} rows, six quantities; the full form is T3B_FULL=1");
     let nights: Vec<[bool; 2]> = on_all_cores(n_nights, |night| {
-        let found = compared(n_rows, Planted::Nothing, &mut Random(11 + (night as u64) << 32));
+        let found = compared(n_rows, Planted::Nothing, &mut Random((11 + night as u64) << 32));
         [found.iter().any(|one| one.is_alarm), found.iter().any(|one| one.p_adjusted <= 0.05)]
     });
     let [n_alarms, n_significant] = [0, 1].map(|k| nights.iter().filter(|night| night[k]).count());
