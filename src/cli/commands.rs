@@ -10,11 +10,11 @@ use super::output::Log;
 use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
 use crate::demo;
-use crate::error::{Exit, Problem, RunError, quoted};
+use crate::error::{Exit, Problem, RunError, quoted, shown_place};
 use crate::flow::meter::Meter;
 use crate::flow::progress::LogFormat;
-use crate::job::{Job, Pace, Request};
-use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify};
+use crate::job::{Job, Outcome, Pace, Request};
+use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify, withdrawn};
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 
@@ -121,6 +121,7 @@ fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
         run_date: args.run_date.clone(),
         shard: args.shard,
         allow_other_numerics: args.allow_other_numerics,
+        must_score: true,
         meter: Meter::default(),
     };
     run_spec(spec, &request, Manner { json: args.json, wide: args.wide, profile: args.profile })
@@ -142,7 +143,14 @@ fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunEr
         }
         let outcome = job.run(request, stop).await?;
         let spent = Spent { wall: started.elapsed(), meter: request.meter.clone() };
-        tell(&outcome, &output, &output_root, &spent, manner).await
+        let told = tell(&outcome, &output, &output_root, &spent, manner).await;
+        match (told, &outcome) {
+            // What cannot be read may have been withdrawn since it was published.
+            (Err(error), Outcome::AlreadyDone(done) | Outcome::Published(done)) => {
+                Err(withdrawn(&output, &done.plan).await.map_or(error, RunError::from))
+            }
+            (told, _) => told,
+        }
     })
 }
 
@@ -220,7 +228,7 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         output.probe(&nonce()?).await?;
         notes(&job);
         let looked = match job.partitions().first() {
-            Some(first) => Some(job.look(first).await?),
+            Some(first) => Some(job.look(first, true).await?),
             None => None,
         };
         print_keys("pipeline", &job.spec.pipeline_keys);
@@ -253,8 +261,9 @@ pub(super) fn open_run(
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     let (root, run_id) = split_run_uri(&args.run).ok_or_else(|| {
-        Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
-            .hint("t3b run prints it on its first line")
+        let what =
+            format!("run URI: found {}, allowed <output root>/_t3b/runs/<run id>", shown_place(&args.run));
+        Problem::new("R009", Exit::Usage, what).hint("t3b run prints it on its first line")
     })?;
     let place = super::from_here(root);
     // What is only looked at is opened so that nothing can be written; a root that is not there is not made.
@@ -304,8 +313,8 @@ fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
 
 fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
     let unwritable = |_| {
-        Problem::new("C007", Exit::Permission, "the demo folder cannot be written")
-            .hint("choose another --out")
+        let what = format!("--out: the demo folder {} cannot be written", args.out.display());
+        Problem::new("C007", Exit::Permission, what).hint("choose another --out")
     };
     let pipeline = demo::prepare(&args.out).map_err(unwritable)?;
     say!("archive {}", args.out.join("archive").display());

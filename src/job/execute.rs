@@ -13,7 +13,10 @@ use crate::graph::decode::DecodeRule;
 use crate::graph::lane::ReadyLane;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
-use crate::ledger::{Attempt, Layout, Plan, committed, finalize, is_published, nonce, read_plan, record};
+use crate::ledger::{
+    Attempt, Layout, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan, record,
+    withdrawn,
+};
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, SourceRule};
@@ -82,32 +85,24 @@ impl Job {
         let done = committed(&output, &layout, ours.n_partitions).await?;
         if let Some(plan) = stored.filter(|_| done.receipts.len() == n_partitions) {
             let was_published = is_published(&output, &plan).await?;
-            let published = finalize(&output, &plan.run_id).await?;
+            let published = finalize_plan(&output, plan).await?;
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));
         }
         let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
-        let (run_id, mut all) = (ours.run_id.clone(), self.partitions());
+        let mut all = self.partitions();
         all.retain(mine);
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
-            self.look(first).await?;
+            self.look(first, request.must_score).await?;
         }
-        let n_all = ours.n_partitions;
-        self.score(ours, request, todo, output.clone(), stop.clone()).await?;
-        let done = committed(&output, &layout, n_all).await?;
-        let n_done = done.receipts.len();
-        if stop.phase() > Phase::Running {
-            return Err(preempted(n_done, n_partitions).into());
+        let plan = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
+        let ended = publish(&output, &plan, &all, stop.phase() > Phase::Running).await;
+        match ended {
+            // What failed may be that the run is no more.
+            Err(error) => Err(withdrawn(&output, &plan).await.map_or(error, RunError::from)),
+            ended => ended,
         }
-        let n_lost = all.iter().filter(|p| !done.has(p.index)).count();
-        if n_lost > 0 {
-            return Err(lost(n_lost, all.len()).into());
-        }
-        if n_done < n_partitions {
-            return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
-        }
-        finalize(&output, &run_id).await.map(Outcome::Published)
     }
 
     async fn score(
@@ -117,7 +112,7 @@ impl Job {
         todo: Vec<Partition>,
         output: Root,
         stop: Stop,
-    ) -> Result<(), RunError> {
+    ) -> Result<Plan, RunError> {
         let all = self.partitions();
         let (n_partitions, n_partitions_before) = (all.len() as u64, (all.len() - todo.len()) as u64);
         let n_batches = self.n_batches(&all);
@@ -131,16 +126,17 @@ impl Job {
         meter.planned_partitions.store(n_partitions, Relaxed);
         let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
+        let costs = ready.lane.costs.clone();
         let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
         drop(progress);
         for (stage, counts) in meter.stages() {
             let (sent, blocked_ms) = (counts.n_sent(), counts.blocked().as_millis());
             tracing::debug!(stage, sent, blocked_ms, "stage");
         }
-        attempt.n_batches = meter.score.n_items();
-        attempt.n_partitions = meter.committed.load(Relaxed);
-        record(&output, &plan, attempt.close(scored.as_ref().err())).await;
-        Ok(scored?)
+        attempt.count(&meter, costs.seconds());
+        record(&output, &plan, attempt.close(scored.as_ref().err())).await?;
+        scored?;
+        Ok(plan)
     }
 
     /// Builds the lane and the rules of every stage; `ours` gets the lane's canary.
@@ -227,6 +223,30 @@ impl Ready {
     }
 }
 
+/// What follows when all that was asked for is scored: `mine` are this process's partitions.
+async fn publish(
+    output: &Root,
+    plan: &Plan,
+    mine: &[Partition],
+    was_stopped: bool,
+) -> Result<Outcome, RunError> {
+    check_stands(output, plan).await?;
+    let n_partitions = plan.n_partitions as usize;
+    let done = committed(output, &Layout::new(&plan.run_id), plan.n_partitions).await?;
+    let n_done = done.receipts.len();
+    if was_stopped {
+        return Err(preempted(n_done, n_partitions).into());
+    }
+    let n_lost = mine.iter().filter(|p| !done.has(p.index)).count();
+    if n_lost > 0 {
+        return Err(lost(n_lost, mine.len()).into());
+    }
+    if n_done < n_partitions {
+        return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
+    }
+    finalize_plan(output, plan.clone()).await.map(Outcome::Published)
+}
+
 /// The end of a run, as those who watch are told of it.
 fn told(ended: &Result<Outcome, RunError>) -> Ended {
     match ended {
@@ -271,6 +291,7 @@ async fn freeze(output: &Root, ours: Plan, allow_other_numerics: bool) -> Result
         }
     };
     stored.check_same(&ours)?;
+    check_stands(output, &stored).await?;
     if let Err(problem) = stored.check_numerics(&ours.canary) {
         if !allow_other_numerics {
             return Err(problem.into());

@@ -22,6 +22,7 @@ mod seal;
 mod status;
 mod tidy;
 mod verify;
+mod withdrawn;
 
 pub use attempts::{Attempt, record};
 pub use coverage::{Coverage, Group};
@@ -29,10 +30,10 @@ pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
 pub use facts::Facts;
 pub use finalize::{Finalized, finalize, is_published};
-pub(crate) use finalize::{check_nonfinite, read_entry};
+pub(crate) use finalize::{check_nonfinite, finalize_plan, read_entry};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, split_run_uri};
-pub use list::{ListedRun, runs};
+pub use list::{ListedRun, plans, runs};
 pub use nights::{
     DriftState, Entry, FrozenManifest, Mark, Measured, NightKey, NightLayout, NightRecord, NightState,
     PastNight, Taken, TakenOf, fold, last_record, read_new, read_record, read_state, read_taken, settle,
@@ -45,3 +46,5 @@ pub use status::{Status, status};
 pub use tidy::{Tidied, tidy};
 pub(crate) use verify::published_files;
 pub use verify::{Verified, verify};
+pub use withdrawn::{AtWork, at_work};
+pub(crate) use withdrawn::{check_committed, check_stands, withdrawn};

@@ -1,5 +1,6 @@
 //! The lane: one OS thread owns a device and every tensor on it. Batches in, host numbers out.
 
+mod costs;
 mod device;
 mod engine;
 mod inputs;
@@ -10,6 +11,7 @@ mod scorer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use costs::Costs;
 pub use device::{DeviceKind, numerics_class, pick};
 pub use engine::TowerKind;
 pub use inputs::{ModelPair, TextSource};
@@ -42,4 +44,5 @@ pub fn score(lane: &mut Lane, mut inlet: Inlet<Batch>, mut outlet: Outlet<Scored
 /// A merge that these parents do not allow.
 fn unusable(method: &str, error: &dyn std::error::Error) -> Problem {
     Problem::new("C008", Exit::Config, format!("merge.{method}: {error}"))
+        .hint(format!("leave {method} out of merge.methods, or change the parents or its parameters"))
 }

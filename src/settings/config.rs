@@ -8,7 +8,7 @@ use serde_json::json;
 use t3b_decode::Isolation;
 
 use super::layers::Reader;
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::flow::progress::{LogFormat, LogSettings};
 use crate::graph::{Queues, Resources};
 use crate::score::DeviceKind;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where metrics and lineage events go.
     pub watch: WatchSettings,
+    /// Whether reports may hold pictures of the archive.
+    pub report_images: bool,
 }
 
 /// Threads of each kind.
@@ -107,6 +109,7 @@ impl Settings {
                 every: seconds(reader, "log.every_s"),
             },
             watch: read_watch(reader),
+            report_images: reader.switch("report.images"),
         };
         for key in ["threads.cpu", "threads.score"] {
             // A file may be written for a larger machine; the limit is looked at where it is used.
@@ -144,8 +147,11 @@ fn read_textfile(reader: &mut Reader) -> Option<PathBuf> {
     reader.narrow("metrics.textfile", json!({ "pattern": r"\.prom$" }));
     let path = path?;
     if !path.ends_with(".prom") || path.contains("://") {
-        let what = "metrics.textfile: allowed a local path that ends with .prom";
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let what = format!(
+            "metrics.textfile: found {}, allowed a local path that ends with .prom",
+            shown_place(&path)
+        );
+        reader.problem(&["metrics.textfile"], Problem::new("C001", Exit::Config, what));
     }
     Some(path.into())
 }
@@ -155,8 +161,9 @@ fn read_url(reader: &mut Reader, key: &str) -> Option<String> {
     reader.narrow(key, json!({ "pattern": "^https?://" }));
     let url = url?;
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        let what = format!("{key}: allowed a URL that begins with https:// or http://");
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let what =
+            format!("{key}: found {}, allowed a URL that begins with https:// or http://", quoted(&url));
+        reader.problem(&[key], Problem::new("C001", Exit::Config, what));
     }
     Some(url)
 }

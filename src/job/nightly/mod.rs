@@ -160,6 +160,7 @@ impl Nights {
             run_date: Some(record.date.clone()),
             shard: None,
             allow_other_numerics: self.allow_other_numerics,
+            must_score: false,
             meter: call.meter.clone(),
         };
         let manifest = Arc::clone(&job.manifest);

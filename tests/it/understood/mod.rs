@@ -10,10 +10,16 @@ mod docs;
 mod evaluate;
 /// The faults of a new user's first walk, each by its letter.
 mod first_day;
+/// Tables larger than memory.
+mod large;
 /// Which of several settings is in force, and that nothing else gets in.
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
+/// Messages about what is refused: once, whole, with what to do.
+mod refusals;
+/// Pictures, times and costs in the report, the report in a browser, questions in other engines' SQL.
+mod report;
 /// The faults of a second new user, each by its number.
 mod second_day;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.
@@ -24,3 +30,5 @@ mod store_causes;
 mod store_rights;
 /// What `t3b sweep` answers: one of the first walk's faults, by its letter.
 mod sweeps;
+/// Withdrawing a run beside whoever works on it.
+mod withdrawing;
