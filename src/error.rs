@@ -164,6 +164,12 @@ impl RunError {
         self.problems[0].exit
     }
 
+    /// The deciding problem alone.
+    #[must_use]
+    pub fn into_first(mut self) -> Problem {
+        self.problems.swap_remove(0)
+    }
+
     /// Everything that was wrong, the deciding problem first.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {

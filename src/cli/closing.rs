@@ -26,6 +26,8 @@ pub(super) struct Manner {
     pub(super) json: bool,
     /// Every corruption a column.
     pub(super) wide: bool,
+    /// A line of JSON for each partition, and nothing of the run.
+    pub(super) partitions: bool,
 }
 
 /// What this process did.
@@ -83,6 +85,10 @@ pub(super) async fn tell(
     manner: Manner,
 ) -> Result<Exit, RunError> {
     let (done, state) = match outcome {
+        Outcome::ShardDone { .. } if manner.partitions => return Ok(Exit::Done),
+        Outcome::Published(done) | Outcome::AlreadyDone(done) if manner.partitions => {
+            return Ok(exit_of(done));
+        }
         Outcome::ShardDone { n_missing } => {
             if manner.json {
                 say!(
@@ -90,7 +96,10 @@ pub(super) async fn tell(
                     json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(spent) })
                 );
             } else {
-                say!("shard done; {n_missing} partitions of the run are not committed yet");
+                match n_missing {
+                    0 => say!("done; another worker has published the run"),
+                    _ => say!("shard done; {n_missing} partitions of the run are not committed yet"),
+                }
                 print_spent(spent);
             }
             return Ok(Exit::Done);
@@ -166,6 +175,10 @@ fn print_spent(spent: &Spent) {
         spent.wall.as_secs_f64(),
         rate(n_pairs, spent.wall)
     );
+    let (n_lost, wasted) = spent.meter.open.lost();
+    if n_lost > 0 {
+        say!("lost    {n_lost} partitions that others committed first, {:.1} s", wasted.as_secs_f64());
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -175,9 +188,10 @@ fn rate(n_pairs: u64, wall: Duration) -> f64 {
 
 fn process(spent: &Spent) -> Value {
     let n_pairs = spent.meter.pairs.load(Relaxed);
+    let (n_lost, wasted) = spent.meter.open.lost();
     json!({
         "wall_s": spent.wall.as_secs_f64(), "n_pairs": n_pairs, "pairs_per_s": rate(n_pairs, spent.wall),
-        "rss_peak_mib": rss_mib("VmHWM:"),
+        "rss_peak_mib": rss_mib("VmHWM:"), "n_lost_partitions": n_lost, "wasted_s": wasted.as_secs_f64(),
     })
 }
 

@@ -37,6 +37,8 @@ pub struct SinkRule {
     pub device: String,
     /// Its canary.
     pub canary: String,
+    /// Who this process is, for its receipts.
+    pub worker: String,
 }
 
 /// Commits partition after partition, each on its seal and only when every sample is accounted for.
@@ -56,7 +58,9 @@ pub async fn sink(
             let finished = open.take().map_or_else(|| OpenPartition::new(&rule), Ok)?;
             n_nonfinite += finished.n_nonfinite();
             check_nonfinite(n_nonfinite, rule.n_pairs)?;
-            finished.commit(&rule, &root, seal).await.map_err(first)?;
+            let partition = seal.partition;
+            let is_ours = finished.commit(&rule, &root, seal).await.map_err(RunError::into_first)?;
+            meter.open.close(partition, is_ours).await;
             meter.committed.fetch_add(1, Relaxed);
             meter.open_pairs.store(0, Relaxed);
             continue;
@@ -82,10 +86,6 @@ pub async fn sink(
         }
     }
     Ok(())
-}
-
-fn first(error: RunError) -> Problem {
-    error.problems()[0].clone()
 }
 
 /// The tables of the partition that is being written.
@@ -165,7 +165,8 @@ impl OpenPartition {
         Ok(n_quarantined)
     }
 
-    async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<(), RunError> {
+    /// `false` when another worker had committed the partition first.
+    async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<bool, RunError> {
         let (n_quarantined, n_nonfinite) = (self.check_conservation(rule.n_made, &seal)?, self.n_nonfinite());
         self.rejects.sort_by_key(|reject| (reject.sample.row, reject.cell));
         for reject in &self.rejects {
@@ -193,6 +194,7 @@ impl OpenPartition {
             plan_sha256: rule.plan.plan_sha256.clone(),
             partition: seal.partition,
             nonce,
+            worker: rule.worker.clone(),
             spec_sha256: rule.plan.spec_sha256.clone(),
             n_samples: seal.n_samples,
             n_scored: self.n_scored.iter().sum(),
@@ -203,9 +205,10 @@ impl OpenPartition {
             n_nonfinite,
             files,
         };
-        if !receipt.commit(root, &layout).await? {
+        let is_ours = receipt.commit(root, &layout).await?;
+        if !is_ours {
             tracing::info!(partition = seal.partition, "another worker committed this partition first");
         }
-        Ok(())
+        Ok(is_ours)
     }
 }

@@ -1,8 +1,11 @@
 //! The steps of a run around the graph: what is left, the lane, the plan, the graph, publishing.
 
+use std::io::BufReader;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::next::{Asked, Claims, Desk, Work};
+use super::publishing::publish_once;
 use super::{Job, Outcome, Request};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
@@ -16,7 +19,7 @@ use crate::graph::{Graph, Rules, score_partitions};
 use crate::ledger::{Attempt, Layout, Plan, committed, finalize, is_published, nonce, read_plan, record};
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};
-use crate::source::{Manifest, Partition, SourceRule};
+use crate::source::{Manifest, Partition, SourceRule, Todo};
 use crate::store::{Created, Root};
 use crate::tables::Names;
 use crate::watch::{Ended, Subject, Watch};
@@ -59,7 +62,10 @@ impl Job {
         Subject {
             pipeline: plan.facts.name.clone(),
             run_id: plan.run_id.clone(),
-            shard: request.shard,
+            shard: match request.work {
+                Work::Shard(k, n) => Some((k, n)),
+                Work::All | Work::Claimed | Work::Asked => None,
+            },
             spec_sha256: plan.spec_sha256.clone(),
             n_samples: plan.n_samples,
             n_methods: (plan.facts.methods.len() + plan.facts.grid.len()) as u64,
@@ -86,28 +92,35 @@ impl Job {
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));
         }
-        let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
-        let (run_id, mut all) = (ours.run_id.clone(), self.partitions());
-        all.retain(mine);
+        let mut all = self.partitions();
+        if let Work::Shard(k, n) = request.work {
+            all.retain(|partition| partition.index % n == k);
+        }
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
             self.look(first).await?;
         }
-        let n_all = ours.n_partitions;
-        self.score(ours, request, todo, output.clone(), stop.clone()).await?;
-        let done = committed(&output, &layout, n_all).await?;
+        let claims = self.spec.settings.claims;
+        let (plan, worker) = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
+        let done = committed(&output, &layout, plan.n_partitions).await?;
         let n_done = done.receipts.len();
         if stop.phase() > Phase::Running {
             return Err(preempted(n_done, n_partitions).into());
         }
         let n_lost = all.iter().filter(|p| !done.has(p.index)).count();
-        if n_lost > 0 {
+        if n_lost > 0 && request.work != Work::Asked {
             return Err(lost(n_lost, all.len()).into());
         }
         if n_done < n_partitions {
             return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
         }
-        finalize(&output, &run_id).await.map(Outcome::Published)
+        match request.work {
+            Work::All | Work::Shard(..) => finalize(&output, &plan.run_id).await.map(Outcome::Published),
+            Work::Claimed | Work::Asked => {
+                let published = publish_once(&output, &plan, &worker, claims, stop).await?;
+                published.ok_or_else(|| preempted(n_done, n_partitions).into())
+            }
+        }
     }
 
     async fn score(
@@ -117,7 +130,7 @@ impl Job {
         todo: Vec<Partition>,
         output: Root,
         stop: Stop,
-    ) -> Result<(), RunError> {
+    ) -> Result<(Plan, String), RunError> {
         let all = self.partitions();
         let (n_partitions, n_partitions_before) = (all.len() as u64, (all.len() - todo.len()) as u64);
         let n_batches = self.n_batches(&all);
@@ -126,12 +139,24 @@ impl Job {
         let plan = freeze(&output, ready.rules.sink.plan, request.allow_other_numerics).await?;
         ready.rules.sink.plan = plan.clone();
         let meter = request.meter.clone();
-        let mut attempt = Attempt::open(nonce()?, &ready.rules.sink.device, &ready.rules.sink.canary);
+        let id = nonce()?;
+        let worker = request.worker.clone().unwrap_or_else(|| id.clone());
+        ready.rules.sink.worker.clone_from(&worker);
+        let rules = &ready.rules.sink;
+        let mut attempt = Attempt::open(id, &worker, &rules.device, &rules.canary);
+        let claims = ready.settings.claims;
         meter.planned_batches.store(n_batches, Relaxed);
         meter.planned_partitions.store(n_partitions, Relaxed);
         let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
-        let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
+        let open = meter.open.clone();
+        let desk = || Desk::new(output.clone(), &plan, all, open.clone(), stop.clone());
+        let todo = match request.work {
+            Work::All | Work::Shard(..) => Todo::listed(todo, open.clone()),
+            Work::Claimed => Claims::begin(desk(), &worker, claims).await?.todo(),
+            Work::Asked => Asked::new(desk(), BufReader::new(std::io::stdin())).todo(),
+        };
+        let scored = ready.go(todo, output.clone(), stop.clone(), meter.clone()).await;
         drop(progress);
         for (stage, counts) in meter.stages() {
             let (sent, blocked_ms) = (counts.n_sent(), counts.blocked().as_millis());
@@ -139,8 +164,10 @@ impl Job {
         }
         attempt.n_batches = meter.score.n_items();
         attempt.n_partitions = meter.committed.load(Relaxed);
+        attempt.lost = meter.open.lost();
         record(&output, &plan, attempt.close(scored.as_ref().err())).await;
-        Ok(scored?)
+        scored?;
+        Ok((plan, worker))
     }
 
     /// Builds the lane and the rules of every stage; `ours` gets the lane's canary.
@@ -207,6 +234,7 @@ impl Job {
                 n_pairs: self.manifest.n_pairs(),
                 device: device.to_owned(),
                 canary: String::new(),
+                worker: String::new(),
             },
         }
     }
@@ -214,13 +242,7 @@ impl Job {
 
 impl Ready {
     /// Runs the graph over `todo`.
-    pub(super) async fn go(
-        self,
-        todo: Vec<Partition>,
-        output: Root,
-        stop: Stop,
-        meter: Meter,
-    ) -> Result<(), Problem> {
+    pub(super) async fn go(self, todo: Todo, output: Root, stop: Stop, meter: Meter) -> Result<(), Problem> {
         let Self { lane, rules, input, manifest, settings } = self;
         let graph = Graph { input, output, manifest, todo, rules, lane };
         score_partitions(graph, settings.resources(), stop, meter).await

@@ -17,28 +17,33 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
     id: String,
+    worker: String,
     device: String,
     canary: String,
     opened_at_us: i64,
     outcome: (&'static str, u8),
     /// Batches it scored.
     pub n_batches: u64,
-    /// Partitions it committed, or found committed by another.
+    /// Partitions it scored to their end, those of them included that another committed first.
     pub n_partitions: u64,
+    /// Partitions that another committed first, and the time that was spent on them.
+    pub lost: (u64, Duration),
 }
 
 impl Attempt {
-    /// Begins now.
+    /// Begins now; `worker` is its name in receipts and claims.
     #[must_use]
-    pub fn open(id: String, device: &str, canary: &str) -> Self {
+    pub fn open(id: String, worker: &str, device: &str, canary: &str) -> Self {
         Self {
             id,
+            worker: worker.to_owned(),
             device: device.to_owned(),
             canary: canary.to_owned(),
             opened_at_us: chrono::Utc::now().timestamp_micros(),
             outcome: ("done", 0),
             n_batches: 0,
             n_partitions: 0,
+            lost: (0, Duration::ZERO),
         }
     }
 
@@ -62,6 +67,9 @@ impl Attempt {
         row.whole64("rss_peak_mib", signed(rss_mib("VmHWM:").unwrap_or_default()));
         row.text("device", Some(self.device.clone()));
         row.text("canary", Some(self.canary.clone()));
+        row.text("worker", Some(self.worker.clone()));
+        row.whole64("n_lost", signed(self.lost.0));
+        row.number("wasted_s", Some(self.lost.1.as_secs_f64()));
         row
     }
 }

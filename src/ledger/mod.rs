@@ -5,6 +5,7 @@
 //! `tables/`, create-only; the `runs` row comes last and makes the run visible.
 
 mod attempts;
+mod claims;
 mod content;
 mod coverage;
 mod delta;
@@ -22,8 +23,10 @@ mod seal;
 mod status;
 mod tidy;
 mod verify;
+mod workers;
 
 pub use attempts::{Attempt, record};
+pub use claims::{Board, Claim, ClaimRule, LastClaim, claim, is_worker_name, release};
 pub use coverage::{Coverage, Group};
 pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
@@ -40,8 +43,9 @@ pub use nights::{
 };
 pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
 pub(crate) use receipt::entry;
-pub use receipt::{FileEntry, Listed, Receipt, committed, nonce};
+pub use receipt::{FileEntry, Listed, Receipt, committed, is_committed, nonce};
 pub use status::{Status, status};
 pub use tidy::{Tidied, tidy};
 pub(crate) use verify::published_files;
 pub use verify::{Verified, verify};
+pub use workers::{Straggler, WorkerStatus};

@@ -150,7 +150,7 @@ impl Row {
         self.add(name, Int64Array::from(vec![value]));
     }
 
-    fn number(&mut self, name: &str, value: Option<f64>) {
+    pub(super) fn number(&mut self, name: &str, value: Option<f64>) {
         self.add(name, Float64Array::from(vec![value]));
     }
 

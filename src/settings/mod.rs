@@ -41,8 +41,9 @@ const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 11] = [
-    "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "log", "metrics", "lineage",
+const CONFIG_SECTIONS: [&str; 12] = [
+    "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "worker", "log", "metrics",
+    "lineage",
 ];
 
 /// Both kinds of settings with the origin of every key.

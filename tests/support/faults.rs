@@ -68,6 +68,8 @@ pub enum Mutant {
     PlainPut,
     /// Says yes to every create, whoever was first.
     ExistsIsSuccess,
+    /// Says yes to every claim and keeps none.
+    FreeClaims,
 }
 
 type LateWrite = (u64, Arc<dyn ObjectStore>, Path, PutPayload, PutOptions);
@@ -215,6 +217,9 @@ impl FaultStore {
         let mutant = self.faults.mutant;
         if mutant == Mutant::PlainPut {
             options.mode = PutMode::Overwrite;
+        }
+        if mutant == Mutant::FreeClaims && path.as_ref().contains("/claims/") {
+            return Ok(PutResult { e_tag: None, version: None, extensions: Default::default() });
         }
         let done = self.inner.put_opts(path, payload, options).await;
         match done {

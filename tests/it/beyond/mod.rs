@@ -1,0 +1,6 @@
+//! One run and many workers: the same bytes whoever joins, leaves, is slow or dies.
+
+/// Claims spread the work, and decide nothing.
+mod claims;
+/// The binary as workers: numbers on standard input, kills, drains, and what status says of them.
+mod workers;
