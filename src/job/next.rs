@@ -76,6 +76,14 @@ impl Desk {
         }
     }
 
+    /// Waits while `partition` is open here; `None` once the process is asked to stop.
+    async fn settled(&self, partition: u32) -> Option<()> {
+        while self.open.has(partition) {
+            self.unless_stopped(self.open.at_most(self.open.n_open().saturating_sub(1))).await?;
+        }
+        Some(())
+    }
+
     /// Waits until one more partition may be begun; `None` once the process is asked to stop.
     async fn room(&self) -> Option<()> {
         self.unless_stopped(self.open.at_most(AHEAD)).await
@@ -240,6 +248,9 @@ impl<R: BufRead + Send + 'static> Asked<R> {
             self.lines = Some(lines);
             let text = String::from_utf8_lossy(&line);
             let partition = self.partition(text.trim())?;
+            if self.desk.settled(partition.index).await.is_none() {
+                return Ok(None);
+            }
             if !is_committed(&self.desk.root, &self.desk.layout, partition.index).await? {
                 return Ok(Some(partition));
             }

@@ -51,7 +51,11 @@ fn the_lists_of_exit_codes_in_deploy_are_made_from_the_programs() {
         assert!(!text.contains("# exit codes: ") || text == made, "{}: run with T3B_BLESS=1", path.display());
     }
     assert!(n_marks >= 8, "{n_marks} lists are marked");
-    assert_eq!(rendered("A=\"1 2\" # exit codes: again"), "A=\"74 75\" # exit codes: again", "a wrong list is seen");
+    assert_eq!(
+        rendered("A=\"1 2\" # exit codes: again"),
+        "A=\"74 75\" # exit codes: again",
+        "a wrong list is seen"
+    );
 }
 
 #[test]
@@ -59,7 +63,9 @@ fn the_documented_exit_codes_are_the_programs() {
     let text = fs::read_to_string(repo("docs/errors.md")).unwrap();
     let rows = text.split("## Codes").next().unwrap().lines().filter_map(|line| line.strip_prefix("| "));
     let documented: Vec<(u8, bool)> = rows
-        .filter_map(|row| Some((row.split(" | ").next()?.parse().ok()?, row.contains("run the same command again"))))
+        .filter_map(|row| {
+            Some((row.split(" | ").next()?.parse().ok()?, row.contains("run the same command again")))
+        })
         .collect();
     let known: Vec<(u8, bool)> =
         Exit::ALL.into_iter().map(|exit| (exit.code(), exit.is_mended_by_repeating())).collect();
@@ -107,7 +113,8 @@ fn the_files_have_the_forms_that_the_engines_take() {
 
 /// Whether the Python of the tests has a module.
 fn has(python: &Path, module: &str) -> bool {
-    let found = Command::new(python).args(["-c", &format!("import {module}")]).output().unwrap().status.success();
+    let found =
+        Command::new(python).args(["-c", &format!("import {module}")]).output().unwrap().status.success();
     if !found {
         eprintln!("skipped: no {module}, run tests/support/setup.sh");
     }

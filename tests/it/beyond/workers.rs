@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use serde_json::Value;
 
@@ -38,6 +38,20 @@ fn start(fixture: &Fixture, name: &str, crash_at: Option<&str>) -> Child {
     command.spawn().unwrap()
 }
 
+/// Ends a worker by the signal at the first of its store operations behind a claim, in steps.
+fn ended_with_a_claim(fixture: &Fixture, name: &str, signal: &str) -> Output {
+    for operation in (20..).step_by(3) {
+        let said =
+            start(fixture, name, Some(&format!("after:{operation}:{signal}"))).wait_with_output().unwrap();
+        let claims = fs::read_dir(fixture.path("out/_t3b/runs/r/claims"));
+        if claims.is_ok_and(|mut claims| claims.next().is_some()) {
+            return said;
+        }
+        assert!(!said.status.success(), "no operation {operation}");
+    }
+    unreachable!("a run has an end")
+}
+
 fn status(fixture: &Fixture, set: &str) -> Value {
     let uri = fixture.path("out/_t3b/runs/r").to_string_lossy().into_owned();
     let said = fixture.t3b(&["status", &uri, "--json", "--set", set]);
@@ -49,7 +63,7 @@ fn status(fixture: &Fixture, set: &str) -> Value {
 fn three_processes_of_which_one_is_killed_finish_the_run_and_status_names_them() {
     let fixture = prepared();
     // Killed with a claim and without a receipt for it.
-    let killed = start(&fixture, "killed", Some("after:24:KILL")).wait_with_output().unwrap();
+    let killed = ended_with_a_claim(&fixture, "killed", "KILL");
     assert_eq!(killed.status.code(), None, "{}", String::from_utf8_lossy(&killed.stderr));
     let seen = status(&fixture, "worker.claim_age_s=1");
     let worker = &seen["workers"][0];
@@ -72,8 +86,7 @@ fn three_processes_of_which_one_is_killed_finish_the_run_and_status_names_them()
 #[test]
 fn a_worker_that_is_asked_to_stop_says_what_is_at_stake_and_leaves_nothing_to_wait_for() {
     let fixture = prepared();
-    // At its first claim, so that there is work left.
-    let drained = start(&fixture, "drained", Some("after:22:TERM")).wait_with_output().unwrap();
+    let drained = ended_with_a_claim(&fixture, "drained", "TERM");
     let told = String::from_utf8_lossy(&drained.stderr);
     assert_eq!(drained.status.code(), Some(75), "{told}");
     assert!(told.contains("at_stake_s"), "{told}");
