@@ -11,7 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path("deploy/ray/src").resolve()))
+PACKAGE = str(Path("deploy/ray/src").resolve())
+sys.path.insert(0, PACKAGE)
+# The nodes' processes inherit it.
+os.environ["PYTHONPATH"] = PACKAGE
 
 import ray
 from ray.cluster_utils import Cluster
@@ -41,11 +44,11 @@ def workers():
 
 
 def main():
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-    environment = {**os.environ, "PYTHONPATH": str(Path("deploy/ray/src").resolve())}
+    here = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
+    cluster = Cluster(initialize_head=True, head_node_args={**here, "include_dashboard": False})
+    nodes = [cluster.add_node(**here) for _ in range(2)]
     command = [sys.executable, "-c", DRIVER, cluster.address]
-    driver = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while n_receipts() < 2 and driver.poll() is None:
         time.sleep(0.05)
     driver.kill()

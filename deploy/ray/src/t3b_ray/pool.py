@@ -89,21 +89,30 @@ class _Crew:
         self._pool, self._progress, self._n_partitions = pool, progress, n_partitions
         self._todo = deque(range(n_partitions))
         self._told = Told()
-        self._asked: dict[ray.ObjectRef, tuple[object, int]] = {}
-        self._actors = [self._make() for _ in range(min(pool.workers, max(1, n_partitions)))]
+        # What is waited for: an actor's answer about a partition, or, with none, that the cluster has found room for it.
+        self._asked: dict[ray.ObjectRef, tuple[object, int | None]] = {}
+        self._ready: list[object] = []
+        self._lost: list[object] = []
+        self._n_open = 0
+        for _ in range(min(pool.workers, max(1, n_partitions))):
+            self._begin()
 
     def work(self) -> Told:
-        for actor in list(self._actors):
-            self._fill(actor)
-        while self._asked:
+        """Asks until every partition has an answer."""
+        while self._todo or self._n_open:
             done, _ = ray.wait(list(self._asked), num_returns=1)
             self._take(done[0])
+            for actor in self._ready:
+                self._fill(actor)
             if self._progress:
                 self._progress(self._told, self._n_partitions)
-        for ended in (self._closed(actor) for actor in self._actors):
-            if ended and ended.is_fatal and ended.code != 3:
-                raise Fatal(f"a worker ended with {ended.code}: {ended.words}")
+        self._end()
         return self._told
+
+    def _begin(self) -> None:
+        """Asks for one more actor; no number is given to it before it is there."""
+        actor = self._make()
+        self._asked[actor.pid.remote()] = (actor, None)
 
     def _fill(self, actor) -> None:
         """Gives an actor numbers while it has room."""
@@ -111,26 +120,26 @@ class _Crew:
         while self._todo and in_hand < IN_HAND:
             partition = self._todo.popleft()
             self._asked[actor.score.remote(partition)] = (actor, partition)
+            self._n_open += 1
             in_hand += 1
 
     def _take(self, answer) -> None:
         actor, partition = self._asked.pop(answer)
+        self._n_open -= partition is not None
         try:
             said = ray.get(answer)
         except RayActorError:
-            self._again(partition, Ended(-9, "the actor or its node is gone"))
-            actor = self._replaced(actor)
+            if partition is not None:
+                self._again(partition, Ended(-9, "the actor or its node is gone"))
+            self._lose(actor)
+            return
+        if partition is None:
+            self._ready.append(actor)
+        elif isinstance(said, Ended):
+            self._told.restarts += 1
+            self._again(partition, said)
         else:
-            if isinstance(said, Ended):
-                self._told.restarts += 1
-                self._again(partition, said)
-            else:
-                state = said["state"]
-                setattr(self._told, state, getattr(self._told, state) + 1)
-        self._fill(actor)
-        # What came back may be more than this actor has room for.
-        for other in self._actors:
-            self._fill(other)
+            setattr(self._told, said["state"], getattr(self._told, said["state"]) + 1)
 
     def _again(self, partition: int, ended: Ended) -> None:
         tries = self._told.tries[partition] = self._told.tries.get(partition, 1) + 1
@@ -138,17 +147,28 @@ class _Crew:
             raise Fatal(f"partition {partition}, try {tries - 1}: the worker ended with {ended.code}: {ended.words}")
         self._todo.appendleft(partition)
 
-    def _replaced(self, actor):
-        """A new actor in the place of one that is gone; the same one where that was done already."""
-        if actor in self._actors:
-            self._told.restarts += 1
-            self._actors[self._actors.index(actor)] = self._make()
-        return self._actors[-1]
+    def _lose(self, actor) -> None:
+        """Asks for an actor in the place of one that is gone, once: each of its answers says that it is."""
+        if actor in self._lost:
+            return
+        self._lost.append(actor)
+        if actor in self._ready:
+            self._ready.remove(actor)
+        self._told.restarts += 1
+        if self._told.restarts > self._pool.workers * self._pool.retries:
+            raise Fatal(f"{self._told.restarts} workers were lost")
+        self._begin()
 
-    @staticmethod
-    def _closed(actor) -> Ended | None:
-        try:
-            return ray.get(actor.close.remote())
-        except RayActorError:
-            # Everything is committed; whoever is gone has nothing left to do.
-            return None
+    def _end(self) -> None:
+        """Ends the actors; those that the cluster never had room for are not asked for any longer."""
+        for actor, _ in self._asked.values():
+            ray.kill(actor)
+        for actor in self._ready:
+            try:
+                ended = ray.get(actor.close.remote())
+            except RayActorError:
+                # Everything is committed; whoever is gone has nothing left to do.
+                continue
+            ray.kill(actor)
+            if ended and ended.is_fatal and ended.code != 3:
+                raise Fatal(f"a worker ended with {ended.code}: {ended.words}")
