@@ -28,6 +28,8 @@ pub(super) struct Manner {
     pub(super) wide: bool,
     /// A line of JSON for each partition, and nothing of the run.
     pub(super) partitions: bool,
+    /// What each stage did with its time.
+    pub(super) profile: bool,
 }
 
 /// What this process did.
@@ -93,14 +95,14 @@ pub(super) async fn tell(
             if manner.json {
                 say!(
                     "{:#}",
-                    json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(spent) })
+                    json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(spent, manner) })
                 );
             } else {
                 match n_missing {
                     0 => say!("done; another worker has published the run"),
                     _ => say!("shard done; {n_missing} partitions of the run are not committed yet"),
                 }
-                print_spent(spent);
+                print_spent(spent, manner);
             }
             return Ok(Exit::Done);
         }
@@ -116,7 +118,7 @@ pub(super) async fn tell(
             "run_uri": format!("{}/_t3b/runs/{}", output_root.trim_end_matches('/'), done.plan.run_id),
             "n_scored": done.n_scored, "n_quarantined": done.n_quarantined, "quarantine": why,
             "over_quarantine": done.over_quarantine, "n_written": done.n_written,
-            "stand_ins": done.plan.facts.stand_ins, "accuracy": by_method(&table), "process": process(spent),
+            "stand_ins": done.plan.facts.stand_ins, "accuracy": by_method(&table), "process": process(spent, manner),
             "exit_code": exit.code(),
         });
         say!("{answer:#}");
@@ -126,7 +128,7 @@ pub(super) async fn tell(
         say!("already complete: nothing to do, {} objects written", done.n_written);
     }
     print_finalized(done, output_root, &why);
-    print_spent(spent);
+    print_spent(spent, manner);
     if table.counts.values().any(|counts| counts.n_labelled > 0) {
         say!("\n{}", folded(&table, manner.wide, &done.plan.facts.stand_ins));
     }
@@ -163,7 +165,7 @@ pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMa
     say!("          hive_partitioning = true, union_by_name = true) limit 9\"");
 }
 
-fn print_spent(spent: &Spent) {
+fn print_spent(spent: &Spent, manner: Manner) {
     let n_pairs = spent.meter.pairs.load(Relaxed);
     let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
     if n_pairs == 0 {
@@ -179,6 +181,9 @@ fn print_spent(spent: &Spent) {
     if n_lost > 0 {
         say!("lost    {n_lost} partitions that others committed first, {:.1} s", wasted.as_secs_f64());
     }
+    if manner.profile {
+        super::profile::print(&spent.meter);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -186,12 +191,13 @@ fn rate(n_pairs: u64, wall: Duration) -> f64 {
     n_pairs as f64 / wall.as_secs_f64().max(1e-3)
 }
 
-fn process(spent: &Spent) -> Value {
+fn process(spent: &Spent, manner: Manner) -> Value {
     let n_pairs = spent.meter.pairs.load(Relaxed);
     let (n_lost, wasted) = spent.meter.open.lost();
     json!({
         "wall_s": spent.wall.as_secs_f64(), "n_pairs": n_pairs, "pairs_per_s": rate(n_pairs, spent.wall),
         "rss_peak_mib": rss_mib("VmHWM:"), "n_lost_partitions": n_lost, "wasted_s": wasted.as_secs_f64(),
+        "profile": manner.profile.then(|| super::profile::as_json(&spent.meter)),
     })
 }
 

@@ -127,7 +127,8 @@ fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
         allow_other_numerics: args.allow_other_numerics,
         meter: Meter::default(),
     };
-    run_spec(spec, &request, Manner { json: args.json, wide: args.wide, partitions: false })
+    let manner = Manner { json: args.json, wide: args.wide, profile: args.profile, partitions: false };
+    run_spec(spec, &request, manner)
 }
 
 pub(super) fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunError> {

@@ -19,6 +19,7 @@ mod manifest;
 mod models;
 mod nightly;
 mod past;
+mod profile;
 mod runs;
 mod samples;
 mod signals;
@@ -317,6 +318,9 @@ pub struct RunArgs {
     /// Prints every corruption as a column, however wide.
     #[arg(long, env = "T3B_WIDE")]
     pub wide: bool,
+    /// Prints what each stage did with its time, how full the links were, and which stage holds up the others.
+    #[arg(long, env = "T3B_PROFILE")]
+    pub profile: bool,
     /// Prints one JSON object when the run has ended, and nothing else.
     #[arg(long, env = "T3B_JSON")]
     pub json: bool,

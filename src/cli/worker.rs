@@ -54,7 +54,7 @@ pub(super) fn work(args: &WorkerArgs) -> Result<Exit, RunError> {
         allow_other_numerics: args.allow_other_numerics,
         meter: Meter::default(),
     };
-    run_spec(spec, &request, Manner { json: args.json, wide: false, partitions: args.stdin })
+    run_spec(spec, &request, Manner { json: args.json, wide: false, profile: false, partitions: args.stdin })
 }
 
 fn worker_name(text: &str) -> Result<String, String> {

@@ -17,17 +17,20 @@ pub struct Hangup;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Torn;
 
+/// A message and when its sender began to send it.
+type Sent<T, R> = (Instant, Flow<T, R>);
+
 /// The sending end; dropping it tells downstream that no more comes.
 #[derive(Debug)]
 pub struct Outlet<T, R> {
-    sender: Sender<Flow<T, R>>,
+    sender: Sender<Sent<T, R>>,
     meter: Arc<StageMeter>,
 }
 
 /// The receiving end; dropping it tells upstream to stop.
 #[derive(Debug)]
 pub struct Inlet<T, R> {
-    receiver: Receiver<Flow<T, R>>,
+    receiver: Receiver<Sent<T, R>>,
     inside_partition: bool,
     meter: Arc<StageMeter>,
     held: Option<Held>,
@@ -59,7 +62,7 @@ impl<T, R> Outlet<T, R> {
     /// [`Hangup`] when the receiving stage has ended.
     pub async fn send(&mut self, message: Flow<T, R>) -> Result<(), Hangup> {
         let (started, is_item) = (Instant::now(), matches!(message, Flow::Item(_)));
-        let sent = self.sender.send(message).await;
+        let sent = self.sender.send((started, message)).await;
         self.meter.sent(is_item, started.elapsed());
         sent.map_err(|_| Hangup)
     }
@@ -70,7 +73,7 @@ impl<T, R> Outlet<T, R> {
     /// [`Hangup`] when the receiving stage has ended.
     pub fn send_blocking(&mut self, message: Flow<T, R>) -> Result<(), Hangup> {
         let (started, is_item) = (Instant::now(), matches!(message, Flow::Item(_)));
-        let sent = self.sender.send_blocking(message);
+        let sent = self.sender.send_blocking((started, message));
         self.meter.sent(is_item, started.elapsed());
         sent.map_err(|_| Hangup)
     }
@@ -83,8 +86,8 @@ impl<T, R> Inlet<T, R> {
     /// [`Torn`] when upstream ended inside a partition.
     pub async fn next(&mut self) -> Result<Option<Flow<T, R>>, Torn> {
         self.held = None;
-        let message = self.receiver.recv().await.ok();
-        self.account(message)
+        let sent = self.receiver.recv().await.ok();
+        self.account(sent)
     }
 
     /// [`Inlet::next`] for a stage that is an OS thread.
@@ -93,8 +96,8 @@ impl<T, R> Inlet<T, R> {
     /// [`Torn`] when upstream ended inside a partition.
     pub fn next_blocking(&mut self) -> Result<Option<Flow<T, R>>, Torn> {
         self.held = None;
-        let message = self.receiver.recv_blocking().ok();
-        self.account(message)
+        let sent = self.receiver.recv_blocking().ok();
+        self.account(sent)
     }
 
     /// The receiving stage's meter, for a stage that works on several messages at once.
@@ -102,10 +105,11 @@ impl<T, R> Inlet<T, R> {
         Arc::clone(&self.meter)
     }
 
-    fn account(&mut self, message: Option<Flow<T, R>>) -> Result<Option<Flow<T, R>>, Torn> {
-        self.held = message.is_some().then(|| {
-            self.meter.received();
-            self.meter.hold()
+    fn account(&mut self, sent: Option<Sent<T, R>>) -> Result<Option<Flow<T, R>>, Torn> {
+        let message = sent.map(|(since, message)| {
+            self.meter.received(since.elapsed());
+            self.held = Some(self.meter.hold());
+            message
         });
         match &message {
             Some(Flow::Seal(_)) => self.inside_partition = false,

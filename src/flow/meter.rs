@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::found::Found;
 use super::open::Open;
+use super::spans::Spans;
 
 /// What one stage received and sent, and how long it had something in hand and waited for the next one.
 #[derive(Debug, Default)]
@@ -14,6 +15,10 @@ pub struct StageMeter {
     sent: AtomicU64,
     items: AtomicU64,
     blocked_us: AtomicU64,
+    /// Time that messages for this stage took from their sender's hand to its own.
+    queued_us: AtomicU64,
+    /// Time of its jobs, added up.
+    jobs_us: AtomicU64,
     /// Messages that its outgoing link can hold.
     capacity: AtomicU64,
     hands: Mutex<Hands>,
@@ -47,7 +52,7 @@ impl StageMeter {
     pub fn sent(&self, is_item: bool, waited: Duration) {
         self.sent.fetch_add(1, Relaxed);
         self.items.fetch_add(u64::from(is_item), Relaxed);
-        self.blocked_us.fetch_add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        self.blocked_us.fetch_add(micros(waited), Relaxed);
     }
 
     /// Items sent: batches of the lane, images of the stages before it; no rejects, no seals.
@@ -62,14 +67,26 @@ impl StageMeter {
         self.sent.load(Relaxed)
     }
 
-    /// Counts one message taken from the link before this stage.
-    pub fn received(&self) {
+    /// Counts one message taken from the link before this stage, and the time since its sender began to send it.
+    pub fn received(&self, queued: Duration) {
         self.received.fetch_add(1, Relaxed);
+        self.queued_us.fetch_add(micros(queued), Relaxed);
+    }
+
+    /// Adds the time that one job took.
+    pub fn worked(&self, on_job: Duration) {
+        self.jobs_us.fetch_add(micros(on_job), Relaxed);
     }
 
     /// Says how many messages the link behind this stage can hold.
     pub fn set_capacity(&self, n_messages: usize) {
         self.capacity.store(n_messages as u64, Relaxed);
+    }
+
+    /// Messages that the link behind this stage can hold.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.capacity.load(Relaxed)
     }
 
     /// Counts a message as held by this stage until the guard is dropped.
@@ -106,6 +123,22 @@ impl StageMeter {
     pub fn blocked(&self) -> Duration {
         Duration::from_micros(self.blocked_us.load(Relaxed))
     }
+
+    /// Total time that messages took to arrive, blocked sends included.
+    #[must_use]
+    pub fn queued(&self) -> Duration {
+        Duration::from_micros(self.queued_us.load(Relaxed))
+    }
+
+    /// Time of all its jobs, added up.
+    #[must_use]
+    pub fn jobs(&self) -> Duration {
+        Duration::from_micros(self.jobs_us.load(Relaxed))
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The meters of one run, shared by its stages and the progress display.
@@ -135,8 +168,12 @@ pub struct Meter {
     pub planned_batches: Arc<AtomicU64>,
     /// Partitions of the whole run.
     pub planned_partitions: Arc<AtomicU64>,
+    /// Time in which the graph ran.
+    pub flowed_us: Arc<AtomicU64>,
     /// What the data turned out to be.
     pub found: Found,
+    /// What took how long, for whoever traces it.
+    pub spans: Spans,
 }
 
 impl Meter {
@@ -172,7 +209,7 @@ impl Meter {
         let link = |name, from: &StageMeter, to: &StageMeter| {
             // Both counts move on their own, so that a message may be seen behind a link before it is seen in it.
             let fill = from.n_sent().saturating_sub(to.received.load(Relaxed));
-            let capacity = from.capacity.load(Relaxed);
+            let capacity = from.capacity();
             (name, fill.min(capacity), capacity)
         };
         [
@@ -209,10 +246,10 @@ mod tests {
         meter.batch.set_capacity(2);
         meter.batch.sent(true, Duration::ZERO);
         meter.batch.sent(true, Duration::ZERO);
-        meter.score.received();
+        meter.score.received(Duration::ZERO);
         assert_eq!(meter.queues()[3], ("batches", 1, 2));
-        meter.score.received();
-        meter.score.received();
+        meter.score.received(Duration::ZERO);
+        meter.score.received(Duration::ZERO);
         assert_eq!(meter.queues()[3].1, 0);
     }
 }

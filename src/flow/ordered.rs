@@ -1,6 +1,7 @@
 //! Ordered concurrency for CPU work: jobs run side by side, results leave in the order of arrival.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -50,11 +51,16 @@ where
         }
     });
     let running = admitted.map(|(message, permit)| {
-        let (job, held) = (Arc::clone(&job), meter.hold());
+        let (job, meter, held) = (Arc::clone(&job), Arc::clone(&meter), meter.hold());
         async move {
             let flows = match message? {
                 Flow::Item(item) => {
-                    let work = move || job(item, permit);
+                    let work = move || {
+                        let started = Instant::now();
+                        let made = job(item, permit);
+                        meter.worked(started.elapsed());
+                        made
+                    };
                     tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)??
                 }
                 Flow::Reject(reject) => vec![Flow::Reject(reject)],

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use super::meter::Meter;
+use super::profile::slowest;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,15 +122,6 @@ pub fn rss_mib(which: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with(which))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
-}
-
-/// The stage that holds up the others: the last one that the stage before it waits for about as long as any.
-fn slowest(meter: &Meter) -> &'static str {
-    let receivers = ["decode", "corrupt", "batch", "score", "sink"];
-    let waits = meter.stages().map(|(_, stage)| stage.blocked());
-    let longest = waits.iter().max().copied().unwrap_or_default();
-    let held_up = waits.iter().rposition(|&wait| !wait.is_zero() && wait * 2 >= longest);
-    held_up.map_or("source", |n| receivers[n])
 }
 
 #[cfg(test)]

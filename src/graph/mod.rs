@@ -12,7 +12,8 @@ pub mod sink;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
@@ -105,6 +106,13 @@ pub async fn score_partitions(
     stop: Stop,
     meter: Meter,
 ) -> Result<(), Problem> {
+    let started = Instant::now();
+    let flowed = flow(graph, resources, stop, &meter).await;
+    meter.flowed_us.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+    flowed
+}
+
+async fn flow(graph: Graph, resources: Resources, stop: Stop, meter: &Meter) -> Result<(), Problem> {
     let (queues, n_cpu) = (resources.queues, resources.n_cpu);
     let (compressed, decoded) = ByteBudget::split(resources.budget_bytes);
     let (to_decode, from_source) = link(queues.fetched, &meter.source, &meter.decode);
@@ -125,7 +133,7 @@ pub async fn score_partitions(
     spawn(&mut stages, Stage::Sink, sink(rules.sink, output, from_score, meter.clone()));
 
     let mut ends: Vec<End> = Vec::new();
-    let mut stalled = std::pin::pin!(watchdog::stalled(&meter, resources.stall_deadline));
+    let mut stalled = std::pin::pin!(watchdog::stalled(meter, resources.stall_deadline));
     loop {
         tokio::select! {
             ended = stages.join_next() => match ended {

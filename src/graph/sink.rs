@@ -1,11 +1,13 @@
 //! The sink stage: scored batches to a committed partition: encode, stage, commit by receipt.
 
-use bytes::Bytes;
-
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
+
+use bytes::Bytes;
 
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
+use crate::flow::spans::{Attribute, Span};
 use crate::flow::verdict::StageEnd;
 use crate::ledger::{Diagnostics, Layout, Plan, Receipt, check_nonfinite, entry, nonce};
 use crate::merge::method::Method;
@@ -55,12 +57,16 @@ pub async fn sink(
     let mut n_nonfinite = 0;
     while let Some(message) = inlet.next().await? {
         if let Flow::Seal(seal) = message {
-            let finished = open.take().map_or_else(|| OpenPartition::new(&rule), Ok)?;
+            let mut finished = open.take().map_or_else(|| OpenPartition::new(&rule), Ok)?;
+            let spans = std::mem::take(&mut finished.spans);
+            let partition = seal.partition;
             n_nonfinite += finished.n_nonfinite();
             check_nonfinite(n_nonfinite, rule.n_pairs)?;
-            let partition = seal.partition;
             let is_ours = finished.commit(&rule, &root, seal).await.map_err(RunError::into_first)?;
             meter.open.close(partition, is_ours).await;
+            if meter.spans.is_open() {
+                meter.spans.push(partition_span(partition, spans));
+            }
             meter.committed.fetch_add(1, Relaxed);
             meter.open_pairs.store(0, Relaxed);
             continue;
@@ -74,6 +80,9 @@ pub async fn sink(
                 let n_pairs = scored.members.len() as u64;
                 scored.signals.iter().for_each(|one| meter.found.signal(one.lambda_sample, one.js_nats));
                 scored.rejects.iter().for_each(|reject| meter.found.quarantine(reject.reason.code()));
+                if meter.spans.is_open() {
+                    partition.spans.push(batch_span(&rule, &scored));
+                }
                 partition.add(&rule, scored)?;
                 meter.pairs.fetch_add(n_pairs, Relaxed);
                 meter.open_pairs.fetch_add(n_pairs, Relaxed);
@@ -88,6 +97,33 @@ pub async fn sink(
     Ok(())
 }
 
+/// From the beginning of its first batch to its receipt.
+fn partition_span(partition: u32, parts: Vec<Span>) -> Span {
+    let ended = SystemTime::now();
+    Span {
+        name: "partition",
+        began: parts.first().map_or(ended, |first| first.began),
+        ended,
+        attributes: vec![("t3b.partition", Attribute::Count(partition.into()))],
+        parts,
+    }
+}
+
+fn batch_span(rule: &SinkRule, scored: &Scored) -> Span {
+    let (corruption, severity) = rule.names.batch_cell(&scored.slot);
+    let mut attributes = vec![
+        ("t3b.batch", Attribute::Count(scored.slot.batch)),
+        ("t3b.corruption", Attribute::Text(corruption.to_owned())),
+        ("t3b.severity", Attribute::Count(u64::try_from(severity).unwrap_or_default())),
+        ("t3b.n_scored", Attribute::Count(scored.members.len() as u64)),
+    ];
+    let main = scored.methods.iter().find(|scores| scores.method == rule.primary);
+    let lambda = main.and_then(|scores| scores.merged_with).map(|with| with.lambda_mean);
+    attributes.extend(lambda.map(|lambda| ("t3b.lambda", Attribute::Measure(lambda))));
+    let (began, ended) = scored.scored;
+    Span { name: "batch", began, ended, attributes, parts: Vec::new() }
+}
+
 /// The tables of the partition that is being written.
 struct OpenPartition {
     predictions: TableWriter<Predictions>,
@@ -98,6 +134,8 @@ struct OpenPartition {
     rejects: Vec<Reject>,
     n_scored: Vec<u64>,
     diagnostics: Diagnostics,
+    /// Its batches, where somebody traces the run.
+    spans: Vec<Span>,
 }
 
 impl OpenPartition {
@@ -116,6 +154,7 @@ impl OpenPartition {
             rejects: Vec::new(),
             n_scored: vec![0; rule.names.cells.len()],
             diagnostics: Diagnostics::default(),
+            spans: Vec::new(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The linear merge of large tensors at the speed of memory; the one module with unsafe code.
+//! The linear merge of large tensors at the speed of memory; one of two modules with unsafe code.
 //!
 //! A merge reads two streams and writes a third that nothing reads before the next pass. A plain store first fetches the
 //! line that it is about to overwrite; a streaming store does not. `cargo bench --bench merge` prints what that is worth.

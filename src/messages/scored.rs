@@ -1,5 +1,7 @@
 //! What the lane says of a batch.
 
+use std::time::SystemTime;
+
 use super::{Member, Reject, Slot};
 use crate::merge::method::Method;
 
@@ -83,4 +85,6 @@ pub struct Scored {
     pub methods: Vec<MethodScores>,
     /// Samples the models gave non-finite logits for.
     pub rejects: Vec<Reject>,
+    /// When the lane began with it and when it was done; in no table, for two runs give the same tables.
+    pub scored: (SystemTime, SystemTime),
 }

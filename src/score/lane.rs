@@ -1,6 +1,7 @@
 //! The method on one page: two parents, their divergence, a coefficient, a merge, its prediction.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
@@ -120,8 +121,10 @@ impl Lane {
     /// # Errors
     /// When the device fails.
     pub fn score_batch(&mut self, batch: &Batch) -> Result<Scored, Problem> {
-        let threads = Arc::clone(&self.threads);
-        Ok(threads.install(|| self.score_here(batch))?)
+        let (threads, began) = (Arc::clone(&self.threads), SystemTime::now());
+        let mut scored = threads.install(|| self.score_here(batch))?;
+        scored.scored = (began, SystemTime::now());
+        Ok(scored)
     }
 
     fn score_here(&mut self, batch: &Batch) -> Result<Scored, ModelError> {
@@ -132,6 +135,7 @@ impl Lane {
             features: None,
             methods: Vec::new(),
             rejects: Vec::new(),
+            scored: (UNIX_EPOCH, UNIX_EPOCH),
         };
         if batch.members.is_empty() {
             return Ok(scored);

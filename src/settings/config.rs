@@ -138,9 +138,10 @@ fn read_watch(reader: &mut Reader) -> WatchSettings {
         },
         lineage: LineageSettings {
             file: reader.opt_place("lineage.file", Path::new("")).map(PathBuf::from),
-            url: read_url(reader),
+            url: read_url(reader, "lineage.url"),
             namespace: reader.text("lineage.namespace"),
         },
+        traces_url: read_url(reader, "traces.url"),
     }
 }
 
@@ -156,12 +157,12 @@ fn read_textfile(reader: &mut Reader) -> Option<PathBuf> {
     Some(path.into())
 }
 
-fn read_url(reader: &mut Reader) -> Option<String> {
-    let url = reader.opt_text("lineage.url");
-    reader.narrow("lineage.url", json!({ "pattern": "^https?://" }));
+fn read_url(reader: &mut Reader, key: &str) -> Option<String> {
+    let url = reader.opt_text(key);
+    reader.narrow(key, json!({ "pattern": "^https?://" }));
     let url = url?;
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        let what = "lineage.url: allowed a URL that begins with https:// or http://";
+        let what = format!("{key}: allowed a URL that begins with https:// or http://");
         reader.problem(Problem::new("C001", Exit::Config, what));
     }
     Some(url)

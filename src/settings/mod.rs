@@ -41,9 +41,9 @@ const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 12] = [
+const CONFIG_SECTIONS: [&str; 13] = [
     "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "worker", "log", "metrics",
-    "lineage",
+    "lineage", "traces",
 ];
 
 /// Both kinds of settings with the origin of every key.

@@ -10,6 +10,8 @@ use crate::error::Exit;
 
 /// Who makes these events.
 const PRODUCER: &str = concat!("urn:t3b:", env!("CARGO_PKG_VERSION"));
+/// The variable in which OpenLineage's own clients take their key.
+const API_KEY: &str = "OPENLINEAGE_API_KEY";
 const SPEC: &str = "https://openlineage.io/spec";
 
 /// What is told of a run.
@@ -68,7 +70,7 @@ impl Lineage {
             }
         }
         if let Some(url) = url
-            && let Err(why) = post::post(url, text).await
+            && let Err(why) = post::post(url, text, std::env::var(API_KEY).ok()).await
         {
             tracing::warn!(why, "lineage.url did not take an event; the run goes on");
         }

@@ -1,4 +1,4 @@
-//! What others see of a run while it goes and when it has ended: metrics, lineage events, an orchestrator's messages.
+//! What others see of a run while it goes and when it has ended: metrics, lineage events, traces, an orchestrator's messages.
 //!
 //! All of them render one [`Meter`] and one [`Subject`]. None of them can fail a run or change a row: what cannot be written or
 //! sent is a warning. No key, path or text of the archive is known here.
@@ -10,6 +10,7 @@ mod page;
 mod post;
 mod settings;
 mod textfile;
+mod traces;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,7 @@ use dagster::Pipes;
 use lineage::{Event, Lineage};
 use page::{Page, State};
 use textfile::Textfile;
+use traces::Traces;
 
 /// Which run is watched, in words that identify nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +102,7 @@ pub struct Watch {
     textfile: Option<Textfile>,
     lineage: Lineage,
     pipes: Option<Pipes>,
+    traces: Option<Traces>,
     tasks: JoinSet<()>,
 }
 
@@ -126,9 +129,14 @@ impl Watch {
         if let Some(pipes) = &pipes {
             pipes.opened();
         }
+        let traces =
+            settings.traces_url.clone().map(|url| Traces::new(url, meter.spans.clone(), subject.clone()));
+        if let Some(traces) = traces.clone() {
+            tasks.spawn(async move { traces.keep_posting().await });
+        }
         let lineage = Lineage::new(settings.lineage.clone(), subject);
         lineage.tell(Event::Start).await;
-        Self { page, textfile, lineage, pipes, tasks }
+        Self { page, textfile, lineage, pipes, traces, tasks }
     }
 
     /// Tells the end, and writes the last metrics.
@@ -138,12 +146,15 @@ impl Watch {
         if ended.is_success() {
             state.last_success_s = Some(now_s());
         }
+        // The tasks that write and post have ended before the last word.
+        while self.tasks.join_next().await.is_some() {}
         if let Some(file) = &self.textfile {
-            // The task that writes has ended before the last word is written.
-            while self.tasks.join_next().await.is_some() {}
             file.write(&self.page.with(state).text()).await;
         }
         self.lineage.tell(Event::End(ended)).await;
+        if let Some(traces) = &self.traces {
+            traces.close(ended).await;
+        }
         if let Some(pipes) = &self.pipes {
             pipes.closed(ended);
         }

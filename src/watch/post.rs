@@ -8,14 +8,12 @@ use reqwest::redirect::Policy;
 const CONNECT: Duration = Duration::from_secs(3);
 /// Time for a whole request: a run waits no longer for whoever listens.
 const WHOLE: Duration = Duration::from_secs(10);
-/// The variable in which OpenLineage's own clients take their key.
-const API_KEY: &str = "OPENLINEAGE_API_KEY";
 
-/// Posts `text`; redirects are not followed, and what is answered is not read.
+/// Posts `text`, with `key` as bearer token; redirects are not followed, and what is answered is not read.
 ///
 /// # Errors
 /// What kept it from being taken, without any text of the server's.
-pub(super) async fn post(url: &str, text: String) -> Result<(), String> {
+pub(super) async fn post(url: &str, text: String, key: Option<String>) -> Result<(), String> {
     let client = reqwest::Client::builder()
         .redirect(Policy::none())
         .user_agent(concat!("t3b/", env!("CARGO_PKG_VERSION")))
@@ -24,7 +22,7 @@ pub(super) async fn post(url: &str, text: String) -> Result<(), String> {
         .build()
         .map_err(|_| "no HTTP client".to_owned())?;
     let mut request = client.post(url).header("content-type", "application/json").body(text);
-    if let Ok(key) = std::env::var(API_KEY) {
+    if let Some(key) = key {
         request = request.bearer_auth(key);
     }
     match request.send().await {

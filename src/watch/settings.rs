@@ -1,4 +1,4 @@
-//! Where metrics and lineage events go; nowhere by default.
+//! Where metrics, lineage events and traces go; nowhere by default.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +11,8 @@ pub struct WatchSettings {
     pub metrics: MetricsSettings,
     /// Events.
     pub lineage: LineageSettings,
+    /// A collector that spans are posted to, as OTLP's JSON.
+    pub traces_url: Option<String>,
 }
 
 /// Where metrics go.

@@ -21,6 +21,7 @@ mod norm;
 mod pack;
 pub mod packing;
 mod part;
+mod prefetch;
 mod product;
 #[cfg(test)]
 mod tests;

@@ -108,8 +108,8 @@ impl Product<'_> {
         let mut first = 0;
         for run in self.runs {
             let end = first + run.n_images * self.n_rows;
-            for row in (first..end).step_by(T) {
-                let (rows, n_rows) = (&self.x.values[row * self.x.stride..], T.min(end - row));
+            for (row, n_rows) in tiles_of::<T>(first..end) {
+                let rows = &self.x.values[row * self.x.stride..];
                 if let Some(tile) = tiles.next() {
                     pack_rows::<T>(rows, self.x.stride, n_rows, start..columns, tile);
                 }
@@ -137,12 +137,16 @@ impl Product<'_> {
             let weights = run.model.read(simd, at, depth * PANEL, &mut self.scratch.panel);
             let end = first + run.n_images * self.n_rows;
             let (own, behind) = tiles.split_at((end - first).div_ceil(T) * T * depth);
+            let (n_parts, mut part) = (PANEL / (2 * S::F32_LANES) * (end - first).div_ceil(T), 0);
             for column in (0..PANEL).step_by(2 * S::F32_LANES) {
-                for (row, tile) in (first..end).step_by(T).zip(own.chunks_exact(T * depth)) {
+                for ((row, n_rows), tile) in tiles_of::<T>(first..end).zip(own.chunks_exact(T * depth)) {
+                    // The next panel lies behind this one, in this layer or the next.
+                    run.model.prefetch(at + depth * PANEL, depth * PANEL, part, n_parts);
+                    part += 1;
                     let multiply = Multiply {
                         tile,
                         panel: weights,
-                        n_rows: T.min(end - row),
+                        n_rows,
                         stride: self.y.stride,
                         bias,
                         keeps: self.y.keeps || start > 0,
@@ -154,6 +158,18 @@ impl Product<'_> {
             (tiles, first) = (behind, end);
         }
     }
+}
+
+/// Cuts rows into tiles of at most `T`: first row and number of each. Narrow tiles are as even as they can be, for one of a few rows
+/// takes as long as a full one.
+#[inline(always)]
+fn tiles_of<const T: usize>(rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+    let n_tiles = rows.len().div_ceil(T);
+    let start = move |n: usize| {
+        let at = if T == NARROW { n * rows.len() / n_tiles } else { (n * T).min(rows.len()) };
+        rows.start + at
+    };
+    (0..n_tiles).map(move |n| (start(n), start(n + 1) - start(n)))
 }
 
 #[cfg(test)]

@@ -67,7 +67,8 @@ impl Multiply<'_> {
             (true, 9..) => self.rows::<S, WIDE, 12>(simd, column, y),
             (true, 5..) => self.rows::<S, WIDE, 8>(simd, column, y),
             (true, _) => self.rows::<S, WIDE, 4>(simd, column, y),
-            (false, 5..) => self.rows::<S, NARROW, 6>(simd, column, y),
+            (false, 6..) => self.rows::<S, NARROW, 6>(simd, column, y),
+            (false, 5) => self.rows::<S, NARROW, 5>(simd, column, y),
             (false, 3..) => self.rows::<S, NARROW, 4>(simd, column, y),
             (false, _) => self.rows::<S, NARROW, 2>(simd, column, y),
         }

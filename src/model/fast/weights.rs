@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use super::prefetch::prefetch;
+
 /// The packed weights of a pass. Every slice is [`Packing::len`](super::Packing::len) long.
 #[derive(Debug, Clone, Copy)]
 pub enum Weights<'a> {
@@ -69,6 +71,22 @@ impl<'a> Model<'a> {
             0.0 => Self::One(pt),
             1.0 => Self::One(ft),
             lambda => Self::Lerp { pt, ft, lambda },
+        }
+    }
+
+    /// Begins to bring part `n` of `n_parts` of the `len` weights from `start` on nearer, as far as there are any.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, start: usize, len: usize, n: usize, n_parts: usize) {
+        let fetch = |values: &[f32]| {
+            let all = values.get(start..(start + len).min(values.len())).unwrap_or_default();
+            prefetch(&all[n * all.len() / n_parts..(n + 1) * all.len() / n_parts]);
+        };
+        match *self {
+            Self::One(values) => fetch(values),
+            Self::Lerp { pt, ft, .. } => {
+                fetch(pt);
+                fetch(ft);
+            }
         }
     }
 

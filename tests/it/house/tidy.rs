@@ -172,9 +172,9 @@ fn nothing_is_unbounded_or_unordered() {
 }
 
 #[test]
-fn unsafe_code_has_one_home() {
-    only("unsafe ", &["src/merge/stream.rs"]);
-    only("unsafe_code", &["src/merge/stream.rs"]);
+fn unsafe_code_has_two_homes() {
+    only("unsafe ", &["src/merge/stream.rs", "src/model/fast/prefetch.rs"]);
+    only("unsafe_code", &["src/merge/stream.rs", "src/model/fast/prefetch.rs"]);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::peers::Peer;
 use crate::proxy::{Dose, Proxy, Toxic};
 use crate::s3_server::{Front, SECRET};
 use crate::support::{Fixture, run_to};
+use crate::watched::collector;
 
 /// What users keep in their environment, besides [`SECRET`].
 const SECRETS: [(&str, &str); 5] = [
@@ -101,7 +102,7 @@ fn archive(fixture: &Fixture) -> Archive {
 const WATCHED: [&str; 3] = ["night.prom", "lineage.jsonl", "dagster.jsonl"];
 
 /// A command that is watched in every way there is.
-fn watched<'c>(fixture: &Fixture, command: &'c mut Command) -> &'c mut Command {
+fn watched<'c>(fixture: &Fixture, collector: u16, command: &'c mut Command) -> &'c mut Command {
     let packed = |value: serde_json::Value| {
         let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
         deflate.write_all(value.to_string().as_bytes()).unwrap();
@@ -109,6 +110,7 @@ fn watched<'c>(fixture: &Fixture, command: &'c mut Command) -> &'c mut Command {
     };
     command.env("T3B_METRICS_TEXTFILE", fixture.path(WATCHED[0]));
     command.env("T3B_LINEAGE_FILE", fixture.path(WATCHED[1]));
+    command.env("T3B_TRACES_URL", format!("http://127.0.0.1:{collector}/v1/traces"));
     command.env("DAGSTER_PIPES_CONTEXT", packed(serde_json::json!({ "data": { "asset_keys": ["a"] } })));
     command.env("DAGSTER_PIPES_MESSAGES", packed(serde_json::json!({ "path": fixture.path(WATCHED[2]) })))
 }
@@ -146,7 +148,8 @@ fn nothing_that_identifies_leaves_the_archive() {
         command
     };
     let run = run_to("s3://tables/night");
-    let code = heard.run("run", watched(&fixture, &mut command(&run)));
+    let (collector, spans) = collector();
+    let code = heard.run("run", watched(&fixture, collector, &mut command(&run)));
     assert_eq!(code, Some(3), "{}", String::from_utf8_lossy(&heard.0[1].1));
     assert!(proxy.n_hits() > 0, "faults were on");
     let uri = "s3://tables/night/_t3b/runs/r";
@@ -187,8 +190,10 @@ fn nothing_that_identifies_leaves_the_archive() {
     let weather = (0..40).any(|n| {
         let other = ["run", "pipeline.toml", "--run-id", "w", "--output", "weather"];
         let mut command = command(&other);
-        let code =
-            heard.run(&format!("weather {n}"), watched(&fixture, command.env("T3B_STORE_MAX_RETRIES", "0")));
+        let code = heard.run(
+            &format!("weather {n}"),
+            watched(&fixture, collector, command.env("T3B_STORE_MAX_RETRIES", "0")),
+        );
         let text = String::from_utf8_lossy(&heard.0.last().unwrap().1).into_owned();
         code == Some(74) && text.contains("sample ")
     });
@@ -201,6 +206,10 @@ fn nothing_that_identifies_leaves_the_archive() {
         assert!(bytes.len() > 500, "{name} says something");
         heard.0.push((name.to_owned(), bytes));
     }
+    for (head, body) in spans.lock().unwrap().drain(..) {
+        heard.0.push(("spans".to_owned(), format!("{head}{body}").into_bytes()));
+    }
+    assert!(heard.places("t3b.lambda").contains(&"spans"), "batches were told to the collector");
     assert!(!heard.places("error[S").is_empty(), "a failure was told to those who watch");
     assert!(!heard.places("DEBUG").is_empty(), "the log said what it could");
     assert!(heard.0.iter().any(|(name, _)| name.contains("quarantine")));

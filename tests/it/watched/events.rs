@@ -1,13 +1,11 @@
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::fed;
+use super::{collector, fed};
 use crate::support::{Fixture, N_CELLS, N_IMAGES, N_METHODS, python, repo, run_to};
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -15,43 +13,17 @@ fn lines(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Takes `n` posts, answers each, and gives heads and bodies.
-fn posts(n: usize) -> (u16, std::thread::JoinHandle<Vec<(String, String)>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let taken = move || {
-        let one = |stream: std::io::Result<std::net::TcpStream>| {
-            let (mut stream, mut text) = (stream.unwrap(), Vec::new());
-            loop {
-                let mut piece = [0; 4096];
-                let n = stream.read(&mut piece).unwrap();
-                text.extend_from_slice(&piece[..n]);
-                let whole = String::from_utf8_lossy(&text).into_owned();
-                let Some((head, body)) = whole.split_once("\r\n\r\n") else { continue };
-                let length = head.to_lowercase().split("content-length: ").nth(1).unwrap().to_owned();
-                if body.len() >= length.lines().next().unwrap().trim().parse().unwrap() {
-                    stream
-                        .write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                        .unwrap();
-                    return (head.to_owned(), body.to_owned());
-                }
-            }
-        };
-        listener.incoming().take(n).map(one).collect()
-    };
-    (port, std::thread::spawn(taken))
-}
-
 #[test]
 fn lineage_tells_beginning_end_and_failure_to_a_file_and_a_server() {
     let fixture = Fixture::new();
     let file = fixture.path("lineage.jsonl");
-    let (port, taken) = posts(2);
+    let (port, taken) = collector();
     let mut command = fixture.command(&run_to("out"));
     command.env("T3B_LINEAGE_FILE", &file).env("OPENLINEAGE_API_KEY", "k3y");
     command.env("T3B_LINEAGE_URL", format!("http://127.0.0.1:{port}/api/v1/lineage"));
     assert!(command.output().unwrap().status.success());
-    let taken = taken.join().unwrap();
+    let taken = taken.lock().unwrap().clone();
+    assert_eq!(taken.len(), 2);
     assert!(taken.iter().all(|(head, _)| head.starts_with("POST /api/v1/lineage ")), "{taken:?}");
     assert!(taken.iter().all(|(head, _)| head.to_lowercase().contains("authorization: bearer k3y")));
     // A run that nothing can come of.

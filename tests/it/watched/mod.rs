@@ -6,11 +6,16 @@ mod deployed;
 mod events;
 /// The text that Prometheus reads: from a file, from the endpoint, by a real Prometheus.
 mod metrics;
+/// What each stage did with its time.
+mod profile;
+/// Spans, as a collector takes them.
+mod traces;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A program of the system, or `None` with a line that says what is skipped.
@@ -47,4 +52,39 @@ fn fed(command: &mut Command, text: &str) -> (bool, String) {
     let said = child.wait_with_output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     (said.status.success(), text)
+}
+
+/// Heads and bodies of what was posted.
+type Posts = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A server that takes every post to the end of the test. What a process was answered for is there when it has ended.
+pub(crate) fn collector() -> (u16, Posts) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, posts) = (listener.local_addr().unwrap().port(), Posts::default());
+    let kept = Arc::clone(&posts);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            kept.lock().unwrap().push(posted(&mut stream));
+            let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+        }
+    });
+    (port, posts)
+}
+
+/// Head and body of one request.
+fn posted(stream: &mut TcpStream) -> (String, String) {
+    let mut text = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let n = stream.read(&mut piece).unwrap();
+        text.extend_from_slice(&piece[..n]);
+        let whole = String::from_utf8_lossy(&text).into_owned();
+        let Some((head, body)) = whole.split_once("\r\n\r\n") else { continue };
+        let length = head.to_lowercase().split("content-length: ").nth(1).unwrap().to_owned();
+        if body.len() >= length.lines().next().unwrap().trim().parse().unwrap() {
+            return (head.to_owned(), body.to_owned());
+        }
+    }
 }

@@ -1,0 +1,142 @@
+"""T3_B end to end, from JPEG files to rows on disk: t3b and plain PyTorch in turns.
+
+    python end_to_end.py T3B [--images 64] [--rounds 3] [--patch 32] [--workers 0 1 2] [--compile] [--keep FOLDER]
+
+T3B is the release binary. Both sides read the same JPEG files, make the same number of cells, use the same pair of random weights, the
+same class vectors and two threads, and write one row a pair. Seconds run from the first read to the last row: loading the models is taken
+off on both sides. CPU seconds are of the whole process, loading included. A ratio is theirs over ours.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import CLIPConfig, CLIPModel
+
+PIPELINE = """
+[run]
+name = "end-to-end"
+batch_size = 32
+[input]
+root = "images"
+[labels]
+names = ["basophil", "eosinophil", "erythroblast", "immature granulocyte", "lymphocyte", "monocyte", "neutrophil", "platelet"]
+[models]
+pretrained = "generalist"
+expert = "expert"
+[merge]
+methods = ["pretrained", "expert", "t3_b"]
+[corrupt]
+suite = "bloodmnist"
+corruptions = ["pixelate", "jpeg_compression", "brightness_up"]
+severities = [3]
+[output]
+root = "out"
+"""
+
+
+def make(folder, n_images, patch_px):
+    """Images of 360 x 360, and two models that differ in every weight."""
+    generator = np.random.default_rng(7)
+    (folder / "images").mkdir()
+    for n in range(n_images):
+        coarse = Image.fromarray(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+        coarse.resize((360, 360), Image.BICUBIC).save(folder / "images" / f"{n:06}.jpg", quality=90)
+    torch.manual_seed(7)
+    config = CLIPConfig()
+    config.vision_config.patch_size = patch_px
+    config.projection_dim = config.vision_config.projection_dim = config.text_config.projection_dim = 512
+    net = CLIPModel(config).eval()
+    net.save_pretrained(folder / "generalist")
+    with torch.no_grad():
+        for name, weight in net.named_parameters():
+            if name.startswith(("vision_model", "visual_projection")):
+                weight.add_(torch.randn_like(weight) * 0.1 * weight.std())
+    net.save_pretrained(folder / "expert")
+    (folder / "pipeline.toml").write_text(PIPELINE)
+
+
+def timed(command, folder):
+    """The last line or the whole of what a command says, as JSON, and its CPU seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if said.returncode:
+        sys.exit(f"{command} ended with {said.returncode}:\n{said.stderr}")
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return json.loads(said.stdout), cpu_s
+
+
+def ours(program, folder, run_id, threads):
+    run = [program, "run", "pipeline.toml", "--run-id", run_id, "--json", "--profile"]
+    run += ["--set", f"threads.score={threads}", "--set", "models.text_features=bank.safetensors"]
+    said, cpu_s = timed(run, folder)
+    shown, _ = timed([program, "runs", "show", f"out/_t3b/runs/{run_id}", "--json"], folder)
+    process = said["process"]
+    return process["profile"]["flowed_s"], cpu_s, process["n_pairs"], find(shown, "lambda_mean")
+
+
+def find(value, key):
+    """The first number under a key, however deep."""
+    if isinstance(value, dict):
+        found = [value[key]] if isinstance(value.get(key), float) else [find(v, key) for v in value.values()]
+        return next((one for one in found if one is not None), None)
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", type=pathlib.Path)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--patch", type=int, default=32, choices=[16, 32])
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--keep", type=pathlib.Path)
+    arguments = parser.parse_args()
+    program = str(arguments.program.resolve())
+
+    scratch = tempfile.TemporaryDirectory()
+    folder = arguments.keep or pathlib.Path(scratch.name)
+    folder.mkdir(exist_ok=True)
+    if not (folder / "pipeline.toml").exists():
+        make(folder, arguments.images, arguments.patch)
+        subprocess.run([program, "models", "encode", "pipeline.toml", "-o", "bank.safetensors"], cwd=folder, check=True)
+    peer = [sys.executable, str(pathlib.Path(__file__).with_name("pipeline.py")), str(folder)]
+    peer += ["--threads", str(arguments.threads)]
+    peers = {f"PyTorch, {n} workers": [*peer, "--workers", str(n)] for n in arguments.workers}
+    if arguments.compile:
+        peers["PyTorch, compiled"] = [*peer, "--compile"]
+
+    times = {name: [] for name in ("t3b", *peers)}
+    for n in range(arguments.rounds):
+        wall_s, cpu_s, n_pairs, mean = ours(program, folder, f"r{os.getpid()}-{n}", arguments.threads)
+        times["t3b"].append((wall_s, cpu_s))
+        for name, command in peers.items():
+            said, cpu_s = timed(command, folder)
+            if said["n_pairs"] != n_pairs or mean is not None and abs(said["lambda_mean"] - mean) > 1e-3:
+                sys.exit(f"{name} did something else: {said}, ours {n_pairs} pairs, lambda {mean}")
+            times[name].append((said["score_s"], cpu_s))
+    print(f"ViT-B/{arguments.patch}, {n_pairs} pairs, {arguments.threads} threads, {arguments.rounds} rounds, "
+          f"load {os.getloadavg()[0]:.1f}; mean coefficient {mean}")
+    print("| pipeline | pairs/s, best | theirs/ours, wall (least to most) | theirs/ours, CPU (least to most) |")
+    print("|---|---|---|---|")
+    for name, all_times in times.items():
+        best = n_pairs / min(wall for wall, _ in all_times)
+        ratios = [[t[i] / o[i] for t, o in zip(all_times, times["t3b"])] for i in (0, 1)]
+        cells = [f"{statistics.median(r):.2f} ({min(r):.2f}-{max(r):.2f})" for r in ratios]
+        print(f"| {name} | {best:.2f} | {cells[0]} | {cells[1]} |")
+
+
+if __name__ == "__main__":
+    main()
