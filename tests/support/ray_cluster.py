@@ -13,8 +13,9 @@ from pathlib import Path
 
 PACKAGE = str(Path("deploy/ray/src").resolve())
 sys.path.insert(0, PACKAGE)
-# The nodes' processes inherit it.
+# The nodes' processes inherit both; the second keeps Ray on the loopback address, which it else takes for the machine's own.
 os.environ["PYTHONPATH"] = PACKAGE
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 import ray
 from ray.cluster_utils import Cluster
@@ -44,6 +45,8 @@ def workers():
 
 
 def main():
+    # Whatever hangs, hangs no test.
+    signal.alarm(300)
     here = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
     cluster = Cluster(initialize_head=True, head_node_args={**here, "include_dashboard": False})
     nodes = [cluster.add_node(**here) for _ in range(2)]
