@@ -10,21 +10,10 @@ import { extname, join, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const SKIPPED = 77;
+import { LOOKS, faintTexts, launch, noSidewaysScroll, watched } from './checks.mjs';
+
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { pictures: { type: 'string' } } });
 const folder = resolve(positionals[0] ?? '.');
-const executablePath = [process.env.T3B_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path));
-let puppeteer;
-try {
-  puppeteer = (await import('puppeteer-core')).default;
-} catch {
-  console.log('skipped: puppeteer-core is not installed (npm ci in dashboard/)');
-  process.exit(SKIPPED);
-}
-if (!executablePath) {
-  console.log('skipped: no Chromium here');
-  process.exit(SKIPPED);
-}
 if (values.pictures) mkdirSync(values.pictures, { recursive: true });
 
 /** The folder and nothing else, on loopback. */
@@ -38,19 +27,15 @@ await new Promise((done) => server.listen(0, '127.0.0.1', done));
 const served = `http://127.0.0.1:${server.address().port}/`;
 const local = `${pathToFileURL(folder)}/`;
 
-const browser = await puppeteer.launch({ executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'] });
+const browser = await launch();
 
 /** A page that collects what must not be. */
 async function open(base, width, scheme) {
   const page = await browser.newPage();
-  const wrong = [];
-  page.on('console', (message) => ['error', 'warn', 'warning'].includes(message.type()) && wrong.push(`console: ${message.text()}`));
-  page.on('pageerror', (error) => wrong.push(`error: ${error.message}`));
-  page.on('requestfailed', (request) => wrong.push(`failed: ${request.url()}`));
-  page.on('request', (request) => !request.url().startsWith(base) && !request.url().startsWith('data:') && wrong.push(`request off the folder: ${request.url()}`));
+  const wrong = watched(page, base);
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
   await page.setViewport({ width, height: 900, deviceScaleFactor: 1 });
-  await page.goto(`${base}index.html`);
+  await page.goto(`${base}index.html`, { timeout: 240_000 });
   await settled(page);
   return { page, wrong };
 }
@@ -66,8 +51,6 @@ async function go(page, hash) {
   await page.evaluate((to) => { location.hash = to; }, hash);
   await settled(page);
 }
-
-const noSidewaysScroll = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
 /** Stops of the Tab key from the top: what each is and whether its focus is to be seen. */
 async function stops(page) {
@@ -88,38 +71,13 @@ async function stops(page) {
   return found;
 }
 
-/** The contrast of every text against what is behind it, where it is less than WCAG's 4.5. */
-const faintTexts = (page) =>
-  page.evaluate(() => {
-    const channel = (value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
-    const light = ([r, g, b]) => 0.2126 * channel(r / 255) + 0.7152 * channel(g / 255) + 0.0722 * channel(b / 255);
-    const parts = (color) => color.match(/[\d.]+/g).map(Number);
-    const behind = (element) => {
-      for (let at = element; at; at = at.parentElement) {
-        const color = parts(getComputedStyle(at).backgroundColor);
-        if (color.length < 4 || color[3] > 0) return color;
-      }
-      return [255, 255, 255];
-    };
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    const faint = [];
-    while (walker.nextNode()) {
-      const element = walker.currentNode.parentElement;
-      if (!walker.currentNode.textContent.trim() || element.closest('script, noscript, .skip') || element.getBoundingClientRect().width === 0) continue;
-      const [a, b] = [light(parts(getComputedStyle(element).color)), light(behind(element))];
-      const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-      if (contrast < 4.5) faint.push(`${contrast.toFixed(2)} ${element.className || element.tagName}: ${walker.currentNode.textContent.trim().slice(0, 40)}`);
-    }
-    return faint;
-  });
-
 const shot = async (page, name) => values.pictures && page.screenshot({ path: join(values.pictures, `${name}.png`), fullPage: true });
 const rowsOf = (page) => page.$$eval('section[aria-labelledby="runs"] tbody tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText)));
 const pixels = (page) => page.$$eval('canvas', (all) => all.map((canvas) => new Set(new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size));
 
 try {
   for (const base of [local, served]) {
-    for (const [width, scheme] of [[1280, 'light'], [390, 'dark'], [1280, 'dark'], [390, 'light']]) {
+    for (const [width, scheme] of LOOKS) {
       const { page, wrong } = await open(base, width, scheme);
       const name = `${width}-${scheme}`;
       assert.equal(await page.$$eval('[role="alert"]', (all) => all.length), 0, 'the page reports a problem');

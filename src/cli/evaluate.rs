@@ -7,9 +7,11 @@ use t3b_stats::Compared;
 
 use super::SpecArgs;
 use super::commands::{load, on_runtime, start_logging};
+use super::pictures::{add_pictures, albums};
 use crate::error::{Exit, Problem, RunError};
+use crate::flow::progress::rss_mib;
 use crate::job::{self, Job};
-use crate::ledger::{Plan, is_published, split_run_uri};
+use crate::ledger::{Plan, is_published, plans, split_run_uri};
 use crate::report::{
     Request, RunAt, best_lambda, divergences, drift_of, drift_parquet, evaluate, read, t3_settings, write,
 };
@@ -43,6 +45,9 @@ pub struct EvaluateArgs {
     /// Manifest with a column `group`, such as the patient: rows of one group are resampled together. Once for each manifest.
     #[arg(long, value_name = "FILE|URI", env = "T3B_GROUPS")]
     pub groups: Vec<String>,
+    /// With report.images: the pipeline that a run was made of, for pictures of its archive. Once for each pipeline.
+    #[arg(long, value_name = "PIPELINE.toml", env = "T3B_IMAGES")]
+    pub images: Vec<PathBuf>,
     /// How it is carried out.
     #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
     pub config: Option<PathBuf>,
@@ -90,16 +95,16 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         for file in &args.groups {
             request.groupings.push(job::grouping(&super::from_here(file), &settings).await?);
         }
-        let found = evaluate(&runs, &request).await?;
+        let albums = albums(&args.images, &args.config, &settings).await?;
+        let mut found = evaluate(&runs, &request).await?;
+        add_pictures(&mut found, &runs, &albums).await?;
         let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;
         write(&out, found.files()?).await?;
         say!("{}", found.words());
         let (n, seconds) = (found.n_rows(), started.elapsed().as_secs_f64());
-        say!(
-            "\n{n} rows in {seconds:.1} s, {:.2} us a row; files below {}",
-            seconds * 1e6 / n.max(1) as f64,
-            args.out
-        );
+        let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
+        let each_us = seconds * 1e6 / n.max(1) as f64;
+        say!("\n{n} rows in {seconds:.1} s, {each_us:.2} us a row{peak}; files below {}", args.out);
         Ok(Exit::Done)
     })
 }
@@ -254,16 +259,11 @@ pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
 /// The other published runs of one root that have the same pipeline name.
 async fn runs_below(uri: &str, run: &RunAt, settings: &Settings) -> Result<Vec<RunAt>, RunError> {
     let root = Root::open(&super::from_here(uri), false, &settings.store)?;
-    let mut ids: Vec<String> = Vec::new();
-    for (key, _) in root.list("_t3b/runs", "runs").await.map_err(Problem::from)? {
-        let id = key.strip_suffix("/plan.json").and_then(|path| path.rsplit('/').next());
-        ids.extend(id.filter(|id| *id != run.plan.run_id).map(str::to_owned));
-    }
     let mut found = Vec::new();
-    for id in ids {
-        let other = run_at(&format!("{}/_t3b/runs/{id}", uri.trim_end_matches('/')), settings).await?;
-        if other.plan.facts.name == run.plan.facts.name && is_published(&other.root, &other.plan).await? {
-            found.push(other);
+    for plan in plans(&root).await? {
+        let is_other = plan.run_id != run.plan.run_id && plan.facts.name == run.plan.facts.name;
+        if is_other && is_published(&root, &plan).await? {
+            found.push(RunAt { root: root.clone(), plan });
         }
     }
     Ok(found)

@@ -19,6 +19,7 @@ mod manifest;
 mod models;
 mod nightly;
 mod past;
+mod pictures;
 mod profile;
 mod runs;
 mod samples;

@@ -9,7 +9,7 @@ use crate::error::Problem;
 use crate::flow::Stage;
 use crate::flow::verdict::{StageEnd, verdict};
 use crate::messages::{Batch, Inlet, Outlet, Scored};
-use crate::score::{Lane, score};
+use crate::score::{Costs, Lane, score};
 
 type Links = (Inlet<Batch>, Outlet<Scored>);
 
@@ -18,6 +18,8 @@ type Links = (Inlet<Batch>, Outlet<Scored>);
 pub struct ReadyLane {
     /// Hash of the logits of two fixed images: the numerics of this device and program.
     pub canary: String,
+    /// Where the time of its scoring goes.
+    pub costs: Costs,
     links: oneshot::Sender<Links>,
     end: oneshot::Receiver<Result<(), StageEnd>>,
 }
@@ -42,7 +44,7 @@ impl ReadyLane {
             });
             let mut lane = match made {
                 Ok((lane, canary)) => {
-                    drop(tell_ready.send(Ok(canary)));
+                    drop(tell_ready.send(Ok((canary, lane.costs()))));
                     lane
                 }
                 Err(end) => return drop(tell_ready.send(Err(end))),
@@ -58,7 +60,7 @@ impl ReadyLane {
             Err(_) => Err(StageEnd::Panicked("the system starts no more threads".to_owned())),
         };
         match ready {
-            Ok(canary) => Ok(Self { canary, links, end }),
+            Ok((canary, costs)) => Ok(Self { canary, costs, links, end }),
             Err(end) => Err(verdict(&[(Stage::Score, Err(end))]).expect("an error has a verdict")),
         }
     }

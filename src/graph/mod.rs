@@ -7,6 +7,7 @@ pub mod batch;
 pub mod corrupt;
 pub mod decode;
 pub mod lane;
+mod pictures;
 pub mod sink;
 
 use std::num::NonZeroUsize;
@@ -32,6 +33,7 @@ use batch::{Batcher, batch};
 use corrupt::CorruptRule;
 use decode::DecodeRule;
 use lane::ReadyLane;
+pub use pictures::pictures;
 use sink::{SinkRule, sink};
 
 /// Everything the stages need, by value.

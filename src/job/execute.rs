@@ -149,6 +149,7 @@ impl Job {
         meter.planned_partitions.store(n_partitions, Relaxed);
         let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
+        let costs = ready.lane.costs.clone();
         let open = meter.open.clone();
         let desk = || Desk::new(output.clone(), &plan, all, open.clone(), stop.clone());
         let todo = match request.work {
@@ -162,9 +163,7 @@ impl Job {
             let (sent, blocked_ms) = (counts.n_sent(), counts.blocked().as_millis());
             tracing::debug!(stage, sent, blocked_ms, "stage");
         }
-        attempt.n_batches = meter.score.n_items();
-        attempt.n_partitions = meter.committed.load(Relaxed);
-        attempt.lost = meter.open.lost();
+        attempt.count(&meter, costs.seconds());
         record(&output, &plan, attempt.close(scored.as_ref().err())).await;
         scored?;
         Ok((plan, worker))

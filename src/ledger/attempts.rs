@@ -1,12 +1,14 @@
 //! The `attempts` table: one row per process that worked on a run. Operations, not science: it holds times, so it is
 //! outside the promise of equal bytes, and failing to write it fails nothing.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::layout::Layout;
 use super::plan::Plan;
 use super::runs::Row;
 use crate::error::Problem;
+use crate::flow::meter::{Meter, StageMeter};
 use crate::flow::progress::rss_mib;
 use crate::store::Root;
 
@@ -23,12 +25,22 @@ pub struct Attempt {
     opened_at_us: i64,
     outcome: (&'static str, u8),
     /// Batches it scored.
-    pub n_batches: u64,
+    n_batches: u64,
     /// Partitions it scored to their end, those of them included that another committed first.
-    pub n_partitions: u64,
+    n_partitions: u64,
+    /// Items that source, decode and corrupt sent on.
+    n_sent: [u64; 3],
+    /// Seconds that the stages were busy, by [`BUSY`].
+    busy_s: [f64; 6],
+    /// Seconds by method, the passes of both parents first.
+    methods: Vec<(String, f64)>,
     /// Partitions that another committed first, and the time that was spent on them.
-    pub lost: (u64, Duration),
+    lost: (u64, Duration),
 }
+
+/// Columns of busy seconds, in flow order.
+const BUSY: [&str; 6] =
+    ["source_busy_s", "decode_busy_s", "corrupt_busy_s", "batch_busy_s", "score_busy_s", "sink_busy_s"];
 
 impl Attempt {
     /// Begins now; `worker` is its name in receipts and claims.
@@ -44,7 +56,22 @@ impl Attempt {
             n_batches: 0,
             n_partitions: 0,
             lost: (0, Duration::ZERO),
+            n_sent: [0; 3],
+            busy_s: [0.0; 6],
+            methods: Vec::new(),
         }
+    }
+
+    /// Takes what the stages counted, and the seconds of scoring by method, both parents first.
+    pub fn count(&mut self, meter: &Meter, methods: Vec<(String, f64)>) {
+        self.n_batches = meter.score.n_items();
+        self.n_partitions = meter.committed.load(Relaxed);
+        let [source, decode, corrupt, batch, score] = meter.stages().map(|(_, stage)| stage);
+        self.n_sent = [source, decode, corrupt].map(StageMeter::n_items);
+        self.busy_s =
+            [source, decode, corrupt, batch, score, &meter.sink].map(|stage| stage.busy().as_secs_f64());
+        self.methods = methods;
+        self.lost = meter.open.lost();
     }
 
     /// Ends with `problem`, or well.
@@ -65,6 +92,16 @@ impl Attempt {
         row.whole64("n_batches", signed(self.n_batches));
         row.whole64("n_partitions", signed(self.n_partitions));
         row.whole64("rss_peak_mib", signed(rss_mib("VmHWM:").unwrap_or_default()));
+        for (name, n) in ["n_fetched", "n_decoded", "n_corrupted"].into_iter().zip(self.n_sent) {
+            row.whole64(name, signed(n));
+        }
+        for (name, seconds) in BUSY.into_iter().zip(self.busy_s) {
+            row.number(name, Some(seconds));
+        }
+        row.number("parents_busy_s", self.methods.first().map(|(_, seconds)| *seconds));
+        let (names, seconds): (Vec<String>, Vec<f64>) = self.methods.iter().skip(1).cloned().unzip();
+        row.texts("methods", &names);
+        row.numbers("method_busy_s", seconds);
         row.text("device", Some(self.device.clone()));
         row.text("canary", Some(self.canary.clone()));
         row.text("worker", Some(self.worker.clone()));

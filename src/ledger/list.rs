@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::layout::{Layout, is_run_id};
-use super::plan::read_plan;
+use super::plan::{Plan, read_plan};
 use super::status::status;
 use crate::error::{Problem, RunError};
 use crate::store::{Node, Root};
@@ -37,17 +37,38 @@ pub struct ListedRun {
     pub is_published: bool,
 }
 
-/// Every run below `root` that has a plan, oldest first.
+/// Names of what may be runs below `root`, from one listing that goes no deeper than the folders of runs: one of them may hold a
+/// hundred thousand objects.
 ///
 /// # Errors
-/// Store failures, plans and receipts that cannot be read.
-pub async fn runs(root: &Root) -> Result<Vec<ListedRun>, RunError> {
+/// Store failures.
+async fn run_ids(root: &Root) -> Result<Vec<String>, RunError> {
     let nodes = root.children("_t3b/runs", "runs").await.map_err(Problem::from)?;
     let folders = nodes.into_iter().filter_map(|node| match node {
         Node::Folder(name) => name.rsplit('/').next().map(str::to_owned),
         Node::Object(_) | Node::Refused(_) => None,
     });
-    let ids: Vec<String> = folders.filter(|name| is_run_id(name)).collect();
+    Ok(folders.filter(|name| is_run_id(name)).collect())
+}
+
+/// The plan of every run below `root` that has one, in the order of names; `READS` of them are read at once.
+///
+/// # Errors
+/// Store failures, plans that cannot be read.
+pub async fn plans(root: &Root) -> Result<Vec<Plan>, RunError> {
+    let layouts: Vec<Layout> = run_ids(root).await?.iter().map(|run_id| Layout::new(run_id)).collect();
+    let reads = stream::iter(layouts.iter().map(|layout| read_plan(root, layout))).buffered(READS);
+    let mut plans: Vec<Plan> = reads.try_filter_map(async |plan| Ok(plan)).try_collect().await?;
+    plans.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+    Ok(plans)
+}
+
+/// Every run below `root` that has a plan, oldest first.
+///
+/// # Errors
+/// Store failures, plans and receipts that cannot be read.
+pub async fn runs(root: &Root) -> Result<Vec<ListedRun>, RunError> {
+    let ids = run_ids(root).await?;
     let reads = stream::iter(ids.iter().map(|run_id| one(root, run_id))).buffered(READS);
     let mut found: Vec<ListedRun> = reads.try_filter_map(async |run| Ok(run)).try_collect().await?;
     found.sort_by(|a, b| (&a.planned_at, &a.run_id).cmp(&(&b.planned_at, &b.run_id)));

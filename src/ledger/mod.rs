@@ -35,7 +35,7 @@ pub use finalize::{Finalized, finalize, is_published};
 pub(crate) use finalize::{check_nonfinite, read_entry};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, split_run_uri};
-pub use list::{ListedRun, runs};
+pub use list::{ListedRun, plans, runs};
 pub use nights::{
     DriftState, Entry, FrozenManifest, Mark, Measured, NightKey, NightLayout, NightRecord, NightState,
     PastNight, Taken, TakenOf, fold, last_record, read_new, read_record, read_state, read_taken, settle,

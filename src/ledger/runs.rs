@@ -158,10 +158,16 @@ impl Row {
         self.add(name, TimestampMicrosecondArray::from(vec![value]).with_timezone("UTC"));
     }
 
-    fn texts(&mut self, name: &str, items: &[String]) {
+    pub(super) fn texts(&mut self, name: &str, items: &[String]) {
         let field = Arc::new(Field::new("item", DataType::Utf8, false));
         let offsets = OffsetBuffer::from_lengths([items.len()]);
         self.add(name, ListArray::new(field, offsets, Arc::new(StringArray::from_iter_values(items)), None));
+    }
+
+    pub(super) fn numbers(&mut self, name: &str, items: Vec<f64>) {
+        let field = Arc::new(Field::new("item", DataType::Float64, false));
+        let offsets = OffsetBuffer::from_lengths([items.len()]);
+        self.add(name, ListArray::new(field, offsets, Arc::new(Float64Array::from(items)), None));
     }
 
     pub(super) fn encode(self, table: &str, plan: &Plan) -> Result<Vec<u8>, Problem> {

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use t3b_report::{
-    Choices, Estimated, Figures, PageSet, Settings, SummarySet, calibrators, clip_benchmark, contenders,
-    cross_fitted, medmnist_result, metrics_json, page, summary_csv, tables_md, tables_tex, unaggregated_csv,
+    Attempt, Choices, Estimated, Figures, PageSet, Picture, Settings, SummarySet, calibrators,
+    clip_benchmark, contenders, cross_fitted, medmnist_result, metrics_json, page, summary_csv, tables_md,
+    tables_tex, unaggregated_csv,
 };
 use t3b_stats::{Calibrator, Metric};
 
+use super::examples::Examples;
 use super::grouping::units;
 use super::reading::{RunTables, facts, read};
 use super::summary::summary_parquet;
@@ -84,7 +86,9 @@ struct EvaluatedSet {
     estimates: Vec<Estimated>,
     worklist: String,
     sure_disagreements: (u64, u64),
-    attempts: Vec<(u64, f64, u64)>,
+    attempts: Vec<Attempt>,
+    examples: Examples,
+    pictures: Vec<Picture>,
 }
 
 /// Reads and evaluates `runs`, one after another.
@@ -139,11 +143,13 @@ fn no_room() -> Problem {
 }
 
 fn evaluate_one(tables: RunTables, choices: Choices, settings: Settings) -> Result<EvaluatedSet, RunError> {
-    let RunTables { mut rows, signals, quarantine, worklist, unlabelled, confidence, attempts, .. } = tables;
+    let RunTables {
+        mut rows, signals, quarantine, worklist, unlabelled, confidence, attempts, examples, ..
+    } = tables;
     rows.derive(choices);
     let facts = rows.facts().clone();
     let unfit = |_| Problem::new("E005", Exit::BadData, "probabilities do not fit their classes");
-    let figures = Figures::new(rows, settings).map_err(|_| no_room())?;
+    let mut figures = Figures::new(rows, settings).map_err(|_| no_room())?;
     let truth = |metric| figures.line(&facts.primary, Some("clean"), Some(0), metric).map(|line| line.value);
     let mut estimates: Vec<Estimated> = Vec::new();
     if let Some(sums) = unlabelled {
@@ -164,6 +170,7 @@ fn evaluate_one(tables: RunTables, choices: Choices, settings: Settings) -> Resu
     for one in cross_fitted(&figures.rows, &facts.primary).map_err(unfit)? {
         estimates.push(Estimated { method: format!("{}, cross-fitted", one.method), ..one });
     }
+    figures.shrink();
     Ok(EvaluatedSet {
         signals,
         quarantine,
@@ -172,6 +179,8 @@ fn evaluate_one(tables: RunTables, choices: Choices, settings: Settings) -> Resu
         worklist: worklist.csv(&facts.classes),
         figures,
         attempts,
+        examples,
+        pictures: Vec::new(),
     })
 }
 
@@ -228,6 +237,19 @@ impl Evaluation {
         text
     }
 
+    /// Samples of a run that are worth showing.
+    #[must_use]
+    pub fn examples(&self, run: usize) -> Option<&Examples> {
+        self.sets.get(run).map(|set| &set.examples)
+    }
+
+    /// Puts pictures into the page of a run.
+    pub fn show(&mut self, run: usize, pictures: Vec<Picture>) {
+        if let Some(set) = self.sets.get_mut(run) {
+            set.pictures = pictures;
+        }
+    }
+
     /// Rows that were read, over all runs.
     #[must_use]
     pub fn n_rows(&self) -> u64 {
@@ -278,6 +300,7 @@ impl EvaluatedSet {
             estimates: &self.estimates,
             sure_disagreements: self.sure_disagreements,
             attempts: &self.attempts,
+            pictures: &self.pictures,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Walking the published parts of one table of a run.
 
+use std::collections::HashMap;
+
 use arrow::array::RecordBatch;
 
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::{Layout, Plan, published_files, read_entry};
+use crate::ledger::{FileEntry, Layout, Plan, published_files, read_entry};
 use crate::store::Root;
 use crate::tables::{self, Table};
 
@@ -20,11 +22,11 @@ pub(crate) async fn each_batch(
 ) -> Result<(), RunError> {
     let layout = Layout::new(&plan.run_id);
     let listed = published_files(root, plan, table).await?.unwrap_or_default();
+    let listed: HashMap<&str, &FileEntry> = listed.iter().map(|file| (file.path.as_str(), file)).collect();
     for partition in 0..plan.n_partitions {
         let key = layout.part(table, &plan.run_date, partition);
         // A store that gives other bytes than were published is named as such.
-        let file = listed.iter().find(|file| file.path == key);
-        let file = file.ok_or_else(|| {
+        let file = listed.get(key.as_str()).ok_or_else(|| {
             Problem::new("V001", Exit::BadData, format!("{key} is in no list of published objects"))
                 .hint("run t3b verify; t3b finalize restores what is missing")
         })?;

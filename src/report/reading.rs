@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use t3b_report::{CellSignals, Confidence, Row, RowError, Rows, SetFacts, SignalRow, Signals, Sums, Tags};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type};
+use t3b_report::{
+    Attempt, CellSignals, Confidence, Row, RowError, Rows, SetFacts, SignalRow, Signals, Sums, Tags,
+};
 use t3b_stats::Calibrator;
 
+use super::attempts::read_attempts;
+use super::examples::Examples;
 use super::parts::each_batch;
 use super::worklist::{Said, Worklist};
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::{Layout, Plan};
+use crate::ledger::Plan;
 use crate::store::Root;
 use crate::tables::Table;
-
-/// Most bytes of an attempts row.
-const MAX_ROW_BYTES: u64 = 1 << 20;
 
 /// Everything of one run that a report shows, but for its figures.
 #[derive(Debug)]
@@ -35,8 +36,10 @@ pub struct RunTables {
     pub confidence: Confidence,
     /// Predicted classes of the primary method on clean images.
     pub class_counts: Vec<u64>,
-    /// Batches, seconds and peak MiB of each attempt.
-    pub attempts: Vec<(u64, f64, u64)>,
+    /// What the processes that worked on the run counted and timed.
+    pub attempts: Vec<Attempt>,
+    /// Samples worth showing.
+    pub examples: Examples,
 }
 
 /// What a plan says of its set.
@@ -93,6 +96,7 @@ pub async fn read(
         confidence: Confidence::default(),
         class_counts: vec![0; facts.classes.len()],
         attempts: read_attempts(root, plan).await?,
+        examples: Examples::default(),
     };
     tables.read_quarantine(root, plan).await?;
     tables.read_predictions(root, plan, calibrator).await?;
@@ -218,7 +222,8 @@ impl RunTables {
         let parents = [facts.method("pretrained"), facts.method("expert")];
         let identity = Calibrator::identity(facts.classes.len());
         let calibrator = calibrator.unwrap_or(&identity);
-        let mut sums = (has_probs && facts.n_samples <= 5_000_000).then(|| Sums::new(facts.classes.len()));
+        let n_clean = clean.map_or(0, |cell| facts.n_in(cell));
+        let mut sums = has_probs.then(|| Sums::new(facts.classes.len(), n_clean));
         let mut wrong = None;
         each_batch(root, plan, Table::Predictions, &columns, |batch| {
             let samples = position(batch)?;
@@ -263,6 +268,7 @@ impl RunTables {
                 if Some(method) == primary {
                     self.class_counts[row.pred as usize] += 1;
                     self.confidence.add(f64::from(row.confidence));
+                    self.examples.add(&row);
                     if let (Some(sums), Some(probs)) = (&mut sums, probs) {
                         sums.push(row.pred as usize, probs, calibrator);
                     }
@@ -340,29 +346,4 @@ pub async fn divergences(root: &Root, plan: &Plan) -> Result<Vec<Vec<f64>>, RunE
     })
     .await?;
     Ok(cells)
-}
-
-/// Batches, seconds and peak memory of each attempt; a run without the table has none.
-async fn read_attempts(root: &Root, plan: &Plan) -> Result<Vec<(u64, f64, u64)>, RunError> {
-    let folder = Layout::new(&plan.run_id).published("attempts", &plan.run_date);
-    let listed = root.list(&folder, "attempts").await.map_err(Problem::from)?;
-    let mut found = Vec::new();
-    for (key, _) in listed {
-        let mut look = |batch: &RecordBatch| {
-            let whole =
-                |name: &str| Some(batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?.value(0));
-            let time = |name: &str| {
-                Some(batch.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?.value(0))
-            };
-            let seconds = (time("closed_at")? - time("opened_at")?) as f64 / 1e6;
-            found.push((whole("n_batches")?.unsigned_abs(), seconds, whole("rss_peak_mib")?.unsigned_abs()));
-            Some(())
-        };
-        let columns = ["opened_at", "closed_at", "n_batches", "rss_peak_mib"];
-        let Some(bytes) = root.read(&key, "attempts row", MAX_ROW_BYTES).await.map_err(Problem::from)? else {
-            continue;
-        };
-        crate::tables::each_batch(&key, bytes, &columns, &mut look)?;
-    }
-    Ok(found)
 }

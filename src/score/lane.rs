@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
+use super::costs::Costs;
 use super::engine::{Images, TowerKind};
 use super::inputs::ModelPair;
 use super::parents::ParentModels;
@@ -49,6 +50,7 @@ pub struct Lane {
     models: ParentModels,
     scorers: Vec<Scorer>,
     keeps_features: bool,
+    costs: Costs,
 }
 
 impl From<ModelError> for Problem {
@@ -74,6 +76,7 @@ impl Lane {
         if rule.methods.iter().any(is_per_batch) {
             models.prepare_merges()?;
         }
+        let costs = Costs::of(rule.methods.iter().map(|(method, _)| method.name()));
         let scorer = |(method, recipe)| Scorer::new(method, recipe, &models, &named);
         let scorers = rule.methods.into_iter().map(scorer).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -85,7 +88,14 @@ impl Lane {
             models,
             scorers,
             keeps_features: rule.features,
+            costs,
         })
+    }
+
+    /// Where the time of scoring goes, now and later.
+    #[must_use]
+    pub fn costs(&self) -> Costs {
+        self.costs.clone()
     }
 
     /// Hash of both parents' logits of two fixed images: equal on two machines means that their numerics are.
@@ -142,9 +152,10 @@ impl Lane {
         }
         let pixels = self.normalizer.batch(&batch.pixels, self.models.config.image_px, &self.device)?;
         let images = self.models.images(pixels)?;
-        let parents = self.ask_parents(&images)?;
-        let ask = |scorer: &Scorer| scorer.score(&mut self.models, &parents);
-        let said: Vec<Said> = self.scorers.iter().map(ask).collect::<Result<_, _>>()?;
+        let parents = self.costs.time(0, || self.ask_parents(&images))?;
+        let models = &mut self.models;
+        let ask = |(n, scorer): (usize, &Scorer)| self.costs.time(n + 1, || scorer.score(models, &parents));
+        let said: Vec<Said> = self.scorers.iter().enumerate().map(ask).collect::<Result<_, _>>()?;
         let everywhere = |n: usize| parents.finite[n] && said.iter().all(|said| is_finite(&said.log_p[n]));
         let finite: Vec<bool> = (0..batch.members.len()).map(everywhere).collect();
         let signals: Vec<Signal> = (0..batch.members.len()).map(|n| self.signal(&parents, n)).collect();

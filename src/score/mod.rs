@@ -1,5 +1,6 @@
 //! The lane: one OS thread owns a device and every tensor on it. Batches in, host numbers out.
 
+mod costs;
 mod device;
 mod engine;
 mod inputs;
@@ -10,6 +11,7 @@ mod scorer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use costs::Costs;
 pub use device::{DeviceKind, numerics_class, pick};
 pub use engine::TowerKind;
 pub use inputs::{ModelPair, TextSource};

@@ -45,6 +45,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where metrics and lineage events go.
     pub watch: WatchSettings,
+    /// Whether reports may hold pictures of the archive.
+    pub report_images: bool,
 }
 
 /// Threads of each kind.
@@ -114,6 +116,7 @@ impl Settings {
                 every: seconds(reader, "log.every_s"),
             },
             watch: read_watch(reader),
+            report_images: reader.switch("report.images"),
         };
         for key in ["threads.cpu", "threads.score"] {
             // A file may be written for a larger machine; the limit is looked at where it is used.

@@ -14,6 +14,8 @@ mod canaries;
 mod faults;
 #[path = "../support/hostile.rs"]
 mod hostile;
+#[path = "../support/large.rs"]
+mod large;
 #[path = "../support/liar.rs"]
 mod liar;
 #[path = "../support/moto.rs"]

@@ -2,9 +2,9 @@
 
 use std::thread;
 
-use t3b_stats::{AdaptiveEce, Metric, Outcome, Ranked, Resamples, Tally};
+use t3b_stats::{AdaptiveEce, Metric, Outcome, Ranked, Resamples, Totals};
 
-use crate::rows::{Detail, Group, N_BLOCKS, Rows};
+use crate::rows::{Detail, Group, Rows};
 
 /// The figures of one cell, in the order of a summary.
 pub(crate) const BASE: [Metric; 10] = [
@@ -24,6 +24,8 @@ pub(crate) const BASE: [Metric; 10] = [
 #[derive(Debug)]
 pub(crate) struct Draws {
     n_groups: usize,
+    /// Which figures are held, in their order.
+    metrics: &'static [Metric],
     values: Vec<Vec<f64>>,
     /// Units that were drawn.
     pub(crate) n_units: u64,
@@ -41,7 +43,7 @@ impl Draws {
     /// Draws `n_draws` times from `rows`.
     pub(crate) fn of(rows: &Rows, n_draws: usize, seed: u64) -> Self {
         let n_units = match (&rows.units, rows.is_whole()) {
-            (_, false) => N_BLOCKS,
+            (_, false) => rows.n_blocks,
             (Some(units), true) => units.iter().max().map_or(0, |last| *last as usize + 1),
             (None, true) => usize::try_from(rows.facts.n_samples).unwrap_or(usize::MAX),
         };
@@ -65,14 +67,13 @@ impl Draws {
                 }
             }
         });
-        Self { n_groups: rows.groups.len(), values, n_units: n_units as u64 }
+        Self { n_groups: rows.groups.len(), metrics: &BASE, values, n_units: n_units as u64 }
     }
 
     /// All replicates of one figure.
     pub(crate) fn list(&self, group: usize, metric: Metric) -> Vec<f64> {
-        let Some(place) = BASE.iter().position(|base| *base == metric) else { return Vec::new() };
-        debug_assert!(group < self.n_groups);
-        self.values.iter().map(|draw| draw[group * BASE.len() + place]).collect()
+        let Some(place) = self.place(group, metric) else { return Vec::new() };
+        self.values.iter().map(|draw| draw[place]).collect()
     }
 
     pub(crate) fn n_draws(&self) -> usize {
@@ -81,8 +82,22 @@ impl Draws {
 
     /// One figure of one draw.
     pub(crate) fn one(&self, draw: usize, group: usize, metric: Metric) -> f64 {
-        let place = BASE.iter().position(|base| *base == metric);
-        place.map_or(f64::NAN, |place| self.values[draw][group * BASE.len() + place])
+        self.place(group, metric).map_or(f64::NAN, |place| self.values[draw][place])
+    }
+
+    fn place(&self, group: usize, metric: Metric) -> Option<usize> {
+        debug_assert!(group < self.n_groups);
+        let place = self.metrics.iter().position(|held| *held == metric)?;
+        Some(group * self.metrics.len() + place)
+    }
+
+    /// Keeps the replicates of accuracy alone: what methods are compared by once every interval is known.
+    pub(crate) fn shrink(&mut self) {
+        let place = BASE.iter().position(|base| *base == Metric::Top1).unwrap_or_default();
+        for draw in &mut self.values {
+            *draw = draw.chunks_exact(self.metrics.len()).map(|figures| figures[place]).collect();
+        }
+        self.metrics = &[Metric::Top1];
     }
 }
 
@@ -111,11 +126,12 @@ fn one_draw(rows: &Rows, prepared: &[Prepared<'_>], weights: &[u32]) -> Vec<f64>
     for group in prepared {
         let drawn = match &group.group.detail {
             Detail::Blocks(blocks) => {
-                let mut tally = Tally::new(rows.facts.classes.len());
-                blocks.iter().zip(weights).for_each(|(block, weight)| tally.merge(block, u64::from(*weight)));
-                (tally, None, None)
+                let mut totals = Totals::new(rows.facts.classes.len());
+                let drawn = blocks.iter().zip(weights).filter(|(_, weight)| **weight > 0);
+                drawn.for_each(|(block, weight)| totals.merge(block, u64::from(*weight)));
+                (totals, None, None)
             }
-            Detail::Bound => {
+            Detail::Bound | Detail::Told => {
                 values.extend([f64::NAN; BASE.len()]);
                 continue;
             }
@@ -125,8 +141,8 @@ fn one_draw(rows: &Rows, prepared: &[Prepared<'_>], weights: &[u32]) -> Vec<f64>
                     None => weights[*sample as usize],
                 };
                 let weights: Vec<u32> = samples.iter().map(of).collect();
-                let mut tally = Tally::new(rows.facts.classes.len());
-                outcomes.iter().zip(&weights).for_each(|(row, weight)| tally.add(row, u64::from(*weight)));
+                let mut totals = Totals::new(rows.facts.classes.len());
+                outcomes.iter().zip(&weights).for_each(|(row, weight)| totals.add(row, u64::from(*weight)));
                 let mut adaptive = AdaptiveEce::new(weights.iter().map(|weight| u64::from(*weight)).sum());
                 for row in &group.by_confidence {
                     let outcome = &outcomes[*row as usize];
@@ -134,14 +150,14 @@ fn one_draw(rows: &Rows, prepared: &[Prepared<'_>], weights: &[u32]) -> Vec<f64>
                         adaptive.push(f64::from(outcome.confidence), outcome.is_correct());
                     }
                 }
-                (tally, adaptive.value(), group.ranked.as_ref().and_then(|ranked| ranked.value(&weights)))
+                (totals, adaptive.value(), group.ranked.as_ref().and_then(|ranked| ranked.value(&weights)))
             }
         };
-        let (tally, adaptive, auc) = drawn;
+        let (totals, adaptive, auc) = drawn;
         values.extend(BASE.map(|metric| match metric {
             Metric::Auc => auc.unwrap_or(f64::NAN),
             Metric::EceAdaptive => adaptive.unwrap_or(f64::NAN),
-            other => tally.value(other).unwrap_or(f64::NAN),
+            other => totals.value(other).unwrap_or(f64::NAN),
         }));
     }
     values

@@ -108,6 +108,15 @@ impl Figures {
         Ok(Self { facts, settings, lines, rows, areas, draws })
     }
 
+    /// Lets go of the rows, which no file, table or page asks for any more; the clean rows of MedMNIST's sets stay, whose own
+    /// result file holds them. Many sets are so held at once.
+    pub fn shrink(&mut self) {
+        let (clean, n_cells) = (self.facts.clean(), self.facts.cells.len());
+        let is_told = crate::files::medmnist_flag(&self.facts).is_some();
+        self.rows.shrink(|place| is_told && clean == Some(place % n_cells));
+        self.draws.shrink();
+    }
+
     /// One line.
     #[must_use]
     pub fn line(
@@ -220,9 +229,13 @@ fn cell_interval(
         Metric::Top1 if is_single => wilson(n_correct, n, LEVEL),
         Metric::Error if is_single => wilson(n - n_correct, n, LEVEL),
         Metric::Auc if is_single => ranked.areas.as_ref()?.interval(LEVEL),
-        Metric::Ece => {
-            calibration_interval(value, &finite(draws.list(place, metric))?, tally.bins.null(), 0.75, LEVEL)
-        }
+        Metric::Ece => calibration_interval(
+            value,
+            &finite(draws.list(place, metric))?,
+            tally.totals.bins.null(),
+            0.75,
+            LEVEL,
+        ),
         Metric::EceAdaptive => calibration_interval(
             value,
             &finite(draws.list(place, metric))?,

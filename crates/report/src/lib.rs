@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attempts;
 mod bits;
 mod compare;
 mod derived;
@@ -15,6 +16,7 @@ mod signals;
 mod summary;
 mod unlabelled;
 
+pub use attempts::{Attempt, Stage};
 pub use compare::{Best, Comparison};
 pub use derived::{Choices, LINE, line_lambda};
 pub use drift::{Drift, Features, MMD_ALARM, PSI_ALARM, Quantity, Shift, drift};
@@ -24,7 +26,7 @@ pub use files::{
     clip_benchmark, contenders, detectable_words, medmnist_result, metrics_json, shown, tables_md,
     tables_tex, unaggregated_csv,
 };
-pub use page::{PageSet, Signature, page, signatures};
+pub use page::{PageSet, Picture, Signature, page, signatures};
 pub use rows::{Coverage, Row, RowError, Rows};
 pub use signals::{CellSignals, SignalRow, Signals};
 pub use summary::{PARENTS, SUMMARY_COLUMNS, SummaryLine, SummarySet, summary_csv};

@@ -8,8 +8,8 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
-/// Keys that all open buffers may hold together: 64 MiB.
-const MAX_OPEN: usize = 16 << 20;
+/// Keys that all open buffers may hold together: 16 MiB, and as much again while they grow.
+const MAX_OPEN: usize = 4 << 20;
 
 /// Bytes read ahead of each run while merging.
 const READ_AHEAD: usize = 16 << 10;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use t3b_stats::{Outcome, Tally};
+use t3b_stats::{Outcome, Tally, Totals};
 
 use crate::bits::Bits;
 use crate::facts::SetFacts;
@@ -14,8 +14,14 @@ const MAX_WHOLE_ROWS: u64 = 1_000_000;
 /// And at most this many samples: a resample is a list of them.
 const MAX_WHOLE_SAMPLES: u64 = 50_000;
 
-/// Sets above it are resampled by blocks: as many random groups of samples as this.
-pub(crate) const N_BLOCKS: usize = 200;
+/// Sets above it are resampled by blocks: as many random groups of samples as this,
+const MAX_BLOCKS: usize = 200;
+
+/// and fewer, down to this, where the sums of all methods, cells and classes would take more than [`MAX_BLOCK_BYTES`].
+const MIN_BLOCKS: usize = 40;
+
+/// What the sums of all blocks may take.
+const MAX_BLOCK_BYTES: usize = 256 << 20;
 
 /// One published prediction.
 #[derive(Debug, Clone, Copy)]
@@ -89,9 +95,11 @@ pub(crate) enum Detail {
         outcomes: Vec<Outcome>,
         probs: Vec<f32>,
     },
-    Blocks(Vec<Tally>),
+    Blocks(Vec<Totals>),
     /// A bound of which only the number of right samples is known.
     Bound,
+    /// Rows whose figures are computed and that are not held any more.
+    Told,
 }
 
 /// The rows of one set.
@@ -106,6 +114,8 @@ pub struct Rows {
     pub(crate) is_grouped: bool,
     /// Confidence of the prediction and every class's probability, for what needs ranks.
     pub(crate) ranks: Option<Ranks>,
+    /// Blocks of a set that is not held whole.
+    pub(crate) n_blocks: usize,
     /// Quarantined samples by cell.
     quarantined: Vec<Bits>,
     n_rows: u64,
@@ -125,9 +135,10 @@ impl Rows {
         let is_grouped = grouping.is_some();
         let units = grouping.or_else(|| facts.units());
         let n_classes = facts.classes.len();
+        let n_blocks = n_blocks(facts.n_groups(), n_classes);
         let detail = || match is_whole {
             true => Detail::Whole { samples: Vec::new(), outcomes: Vec::new(), probs: Vec::new() },
-            false => Detail::Blocks(vec![Tally::new(n_classes); N_BLOCKS]),
+            false => Detail::Blocks(vec![Totals::new(n_classes); n_blocks]),
         };
         let group = |_| Group {
             tally: Tally::new(n_classes),
@@ -140,7 +151,7 @@ impl Rows {
         let ranks =
             (!is_whole).then(|| Ranks::new(groups.len() * (1 + if has_probs { n_classes } else { 0 })));
         let quarantined = facts.cells.iter().map(|_| Bits::new(facts.n_positions())).collect();
-        Self { facts, groups, has_probs, units, is_grouped, ranks, quarantined, n_rows: 0 }
+        Self { facts, groups, has_probs, units, is_grouped, ranks, n_blocks, quarantined, n_rows: 0 }
     }
 
     /// What the set is.
@@ -191,9 +202,10 @@ impl Rows {
             }
             Detail::Blocks(blocks) => {
                 let unit = unit_of(self.units.as_deref(), row.sample);
-                blocks[block_of(unit)].add(&outcome, 1);
+                let block = block_of(unit, blocks.len());
+                blocks[block].add(&outcome, 1);
             }
-            Detail::Bound => {}
+            Detail::Bound | Detail::Told => {}
         }
         if let Some(ranks) = &mut self.ranks {
             let columns = 1 + if self.has_probs { n_classes } else { 0 };
@@ -280,6 +292,18 @@ impl Rows {
         group.seen.has(sample).then(|| group.right.has(sample))
     }
 
+    /// Lets go of the rows once their figures are computed; sums and which samples are right stay. `is_kept` says of which groups
+    /// the rows stay too.
+    pub(crate) fn shrink(&mut self, is_kept: impl Fn(usize) -> bool) {
+        for (place, group) in self.groups.iter_mut().enumerate() {
+            if !is_kept(place) {
+                group.detail = Detail::Told;
+            }
+            group.present = Bits::new(0);
+        }
+        (self.ranks, self.quarantined, self.units) = (None, Vec::new(), None);
+    }
+
     /// Samples that are right under one method alone, in one cell: (only `a`, only `b`).
     #[must_use]
     pub fn discordant(&self, a: usize, b: usize, cell: usize) -> (u64, u64) {
@@ -293,9 +317,15 @@ fn unit_of(units: Option<&[u32]>, sample: u64) -> u64 {
     units.map_or(sample, |units| u64::from(units[sample as usize]))
 }
 
+/// Blocks of a set with so many (method, cell) pairs and classes.
+fn n_blocks(n_groups: usize, n_classes: usize) -> usize {
+    let bytes = n_groups.max(1).saturating_mul(Totals::size_bytes(n_classes));
+    (MAX_BLOCK_BYTES / bytes).clamp(MIN_BLOCKS, MAX_BLOCKS)
+}
+
 /// A random block that depends on the unit alone.
-fn block_of(unit: u64) -> usize {
+fn block_of(unit: u64, n_blocks: usize) -> usize {
     let mixed = (unit ^ (unit >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((u128::from(mixed ^ (mixed >> 31)) * N_BLOCKS as u128) >> 64) as usize
+    ((u128::from(mixed ^ (mixed >> 31)) * n_blocks as u128) >> 64) as usize
 }

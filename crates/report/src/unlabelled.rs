@@ -1,6 +1,9 @@
 //! What can be said of a set without its labels, and how far off that is where labels exist.
 
-use t3b_stats::{Calibrator, Estimate, Interval, Metric, Outcome, StatsError, expected_auc};
+use t3b_stats::{
+    Calibrator, Estimate, ExpectedTie, Interval, Metric, Outcome, StatsError, expected_auc,
+    expected_auc_of_ties,
+};
 
 use crate::rows::{Detail, Rows};
 
@@ -56,7 +59,7 @@ pub fn cross_fitted(rows: &Rows, method: &str) -> Result<Vec<Estimated>, StatsEr
     let n_classes = facts.classes.len();
     let row = |n: usize| &probs[n * n_classes..(n + 1) * n_classes];
     let half = |parity: usize| (0..outcomes.len()).filter(move |n| rows.half_of(samples[*n]) == parity);
-    let mut all = Sums::new(n_classes);
+    let mut all = Sums::new(n_classes, outcomes.len() as u64);
     for parity in [0, 1] {
         let labels: Vec<u32> = half(1 - parity).map(|n| outcomes[n].label).collect();
         let fitted: Vec<f32> = half(1 - parity).flat_map(|n| row(n).to_vec()).collect();
@@ -75,7 +78,7 @@ pub fn estimated(rows: &Rows, method: &str, calibrator: &Calibrator) -> Vec<Esti
     let group = &rows.groups[facts.group(place, clean)];
     let Detail::Whole { outcomes, probs, .. } = &group.detail else { return Vec::new() };
     let n_classes = facts.classes.len();
-    let mut all = Sums::new(n_classes);
+    let mut all = Sums::new(n_classes, outcomes.len() as u64);
     for (outcome, row) in outcomes.iter().zip(probs.chunks_exact(n_classes)) {
         all.add(outcome, row, calibrator);
     }
@@ -121,19 +124,63 @@ impl Confidence {
     }
 }
 
-/// Sums of an estimate with the rows that its areas need in order.
+/// Sums of an estimate with what its areas need of the order of its rows.
 #[derive(Debug)]
 pub struct Sums {
     estimate: Estimate,
-    ranked: Vec<Vec<(f32, f64)>>,
+    classes: Vec<Scores>,
     n: u64,
 }
 
+/// Scores that all classes together may hold as they are: 64 MiB.
+const MAX_SCORES: u64 = 4 << 20;
+
+/// Bits of a score that [`place_of`] leaves out.
+const COARSE_BITS: u32 = 15;
+
+/// Places of scores from 0 to 1/2.
+const HALF: usize = (0.5_f32.to_bits() >> COARSE_BITS) as usize + 1;
+
+/// Scores of one class with their calibrated probabilities.
+#[derive(Debug, Clone)]
+enum Scores {
+    Whole(Vec<(f32, f64)>),
+    /// By [`place_of`], of nights too large to be held: ties of scores that are nearly equal.
+    Coarse(Vec<ExpectedTie>),
+}
+
+impl Scores {
+    fn add(&mut self, score: f32, p: f64) {
+        match self {
+            Self::Whole(rows) => rows.push((score, p)),
+            Self::Coarse(ties) => ties[place_of(score)].add(p),
+        }
+    }
+
+    fn area(self) -> Option<f64> {
+        match self {
+            Self::Whole(mut rows) => expected_auc(&mut rows),
+            Self::Coarse(ties) => expected_auc_of_ties(ties.into_iter()),
+        }
+    }
+}
+
+/// Rises with the score and tells scores apart whose distances from the nearer of 0 and 1 differ by more than 0.4 %.
+fn place_of(score: f32) -> usize {
+    let place = |p: f32| (p.clamp(0.0, 0.5).to_bits() >> COARSE_BITS) as usize;
+    if score <= 0.5 { place(score) } else { 2 * HALF - 1 - place(1.0 - score) }
+}
+
 impl Sums {
-    /// No rows yet.
+    /// No rows yet of a night that has as many.
     #[must_use]
-    pub fn new(n_classes: usize) -> Self {
-        Self { estimate: Estimate::new(n_classes), ranked: vec![Vec::new(); n_classes], n: 0 }
+    pub fn new(n_classes: usize, n_rows: u64) -> Self {
+        let scores = if n_rows.saturating_mul(n_classes as u64) <= MAX_SCORES {
+            Scores::Whole(Vec::new())
+        } else {
+            Scores::Coarse(vec![ExpectedTie::default(); 2 * HALF])
+        };
+        Self { estimate: Estimate::new(n_classes), classes: vec![scores; n_classes], n: 0 }
     }
 
     fn add(&mut self, outcome: &Outcome, row: &[f32], calibrator: &Calibrator) {
@@ -144,8 +191,8 @@ impl Sums {
     pub fn push(&mut self, pred: usize, row: &[f32], calibrator: &Calibrator) {
         let calibrated = calibrator.apply(row);
         self.estimate.add(pred, &calibrated);
-        for (list, (score, p)) in self.ranked.iter_mut().zip(row.iter().zip(&calibrated)) {
-            list.push((*score, *p));
+        for (scores, (score, p)) in self.classes.iter_mut().zip(row.iter().zip(&calibrated)) {
+            scores.add(*score, *p);
         }
         self.n += 1;
     }
@@ -164,11 +211,10 @@ impl Sums {
 
     /// The three estimates.
     #[must_use]
-    pub fn finish(mut self) -> [(Metric, Option<f64>); 3] {
-        let areas: Vec<f64> = match self.ranked.len() {
-            2 => expected_auc(&mut self.ranked[1]).into_iter().collect(),
-            _ => self.ranked.iter_mut().filter_map(|rows| expected_auc(rows)).collect(),
-        };
+    pub fn finish(self) -> [(Metric, Option<f64>); 3] {
+        // Of two classes the area of the second says it all.
+        let n_skipped = if self.classes.len() == 2 { 1 } else { 0 };
+        let areas: Vec<f64> = self.classes.into_iter().skip(n_skipped).filter_map(Scores::area).collect();
         let auc = (!areas.is_empty()).then(|| crate::figures::mean(areas.into_iter()));
         [
             (Metric::Top1, self.estimate.accuracy()),
@@ -191,5 +237,35 @@ impl Sums {
             Some(Estimated { method: method.to_owned(), metric, estimate: estimate?, interval, truth, n })
         });
         estimates.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_night_too_large_to_hold_has_nearly_the_area_that_its_rows_have() {
+        let mut uniform = 7_u64;
+        let mut next = || {
+            uniform = uniform.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (uniform >> 40) as f32 / 16_777_216.0
+        };
+        // Sure models: most scores lie within a thousandth of 0 or 1.
+        let rows: Vec<[f32; 2]> = (0..20_000)
+            .map(|_| {
+                let p = 1.0 / (1.0 + (-24.0 * (next() - 0.5)).exp());
+                [1.0 - p, p]
+            })
+            .collect();
+        let area = |n_rows: u64| {
+            let (mut sums, identity) = (Sums::new(2, n_rows), Calibrator::identity(2));
+            rows.iter().for_each(|row| sums.push(usize::from(row[1] > 0.5), row, &identity));
+            sums.finish()[2].1.expect("both classes")
+        };
+        let (whole, coarse) = (area(20_000), area(u64::MAX));
+        assert!((whole - coarse).abs() < 1e-5 && whole.to_bits() != coarse.to_bits(), "{whole} {coarse}");
+        let scores: Vec<usize> = (0..=1000).map(|n| place_of(n as f32 / 1000.0)).collect();
+        assert!(scores.is_sorted() && scores[1000] < 2 * HALF, "{scores:?}");
     }
 }

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use t3b_report::{
-    Choices, Figures, Line, PageSet, Row, RowError, Rows, SetFacts, Settings, SummarySet, Tags, cross_fitted,
-    metrics_json, page, signatures, summary_csv, tables_md,
+    Attempt, Choices, Figures, Line, PageSet, Picture, Row, RowError, Rows, SetFacts, Settings, Stage,
+    SummarySet, Tags, cross_fitted, metrics_json, page, signatures, summary_csv, tables_md,
 };
 use t3b_stats::Metric;
 
@@ -67,6 +67,12 @@ fn fill(rows: &mut Rows, samples: impl Iterator<Item = u64>, skill: f32) -> Resu
         }
     }
     Ok(())
+}
+
+fn attempt() -> Attempt {
+    let stage = Stage { name: "decode".into(), n_items: Some(90), unit: "images decoded", busy_s: 1.5 };
+    let methods = vec![("both parents".to_owned(), 2.0), ("t3_b".to_owned(), 1.1)];
+    Attempt { n_batches: 12, seconds: 3.0, rss_peak_mib: 100, stages: vec![stage], methods }
 }
 
 fn settings() -> Settings {
@@ -271,19 +277,29 @@ fn reversed_names_are_noticed_and_the_page_needs_nothing_else() {
         }
     }
     let figures = Figures::new(rows, settings()).unwrap();
+    let picture =
+        Picture { caption: "a <cell>".into(), data_uri: "data:image/jpeg;base64,AA==".into(), side_px: 80 };
     let set = PageSet {
         figures: &figures,
         signals: &[],
         quarantine: &[("decode_corrupt".to_owned(), 2)],
         estimates: &[],
         sure_disagreements: (0, 90),
-        attempts: &[(12, 3.0, 100)],
+        attempts: &[attempt()],
+        pictures: &[picture],
     };
     let found = signatures(&set);
     assert!(found.iter().any(|one| one.words.contains("label 0 (a) is mostly called b")), "{found:?}");
     let html = page(&[set], "a <report>");
     assert!(html.contains("a &lt;report&gt;") && html.len() < 100_000);
-    for outside in ["http://", "https://", "src=", "@import", "url("] {
+    for outside in ["http://", "https://", "@import", "url("] {
         assert!(!html.contains(outside), "{outside}");
+    }
+    // Whatever the page shows it holds.
+    assert_eq!(html.matches("src=").count(), html.matches("src=\"data:image/jpeg;base64,AA==\"").count());
+    for words in
+        ["a &lt;cell&gt;", "Throughput by stage", "images decoded", "Cost per method", "both parents"]
+    {
+        assert!(html.contains(words), "{words}");
     }
 }

@@ -112,22 +112,46 @@ impl Estimate {
     }
 }
 
-/// Estimated area under the ROC curve of (score, calibrated probability of the class): every row counts as its
-/// probability of a positive and the rest of a negative. `None` when one side is empty. Sorts.
+/// Rows of one score: sums of the calibrated probability of the class and of `p (1 - p)`, and how many.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ExpectedTie {
+    p: f64,
+    own: f64,
+    n: u64,
+}
+
+impl ExpectedTie {
+    /// Adds a row.
+    pub fn add(&mut self, p: f64) {
+        (self.p, self.own, self.n) = (self.p + p, self.own + p * (1.0 - p), self.n + 1);
+    }
+}
+
+/// Estimated area under the ROC curve of rows in ascending order of their scores: every row counts as its probability of a positive
+/// and the rest of a negative. `None` when one side is empty.
+#[must_use]
+pub fn expected_auc_of_ties(ties: impl Iterator<Item = ExpectedTie>) -> Option<f64> {
+    let (mut below, mut pairs, mut positives, mut own) = (0.0, 0.0, 0.0, 0.0);
+    for tie in ties {
+        let q = real(tie.n) - tie.p;
+        // A row is no pair with itself; within a tie, pairs of different rows count half.
+        pairs += tie.p * below + (tie.p * q - tie.own) / 2.0;
+        positives += tie.p;
+        below += q;
+        own += tie.own;
+    }
+    let possible = positives * below - own;
+    (possible > 0.0).then(|| pairs / possible)
+}
+
+/// [`expected_auc_of_ties`] of rows (score, calibrated probability of the class) in any order. Sorts.
 #[must_use]
 pub fn expected_auc(rows: &mut [(f32, f64)]) -> Option<f64> {
     rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let (mut below, mut pairs, mut positives) = (0.0, 0.0, 0.0);
-    for tie in rows.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
-        let p: f64 = tie.iter().map(|(_, p)| p).sum();
-        let q = real(tie.len() as u64) - p;
-        // A row is no pair with itself; within a tie, pairs of different rows count half.
-        let own: f64 = tie.iter().map(|(_, p)| p * (1.0 - p)).sum();
-        pairs += p * below + (p * q - own) / 2.0;
-        positives += p;
-        below += q;
-    }
-    let own: f64 = rows.iter().map(|(_, p)| p * (1.0 - p)).sum();
-    let possible = positives * below - own;
-    (possible > 0.0).then(|| pairs / possible)
+    let ties = rows.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq());
+    expected_auc_of_ties(ties.map(|rows| {
+        let mut tie = ExpectedTie::default();
+        rows.iter().for_each(|(_, p)| tie.add(*p));
+        tie
+    }))
 }

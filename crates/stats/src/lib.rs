@@ -9,7 +9,7 @@ mod isotonic;
 mod metrics;
 
 pub use assignment::{best_assignment, permuted_classes};
-pub use cbpe::{Calibrator, Estimate, expected_auc};
+pub use cbpe::{Calibrator, Estimate, ExpectedTie, expected_auc, expected_auc_of_ties};
 pub use detectable::{Detectable, detectable};
 pub use drift::{Compared, Effect, Grid, Histogram, Mmd, compare, linear_mmd, mmd_null};
 pub use inference::{
@@ -18,9 +18,9 @@ pub use inference::{
 };
 pub use isotonic::Isotonic;
 pub use metrics::{
-    AdaptiveEce, AscendingAuc, Auc, Bins, CellErrors, ClassScores, Confusion, Ece, Metric, Normalised,
-    OneVsRest, Outcome, Ranked, Suite, Tally, adaptive_ece, alexnet_error, balanced_against_alexnet,
-    corruption_error, mean_error, one_vs_rest, relative_corruption_error,
+    AdaptiveEce, AscendingAuc, Auc, Bins, CellErrors, ClassScores, Confusion, Ece, Margins, Metric,
+    Normalised, OneVsRest, Outcome, Ranked, Suite, Tally, Totals, adaptive_ece, alexnet_error,
+    balanced_against_alexnet, corruption_error, mean_error, one_vs_rest, relative_corruption_error,
 };
 
 /// Why a question has no answer.

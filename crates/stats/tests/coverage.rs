@@ -113,8 +113,9 @@ fn calibrated_confidence_is_not_called_miscalibrated() {
             })
             .collect();
         let resamples = Resamples::new(draw as u64, n, 200);
-        let list: Vec<f64> = resamples.all().map(|w| tally(&set, Some(&w)).bins.ece().unwrap()).collect();
-        let of_set = tally(&set, None).bins;
+        let list: Vec<f64> =
+            resamples.all().map(|w| tally(&set, Some(&w)).totals.bins.ece().unwrap()).collect();
+        let of_set = tally(&set, None).totals.bins;
         let interval = calibration_interval(of_set.ece().unwrap(), &list, of_set.null(), 0.75, 0.95).unwrap();
         covered += usize::from(interval.low == 0.0);
     }
@@ -160,7 +161,7 @@ fn intervals_cover_the_truth() {
                 other => (of_set.value(other).unwrap(), truth.value(other).unwrap()),
             };
             if metric == Metric::Ece {
-                interval = calibration_interval(value, list, of_set.bins.null(), 0.75, 0.95).unwrap();
+                interval = calibration_interval(value, list, of_set.totals.bins.null(), 0.75, 0.95).unwrap();
             } else if metric == Metric::EceAdaptive {
                 interval =
                     calibration_interval(value, list, sorted_ece(&set, None).null(), 1.0, 0.95).unwrap();

@@ -1,5 +1,5 @@
 -- Athena (engine 3): replace ${root} by the output root, then MSCK REPAIR TABLE every table.
--- Not run by this project's tests, which have DuckDB alone.
+-- Read by this project's tests with a parser of this dialect (sqlglot), and not run by them.
 
 CREATE EXTERNAL TABLE IF NOT EXISTS t3b_runs_files (status string, format_version int, name string, modality string, dataset string, setting string, site string, spec_sha256 string, spec_json string, n_samples bigint, n_cells int, n_partitions int, batch_size int, n_scored bigint, n_quarantined bigint, primary_method string, gamma double, lambda_min double, lambda_max double, lambda_mean double, completed_at timestamp)
 PARTITIONED BY (run_date string, run_id string)
@@ -25,7 +25,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS t3b_quarantine_files (sample_id string, mani
 PARTITIONED BY (run_date string, run_id string)
 STORED AS PARQUET LOCATION '${root}/tables/quarantine/';
 
-CREATE EXTERNAL TABLE IF NOT EXISTS t3b_attempts_files (attempt_id string, opened_at timestamp, closed_at timestamp, outcome string, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, device string)
+CREATE EXTERNAL TABLE IF NOT EXISTS t3b_attempts_files (attempt_id string, opened_at timestamp, closed_at timestamp, outcome string, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, n_fetched bigint, n_decoded bigint, n_corrupted bigint, source_busy_s double, decode_busy_s double, corrupt_busy_s double, batch_busy_s double, score_busy_s double, sink_busy_s double, parents_busy_s double, methods array<string>, method_busy_s array<double>, device string)
 PARTITIONED BY (run_date string, run_id string)
 STORED AS PARQUET LOCATION '${root}/tables/attempts/';
 

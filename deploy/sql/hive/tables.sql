@@ -157,6 +157,18 @@ CREATE EXTERNAL TABLE IF NOT EXISTS t3b_attempts_files (
   n_batches BIGINT,
   n_partitions BIGINT,
   rss_peak_mib BIGINT,
+  n_fetched BIGINT,
+  n_decoded BIGINT,
+  n_corrupted BIGINT,
+  source_busy_s DOUBLE,
+  decode_busy_s DOUBLE,
+  corrupt_busy_s DOUBLE,
+  batch_busy_s DOUBLE,
+  score_busy_s DOUBLE,
+  sink_busy_s DOUBLE,
+  parents_busy_s DOUBLE,
+  methods ARRAY<STRING>,
+  method_busy_s ARRAY<DOUBLE>,
   device STRING,
   canary STRING
 )

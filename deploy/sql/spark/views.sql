@@ -1,5 +1,5 @@
 -- Spark SQL: replace ${root} by the output root.
--- Not run by this project's tests, which have DuckDB alone.
+-- Run by tests/support/spark_questions.py where there is Spark; this project's tests read it with a parser of this dialect (sqlglot).
 
 CREATE OR REPLACE TEMPORARY VIEW t3b_runs_files USING parquet OPTIONS (path '${root}/tables/runs', mergeSchema 'true');
 

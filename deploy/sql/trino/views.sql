@@ -1,6 +1,6 @@
 -- Trino, Hive connector: replace ${root} by the output root, then sync the partitions of every table:
 -- CALL system.sync_partition_metadata('default', 't3b_predictions_files', 'FULL');
--- Not run by this project's tests, which have DuckDB alone.
+-- Read by this project's tests with a parser of this dialect (sqlglot), and not run by them.
 
 CREATE TABLE IF NOT EXISTS t3b_runs_files (status varchar, format_version int, name varchar, modality varchar, dataset varchar, setting varchar, site varchar, spec_sha256 varchar, spec_json varchar, n_samples bigint, n_cells int, n_partitions int, batch_size int, n_scored bigint, n_quarantined bigint, primary_method varchar, gamma double, lambda_min double, lambda_max double, lambda_mean double, completed_at timestamp(6), run_date varchar, run_id varchar)
 WITH (format = 'PARQUET', external_location = '${root}/tables/runs', partitioned_by = ARRAY['run_date', 'run_id']);
@@ -20,7 +20,7 @@ WITH (format = 'PARQUET', external_location = '${root}/tables/coefficients', par
 CREATE TABLE IF NOT EXISTS t3b_quarantine_files (sample_id varchar, manifest_row bigint, sample_row bigint, corruption varchar, severity int, stage varchar, reason_code varchar, detail varchar, run_date varchar, run_id varchar)
 WITH (format = 'PARQUET', external_location = '${root}/tables/quarantine', partitioned_by = ARRAY['run_date', 'run_id']);
 
-CREATE TABLE IF NOT EXISTS t3b_attempts_files (attempt_id varchar, opened_at timestamp(6), closed_at timestamp(6), outcome varchar, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, device varchar, run_date varchar, run_id varchar)
+CREATE TABLE IF NOT EXISTS t3b_attempts_files (attempt_id varchar, opened_at timestamp(6), closed_at timestamp(6), outcome varchar, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, n_fetched bigint, n_decoded bigint, n_corrupted bigint, source_busy_s double, decode_busy_s double, corrupt_busy_s double, batch_busy_s double, score_busy_s double, sink_busy_s double, parents_busy_s double, methods array(varchar), method_busy_s array(double), device varchar, run_date varchar, run_id varchar)
 WITH (format = 'PARQUET', external_location = '${root}/tables/attempts', partitioned_by = ARRAY['run_date', 'run_id']);
 
 CREATE OR REPLACE VIEW t3b_runs AS SELECT * FROM t3b_runs_files;

@@ -60,7 +60,7 @@ fn each_library_is_known_by_few_modules() {
     only("parquet::", &parquet);
     only("tar::", &["src/source/shard.rs"]);
     only("candle", &["src/model", "src/merge", "src/score"]);
-    only("image::", &["src/demo"]);
+    only("image::", &["src/demo", "src/job/pictures.rs"]);
     only("zip::", &["src/model/pickle"]);
     only("png::", &["src/demo"]);
     only("reqwest::", &["src/store/direct.rs", "src/watch/post.rs"]);

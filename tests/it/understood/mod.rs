@@ -10,10 +10,14 @@ mod docs;
 mod evaluate;
 /// The faults of a new user's first walk, each by its letter.
 mod first_day;
+/// Tables larger than memory.
+mod large;
 /// Which of several settings is in force, and that nothing else gets in.
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
+/// Pictures, times and costs in the report, the report in a browser, questions in other engines' SQL.
+mod report;
 /// The faults of a second new user, each by its number.
 mod second_day;
 /// Wrong settings are refused at once, all of them, with a hint and the documented exit code.

@@ -36,6 +36,7 @@ const VARIATIONS: &[(&str, &str)] = &[
     ("log.every_s", "1"),
     ("metrics.every_s", "1"),
     ("lineage.namespace", "ward"),
+    ("report.images", "true"),
 ];
 
 #[test]

@@ -194,7 +194,7 @@ pub(super) fn reliability(set: &Figures) -> String {
         lines_of(set).into_iter().filter(|name| name != "oracle_line").take(3).collect();
     for (n, method) in methods.iter().enumerate() {
         let Some(place) = set.facts.method(method) else { continue };
-        let bins = set.rows.groups[set.facts.group(place, clean)].tally.bins.reliability();
+        let bins = set.rows.groups[set.facts.group(place, clean)].tally.totals.bins.reliability();
         let curve: Vec<(f64, f64)> =
             bins.into_iter().flatten().map(|bin| (bin.confidence, bin.accuracy)).collect();
         chart.line(&curve, &format!("c{n}"), true);

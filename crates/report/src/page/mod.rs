@@ -1,17 +1,23 @@
 //! One HTML file that needs nothing else.
 
 mod charts;
+mod operations;
+mod pictures;
 mod signatures;
+mod spread;
 mod svg;
 
 use t3b_stats::Metric;
 
+use crate::attempts::Attempt;
 use crate::figures::Figures;
 use crate::files::{bold, cell, columns, detectable_words, shown};
 use crate::signals::CellSignals;
 use crate::unlabelled::Estimated;
+use operations::operations;
 use svg::{escape, points};
 
+pub use pictures::Picture;
 pub use signatures::{Signature, signatures};
 
 const STYLE: &str = include_str!("style.css");
@@ -29,8 +35,10 @@ pub struct PageSet<'a> {
     pub estimates: &'a [Estimated],
     /// Surely different answers of the parents: how many, of how many.
     pub sure_disagreements: (u64, u64),
-    /// Batches, seconds and peak memory of each attempt at the run.
-    pub attempts: &'a [(u64, f64, u64)],
+    /// What the processes that worked on the run counted and timed.
+    pub attempts: &'a [Attempt],
+    /// Examples, where the owner asked for them.
+    pub pictures: &'a [Picture],
 }
 
 /// The report of all sets.
@@ -65,7 +73,7 @@ fn section(set: &PageSet<'_>, n: usize) -> String {
     ];
     let heat = reference.map_or(String::new(), |reference| charts::heat(figures, reference));
     format!(
-        "<section id=\"set{n}\"><h2>{}</h2><p class=\"small\">run {} of {}, {} samples, {} classes, batches of {}</p>{}{}{}{}<div class=\"charts\">{}</div>{heat}{}{}</section>",
+        "<section id=\"set{n}\"><h2>{}</h2><p class=\"small\">run {} of {}, {} samples, {} classes, batches of {}</p>{}{}{}{}<div class=\"charts\">{}</div>{heat}{}{}{}{}</section>",
         escape(&facts.title()),
         escape(&facts.run_id),
         escape(&facts.run_date),
@@ -78,6 +86,8 @@ fn section(set: &PageSet<'_>, n: usize) -> String {
         worth(figures),
         charts.concat(),
         charts::confusion(figures),
+        pictures::examples(set.pictures),
+        spread::in_batch(figures, set.signals),
         operations(set),
     )
 }
@@ -170,51 +180,4 @@ fn worth(figures: &Figures) -> String {
         "<h3>What {} is worth</h3><div class=\"wide\"><table><thead><tr><th>against</th><th>images</th><th>difference, points</th><th>95 % interval</th><th>p, uncorrected</th></tr></thead><tbody>{body}</tbody></table></div>",
         escape(&figures.facts.primary)
     )
-}
-
-fn operations(set: &PageSet<'_>) -> String {
-    let facts = &set.figures.facts;
-    let mut text = String::new();
-    if !set.estimates.is_empty() {
-        let row = |one: &Estimated| {
-            let truth = one.truth.map_or("-".to_owned(), |truth| format!("{:.1}", 100.0 * truth));
-            let error = one.truth.map_or("-".to_owned(), |truth| points(one.estimate - truth));
-            format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{:.1}</td><td>{truth}</td><td>{error}</td></tr>",
-                escape(&one.method),
-                one.metric.name(),
-                100.0 * one.estimate
-            )
-        };
-        text += &format!(
-            "<h3>Estimates without labels</h3><div class=\"wide\"><table><thead><tr><th>method</th><th>figure</th><th>estimate, %</th><th>truth, %</th><th>error, points</th></tr></thead><tbody>{}</tbody></table></div><p class=\"small\">From calibrated confidence alone (CBPE). Assumes that among images with calibrated probability p of a class a share p is of it; pictures that look different break this and the estimate does not notice.</p>",
-            set.estimates.iter().map(row).collect::<String>()
-        );
-    }
-    let (n_sure, n) = set.sure_disagreements;
-    text += &format!(
-        "<p>Both parents sure (0.9 or more) of different classes: {n_sure} of {n} clean samples; their ids are below <code>worklist/</code>.</p>"
-    );
-    if !set.quarantine.is_empty() {
-        let rows: String = set
-            .quarantine
-            .iter()
-            .map(|(reason, n)| format!("<tr><th scope=\"row\">{}</th><td>{n}</td></tr>", escape(reason)))
-            .collect();
-        text += &format!(
-            "<h3>Quarantine</h3><div class=\"wide\"><table><thead><tr><th>reason</th><th>(sample, cell) pairs</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        );
-    }
-    if !set.attempts.is_empty() {
-        let row = |(batches, seconds, rss): &(u64, f64, u64)| {
-            let rate =
-                if *seconds > 0.0 { (*batches * u64::from(facts.batch_size)) as f64 / seconds } else { 0.0 };
-            format!("<tr><td>{batches}</td><td>{seconds:.1}</td><td>{rate:.0}</td><td>{rss}</td></tr>")
-        };
-        text += &format!(
-            "<h3>Throughput</h3><div class=\"wide\"><table><thead><tr><th>batches</th><th>seconds</th><th>images x cells a second, all methods</th><th>peak memory, MiB</th></tr></thead><tbody>{}</tbody></table></div><p class=\"small\">One row an attempt. Times of single stages and methods are in the log of a run, not in its tables; passes a batch of each method: one for a parent or a fixed merge, three for a batch coefficient (both parents and the merge), two for ensembles.</p>",
-            set.attempts.iter().map(row).collect::<String>()
-        );
-    }
-    text
 }

@@ -84,7 +84,7 @@ fn heterogeneous(set: &PageSet<'_>) -> Option<String> {
 fn overconfident(set: &PageSet<'_>) -> Option<String> {
     let facts = &set.figures.facts;
     let (clean, place) = (facts.clean()?, facts.method(&facts.primary)?);
-    let bins = set.figures.rows.groups[facts.group(place, clean)].tally.bins.reliability();
+    let bins = set.figures.rows.groups[facts.group(place, clean)].tally.totals.bins.reliability();
     let last = bins.last().copied().flatten()?;
     (last.n >= 20 && last.confidence - last.accuracy > 0.1).then(|| {
         format!(

@@ -12,8 +12,17 @@ pub fn mcnemar_exact(b: u64, c: u64) -> f64 {
     if b == c {
         return 1.0;
     }
-    let log_half = -real(n) * std::f64::consts::LN_2;
-    let tail: f64 = (0..=few).map(|k| (ln_binomial(n, k) + log_half).exp()).sum();
+    let mut term = (ln_binomial(n, few) - real(n) * std::f64::consts::LN_2).exp();
+    let mut tail = 0.0;
+    // From the largest term down, each told from the one before; what is left where a term is lost in the sum is less than it.
+    for k in (0..=few).rev() {
+        let before = tail;
+        tail += term;
+        if tail.to_bits() == f64::to_bits(before) {
+            break;
+        }
+        term *= real(k) / real(n - k + 1);
+    }
     (2.0 * tail).min(1.0)
 }
 

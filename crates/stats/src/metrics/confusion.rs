@@ -1,6 +1,6 @@
-//! Counts of (label, prediction) and the figures that follow from them alone.
+//! Counts of (label, prediction).
 
-use super::real;
+use super::margins::Margins;
 
 /// How often each label was predicted as each class. Counts are added, so parts of a table merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,59 +91,9 @@ impl Confusion {
         (0..self.n_classes).map(|label| self.count(label, class)).sum()
     }
 
-    /// Share of correct rows; `None` without rows.
-    #[must_use]
-    pub fn top1(&self) -> Option<f64> {
-        ratio(self.n_correct(), self.n())
-    }
-
     /// Precision, recall and F1 of one class.
     #[must_use]
     pub fn class(&self, class: usize) -> ClassScores {
-        let (hit, n, n_pred) = (self.count(class, class), self.n_label(class), self.n_pred(class));
-        ClassScores {
-            precision: ratio(hit, n_pred),
-            recall: ratio(hit, n),
-            f1: ratio(2 * hit, n + n_pred),
-            n,
-        }
+        Margins::of(self).class(class)
     }
-
-    /// Mean recall over the classes that have rows, as scikit-learn's `balanced_accuracy_score`; `None` without rows.
-    #[must_use]
-    pub fn balanced_accuracy(&self) -> Option<f64> {
-        mean((0..self.n_classes).filter_map(|class| self.class(class).recall))
-    }
-
-    /// Mean F1 over the classes that are a label or a prediction, as scikit-learn's `f1_score(average="macro",
-    /// zero_division=0)`; `None` without rows.
-    #[must_use]
-    pub fn macro_f1(&self) -> Option<f64> {
-        mean((0..self.n_classes).filter_map(|class| self.class(class).f1))
-    }
-
-    /// Cohen's kappa with weights `(label - pred)^2` on class indices; `None` when labels and predictions are all
-    /// one class, or without rows.
-    #[must_use]
-    pub fn kappa_quadratic(&self) -> Option<f64> {
-        let n = real(self.n());
-        let (mut observed, mut expected) = (0.0, 0.0);
-        for label in 0..self.n_classes {
-            for pred in 0..self.n_classes {
-                let weight = real(label.abs_diff(pred).pow(2) as u64);
-                observed += weight * real(self.count(label, pred));
-                expected += weight * real(self.n_label(label)) * real(self.n_pred(pred)) / n;
-            }
-        }
-        (expected > 0.0).then(|| 1.0 - observed / expected)
-    }
-}
-
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| real(part) / real(whole))
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, n) = values.fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
-    (n > 0).then(|| sum / real(n))
 }

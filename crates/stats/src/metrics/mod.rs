@@ -5,6 +5,7 @@ mod baselines;
 mod calibration;
 mod confusion;
 mod corruption;
+mod margins;
 mod name;
 mod tally;
 
@@ -15,8 +16,9 @@ pub use confusion::{ClassScores, Confusion};
 pub use corruption::{
     CellErrors, Normalised, balanced_against_alexnet, corruption_error, mean_error, relative_corruption_error,
 };
+pub use margins::Margins;
 pub use name::Metric;
-pub use tally::{Outcome, Tally};
+pub use tally::{Outcome, Tally, Totals};
 
 /// A count as a real number; counts stay far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]

@@ -2,6 +2,7 @@
 
 use super::calibration::Bins;
 use super::confusion::Confusion;
+use super::margins::Margins;
 use super::name::Metric;
 use super::real;
 
@@ -51,23 +52,29 @@ impl Outcome {
     }
 }
 
-/// Sums over predictions. Tallies of parts add up to the tally of the whole; a weight counts a row several times, as
-/// a bootstrap does.
+/// Sums over predictions from which every figure but the ranked ones follows. Totals of parts add up to those of the whole; a weight
+/// counts a row several times, as a bootstrap does.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tally {
-    /// Labels against predictions.
-    pub confusion: Confusion,
+pub struct Totals {
+    /// Labels and predictions by class.
+    pub margins: Margins,
     /// Bins of confidence.
     pub bins: Bins,
     scores: [f64; 2],
     n_scores: u64,
 }
 
-impl Tally {
+impl Totals {
     /// No rows yet.
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
-        Self { confusion: Confusion::new(n_classes), bins: Bins::default(), scores: [0.0; 2], n_scores: 0 }
+        Self { margins: Margins::new(n_classes), bins: Bins::default(), scores: [0.0; 2], n_scores: 0 }
+    }
+
+    /// Bytes that one of them takes.
+    #[must_use]
+    pub fn size_bytes(n_classes: usize) -> usize {
+        size_of::<Self>() + Margins::size_bytes(n_classes)
     }
 
     /// Adds a prediction `weight` times.
@@ -75,7 +82,7 @@ impl Tally {
     /// # Panics
     /// When a class is not below the number of classes.
     pub fn add(&mut self, row: &Outcome, weight: u64) {
-        self.confusion.add(row.label as usize, row.pred as usize, weight);
+        self.margins.add(row.label as usize, row.pred as usize, weight);
         self.bins.add(f64::from(row.confidence), row.is_correct(), weight);
         if let Some(scores) = row.scores {
             self.scores.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score * real(weight));
@@ -83,12 +90,12 @@ impl Tally {
         }
     }
 
-    /// Adds another tally `weight` times.
+    /// Adds others `weight` times.
     ///
     /// # Panics
     /// When the numbers of classes differ.
     pub fn merge(&mut self, other: &Self, weight: u64) {
-        self.confusion.merge(&other.confusion, weight);
+        self.margins.merge(&other.margins, weight);
         self.bins.merge(&other.bins, weight);
         self.scores.iter_mut().zip(other.scores).for_each(|(sum, more)| *sum += more * real(weight));
         self.n_scores += other.n_scores * weight;
@@ -99,15 +106,56 @@ impl Tally {
     pub fn value(&self, metric: Metric) -> Option<f64> {
         let proper = |at: usize| (self.n_scores > 0).then(|| self.scores[at] / real(self.n_scores));
         match metric {
-            Metric::Top1 => self.confusion.top1(),
-            Metric::Error => self.confusion.top1().map(|top1| 1.0 - top1),
-            Metric::BalancedAccuracy => self.confusion.balanced_accuracy(),
-            Metric::MacroF1 => self.confusion.macro_f1(),
-            Metric::KappaQuadratic => self.confusion.kappa_quadratic(),
+            Metric::Top1 => self.margins.top1(),
+            Metric::Error => self.margins.top1().map(|top1| 1.0 - top1),
+            Metric::BalancedAccuracy => self.margins.balanced_accuracy(),
+            Metric::MacroF1 => self.margins.macro_f1(),
+            Metric::KappaQuadratic => self.margins.kappa_quadratic(),
             Metric::Ece => self.bins.ece(),
             Metric::Brier => proper(0),
             Metric::Nll => proper(1),
             _ => None,
         }
+    }
+}
+
+/// Totals with the whole table of labels against predictions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tally {
+    /// Labels against predictions.
+    pub confusion: Confusion,
+    /// Everything else.
+    pub totals: Totals,
+}
+
+impl Tally {
+    /// No rows yet.
+    #[must_use]
+    pub fn new(n_classes: usize) -> Self {
+        Self { confusion: Confusion::new(n_classes), totals: Totals::new(n_classes) }
+    }
+
+    /// Adds a prediction `weight` times.
+    ///
+    /// # Panics
+    /// When a class is not below the number of classes.
+    pub fn add(&mut self, row: &Outcome, weight: u64) {
+        self.confusion.add(row.label as usize, row.pred as usize, weight);
+        self.totals.add(row, weight);
+    }
+
+    /// Adds another tally `weight` times.
+    ///
+    /// # Panics
+    /// When the numbers of classes differ.
+    pub fn merge(&mut self, other: &Self, weight: u64) {
+        self.confusion.merge(&other.confusion, weight);
+        self.totals.merge(&other.totals, weight);
+    }
+
+    /// The figure of `metric`; see [`Totals::value`].
+    #[must_use]
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        self.totals.value(metric)
     }
 }
