@@ -162,6 +162,24 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// A root or another place as messages show it: as the user gave it, or its length alone where it could hold a credential.
+///
+/// A URI has none when nothing in it is what a user, a password or a signature is written with.
+#[must_use]
+pub fn shown_place(place: &str) -> String {
+    let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let authority = rest.split('/').next().unwrap_or_default();
+    // A port is the one thing that may follow a colon.
+    let is_port = |(_, port): (&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
+    let has_plain_host = !place.contains("://") || authority.split_once(':').is_none_or(is_port);
+    if is_scheme && has_plain_host && !place.contains('#') && !may_be_secret(rest) {
+        place.to_owned()
+    } else {
+        quoted(place)
+    }
+}
+
 /// Why a command ended without doing what was asked: at least one problem, the deciding one first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunError {
@@ -239,5 +257,19 @@ mod tests {
             assert!(!quoted(text).contains("PASS"), "{text}");
         }
         assert_eq!(quoted("dice"), "\"dice\"");
+        let with_secret = [
+            "s3://k:PASS@b",
+            "s3://k:PASS/b",
+            "https:/PASS",
+            "az://c/x?sig=PASS",
+            "PASS@x://h",
+            "https://h/x#PASS",
+        ];
+        for place in with_secret {
+            assert!(!shown_place(place).contains("PASS"), "{place}");
+        }
+        for place in ["s3://archive/2026", "az://box/a b", "http://127.0.0.1:9000/x", "/data/x", "wrong"] {
+            assert_eq!(shown_place(place), place);
+        }
     }
 }

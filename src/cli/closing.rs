@@ -118,7 +118,8 @@ pub(super) async fn tell(
             "run_uri": format!("{}/_t3b/runs/{}", output_root.trim_end_matches('/'), done.plan.run_id),
             "n_scored": done.n_scored, "n_quarantined": done.n_quarantined, "quarantine": why,
             "over_quarantine": done.over_quarantine, "n_written": done.n_written,
-            "stand_ins": done.plan.facts.stand_ins, "accuracy": by_method(&table), "process": process(spent, manner),
+            "stand_ins": done.plan.facts.stand_ins, "is_labelled": is_labelled(&table),
+            "accuracy": by_method(&table), "process": process(spent, manner),
             "exit_code": exit.code(),
         });
         say!("{answer:#}");
@@ -129,10 +130,26 @@ pub(super) async fn tell(
     }
     print_finalized(done, output_root, &why);
     print_spent(spent, manner);
-    if table.counts.values().any(|counts| counts.n_labelled > 0) {
-        say!("\n{}", folded(&table, manner.wide, &done.plan.facts.stand_ins));
-    }
+    print_accuracies(&table, done.n_scored, manner.wide, &done.plan.facts.stand_ins);
     Ok(exit_of(done))
+}
+
+/// Whether any scored sample has a label.
+pub(super) fn is_labelled(table: &AccuracyTable) -> bool {
+    table.counts.values().any(|counts| counts.n_labelled > 0)
+}
+
+/// What accuracies need, where there are none.
+pub(super) const UNLABELLED: &str = "labels  none, so no accuracies: a column label_idx or label of the manifest\n        \
+                                     gives them (docs/manifest.md); t3b evaluate estimates them without";
+
+/// The accuracies of a run, or what is missing for them.
+pub(super) fn print_accuracies(table: &AccuracyTable, n_scored: u64, wide: bool, stand_ins: &[String]) {
+    if is_labelled(table) {
+        say!("\n{}", folded(table, wide, stand_ins));
+    } else if n_scored > 0 {
+        say!("{UNLABELLED}");
+    }
 }
 
 /// Quarantine rows by reason, read where there are any.

@@ -11,12 +11,12 @@ use super::output::Log;
 use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
 use crate::demo;
-use crate::error::{Exit, Problem, RunError, quoted};
+use crate::error::{Exit, Problem, RunError, quoted, shown_place};
 use crate::flow::meter::Meter;
 use crate::flow::open::Ended;
 use crate::flow::progress::LogFormat;
 use crate::job::{Job, Outcome, Pace, Request, Work};
-use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify};
+use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify, withdrawn};
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 
@@ -125,6 +125,7 @@ fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
         work: args.shard.map_or(Work::All, |(k, n)| Work::Shard(k, n)),
         worker: None,
         allow_other_numerics: args.allow_other_numerics,
+        must_score: true,
         meter: Meter::default(),
     };
     let manner = Manner { json: args.json, wide: args.wide, profile: args.profile, partitions: false };
@@ -148,7 +149,14 @@ pub(super) fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<
         let ends = manner.partitions.then(|| request.meter.open.follow(1));
         let outcome = telling(job.run(request, stop), ends).await?;
         let spent = Spent { wall: started.elapsed(), meter: request.meter.clone() };
-        tell(&outcome, &output, &output_root, &spent, manner).await
+        let told = tell(&outcome, &output, &output_root, &spent, manner).await;
+        match (told, &outcome) {
+            // What cannot be read may have been withdrawn since it was published.
+            (Err(error), Outcome::AlreadyDone(done) | Outcome::Published(done)) => {
+                Err(withdrawn(&output, &done.plan).await.map_or(error, RunError::from))
+            }
+            (told, _) => told,
+        }
     })
 }
 
@@ -251,7 +259,7 @@ fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         output.probe(&nonce()?).await?;
         notes(&job);
         let looked = match job.partitions().first() {
-            Some(first) => Some(job.look(first).await?),
+            Some(first) => Some(job.look(first, true).await?),
             None => None,
         };
         print_keys("pipeline", &job.spec.pipeline_keys);
@@ -284,8 +292,9 @@ pub(super) fn open_run(
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     let (root, run_id) = split_run_uri(&args.run).ok_or_else(|| {
-        Problem::new("R009", Exit::Usage, "run URI: allowed <output root>/_t3b/runs/<run id>")
-            .hint("t3b run prints it on its first line")
+        let what =
+            format!("run URI: found {}, allowed <output root>/_t3b/runs/<run id>", shown_place(&args.run));
+        Problem::new("R009", Exit::Usage, what).hint("t3b run prints it on its first line")
     })?;
     let place = super::from_here(root);
     // What is only looked at is opened so that nothing can be written; a root that is not there is not made.
@@ -335,8 +344,8 @@ fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
 
 fn run_demo(args: &DemoArgs) -> Result<Exit, RunError> {
     let unwritable = |_| {
-        Problem::new("C007", Exit::Permission, "the demo folder cannot be written")
-            .hint("choose another --out")
+        let what = format!("--out: the demo folder {} cannot be written", args.out.display());
+        Problem::new("C007", Exit::Permission, what).hint("choose another --out")
     };
     let pipeline = demo::prepare(&args.out).map_err(unwritable)?;
     say!("archive {}", args.out.join("archive").display());

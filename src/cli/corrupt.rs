@@ -165,7 +165,8 @@ fn export(args: &CorruptArgs, settings: &Settings, assets: &Assets) -> Result<()
             match error {
                 ExportError::DataSet { .. } => Problem::new("C001", Exit::Config, error.to_string())
                     .hint("name the data set with --suite"),
-                ExportError::Write { .. } => Problem::new("C007", Exit::Permission, error.to_string()),
+                ExportError::Write { .. } => Problem::new("C007", Exit::Permission, error.to_string())
+                    .hint("choose another OUT_DIR, or free space"),
                 _ => Problem::new("C007", Exit::Config, error.to_string())
                     .hint("give a <data set>_224.npz of MedMNIST"),
             }
@@ -213,8 +214,10 @@ fn note_stand_ins(kinds: &[&Corruption]) {
 
 fn bad(name: &str, found: &str, allowed: &str) -> Problem {
     Problem::new("C001", Exit::Config, format!("{name}: found {found}, allowed {allowed}"))
+        .hint("t3b corrupt --help has an example; docs/corruptions.md says what each does")
 }
 
 fn unreadable(path: &Path, why: &str) -> Problem {
     Problem::new("C007", Exit::Config, format!("{}: cannot be read ({why})", path.display()))
+        .hint("name an image: docs/inputs.md lists the formats")
 }

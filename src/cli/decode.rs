@@ -177,7 +177,8 @@ fn write(path: &Path, image: &Rgb8) -> Result<(), Problem> {
 }
 
 fn unreadable(why: &str) -> Problem {
-    Problem::new("C007", Exit::Config, format!("the image cannot be read: {why}"))
+    Problem::new("C007", Exit::Config, format!("IMAGE: cannot be read: {why}"))
+        .hint("name one image, a file or a URI: docs/inputs.md lists the formats")
 }
 
 #[cfg(test)]

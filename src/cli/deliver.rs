@@ -54,11 +54,8 @@ pub(super) fn deliver<T>(
 
 /// What a local file or folder that cannot be written is called.
 pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::new(
-        "C007",
-        Exit::Config,
-        format!("{}: cannot be written or read ({})", path.display(), error.kind()),
-    )
+    let what = format!("{}: cannot be written or read ({})", path.display(), error.kind());
+    Problem::new("C007", Exit::Config, what).hint("make its folder, free its name, or choose another place")
 }
 
 /// A file itself, or every file below a folder.

@@ -101,7 +101,8 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<Exit, RunError> {
 
 pub(super) fn man(args: &ManArgs) -> Result<Exit, RunError> {
     let unwritable = |_| {
-        Problem::new("C007", Exit::Permission, "the folder for the man pages cannot be written")
+        let dir = args.dir.as_deref().unwrap_or(Path::new(".")).display();
+        Problem::new("C007", Exit::Permission, format!("DIR: the folder {dir} cannot be written"))
             .hint("choose another DIR")
     };
     let Some(dir) = &args.dir else {

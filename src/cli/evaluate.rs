@@ -116,7 +116,7 @@ fn check_reference(reference: &str, plan: &Plan) -> Result<(), Problem> {
         return Ok(());
     }
     let (run_id, allowed) = (&plan.run_id, methods.join(", "));
-    let what = format!("--reference: found {reference:?}, run {run_id} has {allowed}");
+    let what = format!("--reference: found {reference:?}, allowed a method of run {run_id}: {allowed}");
     Err(Problem::new("C001", Exit::Config, what).hint("name one of them"))
 }
 

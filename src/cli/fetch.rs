@@ -9,7 +9,7 @@ use hf_hub::HFClientSync;
 use hf_hub::HFError;
 use hf_hub::repository::RepoTreeEntry;
 
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, quoted};
 use crate::model::checkpoint::CheckpointSpec;
 use crate::model::files::Files;
 use crate::model::{Checkpoint, Role};
@@ -39,8 +39,14 @@ pub(super) fn fetch(args: &FetchArgs) -> Result<(), RunError> {
     let is_commit =
         args.revision.len() == COMMIT_DIGITS && args.revision.chars().all(|c| c.is_ascii_hexdigit());
     let (Some((owner, name)), true) = (args.repository.split_once('/'), is_commit) else {
-        let what = "models fetch: allowed OWNER/NAME and a commit of 40 hex digits";
-        return Err(Problem::new("C001", Exit::Usage, what).into());
+        let what = format!(
+            "models fetch: found {} at {}, allowed OWNER/NAME and a commit of 40 hex digits",
+            quoted(&args.repository),
+            quoted(&args.revision)
+        );
+        return Err(Problem::new("C001", Exit::Usage, what)
+            .hint("a branch moves, a commit does not: the page of a model's files shows the newest one")
+            .into());
     };
     let repository = HFClientSync::new().map_err(|error| failed(&error))?.model(owner, name);
     let listed = repository.list_tree().revision(args.revision.as_str()).send();

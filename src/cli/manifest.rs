@@ -86,7 +86,8 @@ fn check_ending(out: &Path) -> Result<(), Problem> {
         return Ok(());
     }
     let what = format!("-o: found {}, allowed a name that ends in .parquet or .csv", out.display());
-    Err(Problem::new("C007", Exit::Config, what))
+    Err(Problem::new("C007", Exit::Config, what)
+        .hint("manifests are read by their ending: -o manifest.parquet, or -o manifest.csv to look into it"))
 }
 
 /// A DICOMDIR's folder and its name.

@@ -96,7 +96,7 @@ fn printable_lines(text: &str) -> String {
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 done but over run.max_quarantine or drift, 65 bad manifest or \
 checkpoint, 69 store unfit, 70 bug, 74 store gave up (run again to resume), 75 stopped by a signal (run again to \
-resume), 76 published by other bytes, 77 access denied, 78 settings.
+resume), 76 published by other bytes or withdrawn, 77 access denied, 78 settings.
 
 Every setting can be overridden by an environment variable: run.batch_size by T3B_RUN_BATCH_SIZE. Logs follow \
 RUST_LOG.";

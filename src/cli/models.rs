@@ -202,7 +202,9 @@ fn empty_folder(folder: &Path) -> Result<(), Problem> {
     let mut entries = std::fs::read_dir(folder).map_err(|error| unwritable(folder, &error))?;
     if entries.next().is_some() {
         let what = format!("OUT_DIR: found files in {}, allowed a new or empty folder", folder.display());
-        return Err(Problem::new("C007", Exit::Config, what));
+        return Err(
+            Problem::new("C007", Exit::Config, what).hint("nothing is written over: name another folder")
+        );
     }
     Ok(())
 }

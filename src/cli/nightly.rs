@@ -82,13 +82,16 @@ fn days(args: &NightlyArgs) -> Result<Vec<NaiveDate>, Problem> {
     };
     // Where the sun rises first it is tomorrow already.
     if to > today.succ_opt().unwrap_or(today) {
-        return Err(wrong(format!("night {to} has not been yet: today is {today} (UTC)")));
+        return Err(wrong(format!("night {to} has not been yet: today is {today} (UTC)"))
+            .hint("days are UTC; leave --date out for today's night"));
     }
     let n_days = (to - from).num_days();
     if !(0..MAX_NIGHTS).contains(&n_days) {
         return Err(wrong(format!(
-            "--from {from} --to {to}: allowed 1 to {MAX_NIGHTS} nights, oldest first"
-        )));
+            "--from {from} --to {to}: found {} nights, allowed 1 to {MAX_NIGHTS}, oldest first",
+            n_days + 1
+        ))
+        .hint("give the older day to --from; longer spans take several calls"));
     }
     Ok(from.iter_days().take_while(|day| *day <= to).collect())
 }

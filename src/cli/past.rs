@@ -1,16 +1,19 @@
 //! Commands that look back: which runs there are, what one says of itself or of a sample, and withdrawing one.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::closing::print_accuracies;
 use super::commands::{load, on_runtime, open_run, start_logging};
-use super::fold::folded;
 use super::{RunUriArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Whose};
-use crate::ledger::{Layout, ListedRun, Plan, discard, is_published, read_plan, runs, split_run_uri, status};
+use crate::ledger::{
+    AtWork, Layout, ListedRun, Plan, at_work, discard, is_published, read_plan, runs, split_run_uri, status,
+};
 use crate::report::{SampleStory, accuracy, reasons, story};
 use crate::settings::Settings;
 use crate::store::Root;
@@ -82,9 +85,13 @@ pub struct DiscardArgs {
     /// Which run.
     #[command(flatten)]
     pub run: RunUriArgs,
-    /// Deletes what would otherwise only be counted. Nobody may be at work on the run.
+    /// Deletes what would otherwise only be counted.
     #[arg(long, env = "T3B_DELETE")]
     pub delete: bool,
+    /// Takes an unfinished run for abandoned when nothing of it was written for so long: a number and s, m, h or d. One whose
+    /// worker said that it ended may go at once.
+    #[arg(long, value_name = "AGE", default_value = "15m", env = "T3B_OLDER_THAN", value_parser = super::runs::age)]
+    pub older_than: Duration,
 }
 
 pub(super) fn runs_of(command: &RunsCommand) -> Result<Exit, RunError> {
@@ -112,7 +119,7 @@ fn list(args: &RunsListArgs) -> Result<Exit, RunError> {
             return Ok(Exit::Done);
         }
         if found.is_empty() {
-            say!("no run below this root");
+            say!("no run below this root: {}", output.place());
             return Ok(Exit::Done);
         }
         say!("{:<40} {:<10} {:>9} {:>6} {}", "run_id", "run_date", "samples", "cells", "state");
@@ -146,7 +153,7 @@ fn show_run(args: &RunsShowArgs) -> Result<Exit, RunError> {
     on_runtime(&settings, async {
         let newest = async || Ok::<_, RunError>(runs(&output).await?.pop().map(|run| run.run_id));
         let run_id = if run_id.is_some() { run_id } else { newest().await? };
-        let run_id = run_id.ok_or_else(|| no_such_run("no run below this root"))?;
+        let run_id = run_id.ok_or_else(|| no_such_run(&format!("no run below {}", output.place())))?;
         let plan = planned(&output, &run_id).await?;
         let found = status(&output, &run_id, None).await?;
         let reasons = if found.is_published { reasons(&output, &plan).await? } else { Default::default() };
@@ -192,8 +199,8 @@ fn show_run(args: &RunsShowArgs) -> Result<Exit, RunError> {
         for name in &plan.facts.stand_ins {
             say!("stand-in     {name}: pictures made here, not the reference's");
         }
-        if let Some(table) = table.filter(|table| table.counts.values().any(|counts| counts.n_labelled > 0)) {
-            say!("\n{}", folded(&table, args.wide, &plan.facts.stand_ins));
+        if let Some(table) = table {
+            print_accuracies(&table, found.n_scored, args.wide, &plan.facts.stand_ins);
         }
         Ok(Exit::Done)
     })
@@ -205,7 +212,7 @@ fn no_such_run(what: &str) -> Problem {
 
 async fn planned(output: &Root, run_id: &str) -> Result<Plan, RunError> {
     let plan = read_plan(output, &Layout::new(run_id)).await?;
-    Ok(plan.ok_or_else(|| no_such_run(&format!("no run {run_id} below this root")))?)
+    Ok(plan.ok_or_else(|| no_such_run(&format!("no run {run_id} below {}", output.place())))?)
 }
 
 pub(super) fn show_sample(args: &ShowArgs) -> Result<Exit, RunError> {
@@ -261,10 +268,31 @@ fn print_story(story: &SampleStory, whose: Option<&Whose>) {
     }
 }
 
+fn working(run_id: &str, found: AtWork) -> Problem {
+    let what = format!(
+        "run {run_id} seems to be at work: its newest object is {} s old, {} of {} partitions are committed, and no worker \
+         has said since that it ended",
+        found.age.as_secs(),
+        found.n_committed,
+        found.n_partitions
+    );
+    Problem::new("R013", Exit::Fenced, what).hint(
+        "stop that process, and then withdraw the run; if it died, --older-than 0s withdraws the run at once, and a worker \
+         that is there after all ends with R012",
+    )
+}
+
 /// Counts, and with `--delete` deletes, everything of a run.
 pub(super) fn discard_run(args: &DiscardArgs) -> Result<Exit, RunError> {
     let (settings, output, root, run_id) = open_run(&args.run, args.delete)?;
     on_runtime(&settings, async {
+        if let Some(found) = at_work(&output, &run_id, args.older_than).await? {
+            let problem = working(&run_id, found);
+            if args.delete {
+                return Err(problem.into());
+            }
+            tell!("note: {}", problem.what);
+        }
         let found = discard(&output, &run_id, args.delete).await?;
         let n_bytes: u64 = found.objects.iter().map(|(_, size)| size).sum();
         say!("run     {run_id}, {}published", if found.was_published { "" } else { "not " });

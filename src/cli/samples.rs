@@ -34,7 +34,10 @@ pub(super) fn print_samples(args: &SamplesArgs) -> Result<Exit, RunError> {
     let settings = spec.settings.clone();
     let found = on_runtime(&settings, samples(&spec, ids.as_ref()))?;
     let mut table = csv::Writer::from_writer(io::stdout().lock());
-    let unwritable = |_| Problem::new("C007", Exit::StoreIo, "standard output cannot be written");
+    let unwritable = |_| {
+        Problem::new("C007", Exit::StoreIo, "standard output cannot be written")
+            .hint("send it to a file on a disk with space")
+    };
     table.write_record(["sample_id", "manifest_row", "sample_row", "uri", "within"]).map_err(unwritable)?;
     for named in found {
         let (manifest_row, sample_row) = (named.manifest_row.to_string(), named.sample_row.to_string());
@@ -47,7 +50,9 @@ pub(super) fn print_samples(args: &SamplesArgs) -> Result<Exit, RunError> {
 }
 
 fn read_ids(path: &PathBuf) -> Result<HashSet<String>, Problem> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|_| Problem::new("C007", Exit::Config, format!("--ids: cannot read {}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("--ids: cannot read {} ({})", path.display(), error.kind());
+        Problem::new("C007", Exit::Config, what).hint("name a text file with a sample id on each line")
+    })?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }

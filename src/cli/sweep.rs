@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::SweepArgs;
-use super::closing::notes;
+use super::closing::{UNLABELLED, is_labelled, notes};
 use super::commands::{on_runtime, start_logging};
 use super::fold::folded;
 use super::signals::{follow, unless_stopped};
@@ -44,7 +44,11 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
         let (settings, root) = (spec.settings.clone(), spec.pipeline.output.root.clone());
         let ran = on_runtime(&settings, one(spec, run_id(&sweep.name, variation)))?;
         if !args.json {
-            say!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &ran.done.plan.facts.stand_ins));
+            if is_labelled(&ran.table) || ran.done.n_scored == 0 {
+                say!("{}\n{}\n", ran.run_id, folded(&ran.table, args.wide, &ran.done.plan.facts.stand_ins));
+            } else {
+                say!("{}\n{UNLABELLED}\n", ran.run_id);
+            }
         }
         rows.extend(rows_of(&ran, variation));
         last = Some((settings, ran.output, root));
@@ -68,7 +72,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
 
 async fn one(spec: Spec, run_id: String) -> Result<Ran, RunError> {
     let output = Root::open(&spec.pipeline.output.root, true, &spec.settings.store)?;
-    let request = Request { run_id: Some(run_id.clone()), ..Request::default() };
+    let request = Request { run_id: Some(run_id.clone()), must_score: true, ..Request::default() };
     let (_following, stop) = follow(spec.settings.drain_deadline, request.meter.clone());
     let job = unless_stopped(&stop, Job::prepare(spec)).await?;
     notes(&job);

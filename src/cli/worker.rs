@@ -52,6 +52,7 @@ pub(super) fn work(args: &WorkerArgs) -> Result<Exit, RunError> {
         work: if args.stdin { Work::Asked } else { Work::Claimed },
         worker: args.name.clone(),
         allow_other_numerics: args.allow_other_numerics,
+        must_score: true,
         meter: Meter::default(),
     };
     run_spec(spec, &request, Manner { json: args.json, wide: false, profile: false, partitions: args.stdin })

@@ -9,7 +9,9 @@ use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
 use crate::flow::spans::{Attribute, Span};
 use crate::flow::verdict::StageEnd;
-use crate::ledger::{Diagnostics, Layout, Plan, Receipt, check_nonfinite, entry, nonce};
+use crate::ledger::{
+    Diagnostics, Layout, Plan, Receipt, check_committed, check_nonfinite, check_stands, entry, nonce,
+};
 use crate::merge::method::Method;
 use crate::messages::{Flow, Inlet, MethodScores, Reason, Reject, Scored, Seal};
 use crate::store::Root;
@@ -218,6 +220,7 @@ impl OpenPartition {
             (Table::Coefficients, self.coefficients.finish()),
             (Table::Quarantine, self.quarantine.finish()),
         ];
+        check_stands(root, &rule.plan).await?;
         let (layout, nonce) = (Layout::new(&rule.plan.run_id), nonce()?);
         let mut files = Vec::with_capacity(tables.len());
         for (table, finished) in tables {
@@ -245,6 +248,7 @@ impl OpenPartition {
             files,
         };
         let is_ours = receipt.commit(root, &layout).await?;
+        check_committed(root, &rule.plan, &receipt).await?;
         if !is_ours {
             tracing::info!(partition = seal.partition, "another worker committed this partition first");
         }

@@ -16,7 +16,10 @@ use crate::graph::decode::DecodeRule;
 use crate::graph::lane::ReadyLane;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
-use crate::ledger::{Attempt, Layout, Plan, committed, finalize, is_published, nonce, read_plan, record};
+use crate::ledger::{
+    Attempt, Layout, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan, record,
+    withdrawn,
+};
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, SourceRule, Todo};
@@ -88,7 +91,7 @@ impl Job {
         let done = committed(&output, &layout, ours.n_partitions).await?;
         if let Some(plan) = stored.filter(|_| done.receipts.len() == n_partitions) {
             let was_published = is_published(&output, &plan).await?;
-            let published = finalize(&output, &plan.run_id).await?;
+            let published = finalize_plan(&output, plan).await?;
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));
         }
@@ -98,28 +101,31 @@ impl Job {
         }
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
-            self.look(first).await?;
+            self.look(first, request.must_score).await?;
         }
         let claims = self.spec.settings.claims;
         let (plan, worker) = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
-        let done = committed(&output, &layout, plan.n_partitions).await?;
-        let n_done = done.receipts.len();
-        if stop.phase() > Phase::Running {
-            return Err(preempted(n_done, n_partitions).into());
-        }
-        let n_lost = all.iter().filter(|p| !done.has(p.index)).count();
-        if n_lost > 0 && request.work != Work::Asked {
-            return Err(lost(n_lost, all.len()).into());
-        }
-        if n_done < n_partitions {
-            return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
-        }
-        match request.work {
-            Work::All | Work::Shard(..) => finalize(&output, &plan.run_id).await.map(Outcome::Published),
-            Work::Claimed | Work::Asked => {
-                let published = publish_once(&output, &plan, &worker, claims, stop).await?;
-                published.ok_or_else(|| preempted(n_done, n_partitions).into())
-            }
+        // An engine's numbers are its own to count.
+        let mine: &[Partition] = if request.work == Work::Asked { &[] } else { &all };
+        let ended = match left(&output, &plan, mine, stop.phase() > Phase::Running).await {
+            Ok(n_missing) if n_missing > 0 => Ok(Outcome::ShardDone { n_missing }),
+            Ok(_) => match request.work {
+                Work::All | Work::Shard(..) => {
+                    finalize_plan(&output, plan.clone()).await.map(Outcome::Published)
+                }
+                Work::Claimed | Work::Asked => {
+                    let published = publish_once(&output, &plan, &worker, claims, stop).await;
+                    published.and_then(|outcome| {
+                        outcome.ok_or_else(|| preempted(n_partitions, n_partitions).into())
+                    })
+                }
+            },
+            Err(error) => Err(error),
+        };
+        match ended {
+            // What failed may be that the run is no more.
+            Err(error) => Err(withdrawn(&output, &plan).await.map_or(error, RunError::from)),
+            ended => ended,
         }
     }
 
@@ -164,7 +170,7 @@ impl Job {
             tracing::debug!(stage, sent, blocked_ms, "stage");
         }
         attempt.count(&meter, costs.seconds());
-        record(&output, &plan, attempt.close(scored.as_ref().err())).await;
+        record(&output, &plan, attempt.close(scored.as_ref().err())).await?;
         scored?;
         Ok((plan, worker))
     }
@@ -248,6 +254,22 @@ impl Ready {
     }
 }
 
+/// Partitions of the run without a receipt, once this process's part, `mine`, is done.
+async fn left(output: &Root, plan: &Plan, mine: &[Partition], was_stopped: bool) -> Result<usize, RunError> {
+    check_stands(output, plan).await?;
+    let n_partitions = plan.n_partitions as usize;
+    let done = committed(output, &Layout::new(&plan.run_id), plan.n_partitions).await?;
+    let n_done = done.receipts.len();
+    if was_stopped {
+        return Err(preempted(n_done, n_partitions).into());
+    }
+    let n_lost = mine.iter().filter(|p| !done.has(p.index)).count();
+    if n_lost > 0 {
+        return Err(lost(n_lost, mine.len()).into());
+    }
+    Ok(n_partitions.saturating_sub(n_done))
+}
+
 /// The end of a run, as those who watch are told of it.
 fn told(ended: &Result<Outcome, RunError>) -> Ended {
     match ended {
@@ -292,6 +314,7 @@ async fn freeze(output: &Root, ours: Plan, allow_other_numerics: bool) -> Result
         }
     };
     stored.check_same(&ours)?;
+    check_stands(output, &stored).await?;
     if let Err(problem) = stored.check_numerics(&ours.canary) {
         if !allow_other_numerics {
             return Err(problem.into());

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Job, shown};
-use crate::error::{Exit, Problem};
-use crate::messages::{Location, Sample};
+use super::Job;
+use crate::error::{Exit, Problem, shown_place};
+use crate::messages::{Location, Reason, Sample};
 use crate::source::Partition;
 use crate::store::Object;
 
@@ -31,9 +31,9 @@ impl Job {
     /// Reads a byte of some objects, each object once: spread evenly over the partition that comes first, and over the whole manifest.
     ///
     /// # Errors
-    /// `M031` when more of the one or the other are missing than `run.max_missing_first` allows; store failures, which a wrong
-    /// bucket, region or credential is.
-    pub async fn look(&self, first: &Partition) -> Result<Looked, Problem> {
+    /// `M031` when more of the one or the other are missing than `run.max_missing_first` allows; `M022` when nothing of the
+    /// manifest can be scored, with `must_score`; store failures, which a wrong bucket, region or credential is.
+    pub async fn look(&self, first: &Partition, must_score: bool) -> Result<Looked, Problem> {
         let in_first = spread(&self.manifest.samples[first.rows.clone()]);
         let in_all = spread(&self.manifest.samples);
         let asked: BTreeMap<u64, &Arc<Sample>> =
@@ -41,15 +41,46 @@ impl Job {
         let looks = asked.values().map(|sample| async {
             let object = format!("sample {} (row {})", sample.id, sample.manifest_row);
             let read = self.input.read_part(&sample.key, &object, 0..1, 1).await?;
-            Ok::<_, Problem>((sample.manifest_row, read == Object::Missing))
+            Ok::<_, Problem>((sample.manifest_row, refusal(&read)))
         });
-        let missing: BTreeMap<u64, bool> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        let found: BTreeMap<u64, Option<Reason>> =
+            stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        let is_missing = |row: &u64| found[row] == Some(Reason::MissingObject);
         for looked in [in_first, in_all] {
             let rows: Vec<u64> = looked.iter().map(|sample| sample.manifest_row).collect();
-            self.judge(&rows.iter().copied().filter(|row| missing[row]).collect::<Vec<_>>(), rows.len())?;
+            self.judge(&rows.iter().copied().filter(is_missing).collect::<Vec<_>>(), rows.len())?;
         }
-        let n_missing = missing.values().filter(|is_missing| **is_missing).count();
-        Ok(Looked { n_asked: missing.len(), n_found: missing.len() - n_missing })
+        if must_score && found.values().all(Option::is_some) {
+            self.judge_refused(found.into_values().flatten().collect())?;
+            return Ok(Looked { n_asked: asked.len(), n_found: 0 });
+        }
+        let n_missing = found.keys().filter(|row| is_missing(row)).count();
+        Ok(Looked { n_asked: found.len(), n_found: found.len() - n_missing })
+    }
+
+    /// What was looked at can all not be scored, for these reasons, and so is every other row that the manifest refuses.
+    fn judge_refused(&self, looked: Vec<Reason>) -> Result<(), Problem> {
+        if self.spec.pipeline.max_missing_first >= 1.0 {
+            return Ok(());
+        }
+        let refused = self.manifest.samples.iter().filter_map(|sample| match &sample.location {
+            Location::Refused(reason, _) => Some(*reason),
+            _ => None,
+        });
+        let mut counts = BTreeMap::new();
+        for reason in looked.into_iter().chain(refused) {
+            *counts.entry(reason.code()).or_insert(0_u64) += 1;
+        }
+        let found: Vec<String> = counts.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+        let what = format!(
+            "input.root: nothing to score below {}: of {} rows of the manifest each that was looked at is refused: {}",
+            shown_place(&self.spec.pipeline.input.root),
+            self.manifest.samples.len(),
+            found.join(", ")
+        );
+        Err(Problem::new("M022", Exit::BadData, what).hint(
+            "docs/errors.md says what each reason means; run.max_missing_first = 1 publishes a run of quarantine rows alone",
+        ))
     }
 
     fn judge(&self, missing: &[u64], n_asked: usize) -> Result<(), Problem> {
@@ -64,7 +95,7 @@ impl Job {
             "input.root: {} of {n_asked} objects looked at do not exist below {}, for example those of manifest {} (from 0); \
              run.max_missing_first allows a share of {}",
             missing.len(),
-            shown(&pipeline.input.root),
+            shown_place(&pipeline.input.root),
             rows.join(" and "),
             pipeline.max_missing_first,
         );
@@ -72,6 +103,18 @@ impl Job {
             "set input.root to the folder or prefix that the manifest's uris are below; where samples really are missing, \
              run.max_missing_first = 1 scores the rest and quarantines them",
         ))
+    }
+}
+
+/// Why an object can never be scored, as far as its first byte tells.
+fn refusal(read: &Object) -> Option<Reason> {
+    match read {
+        Object::Missing => Some(Reason::MissingObject),
+        Object::Empty | Object::Short(0) => Some(Reason::EMPTY_OBJECT),
+        Object::Archived => Some(Reason::ArchivedObject),
+        Object::Outside => Some(Reason::OutsideRoot),
+        Object::Special => Some(Reason::NotAFile),
+        Object::Bytes(_) | Object::TooLarge(_) | Object::Short(_) | Object::Changed => None,
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::{Exit, Problem, RunError, may_be_secret, quoted};
+use crate::error::{Exit, Problem, RunError, quoted, shown_place};
 use crate::flow::meter::Meter;
 use crate::ledger::{Facts, Finalized, Group, Plan, SpecMap, fingerprint};
 use crate::messages::{Mixing, Sample};
@@ -80,6 +80,8 @@ pub struct Request {
     pub worker: Option<String>,
     /// Goes on with a run that another numerics class began; receipts say which partition is whose.
     pub allow_other_numerics: bool,
+    /// Ends before it begins where nothing at all can be scored; otherwise such a run is published, as a night is.
+    pub must_score: bool,
     /// Counts what this process does, for whoever looks while or after it runs.
     pub meter: Meter,
 }
@@ -154,9 +156,9 @@ impl Job {
         if crate::ledger::is_run_id(&run_id) {
             return Ok(run_id);
         }
-        let what =
-            "run id: found characters or a length that a key cannot have, allowed [a-z0-9][a-z0-9_-]{0,63}";
-        Err(Problem::new("C005", Exit::Config, what))
+        let what = format!("run id: found {}, allowed [a-z0-9][a-z0-9_-]{{0,63}}", quoted(&run_id));
+        Err(Problem::new("C005", Exit::Config, what)
+            .hint("--run-id names the run in object keys: small letters, digits, _ and -"))
     }
 
     /// The plan this job would freeze.
@@ -171,7 +173,9 @@ impl Job {
         };
         let is_written = run_date.len() == 10 && digits(0..4) && digits(5..7) && digits(8..10);
         if !is_written || chrono::NaiveDate::parse_from_str(&run_date, "%Y-%m-%d").is_err() {
-            return Err(Problem::new("C005", Exit::Config, "run date: allowed YYYY-MM-DD"));
+            let what = format!("run date: found {}, allowed YYYY-MM-DD", quoted(&run_date));
+            return Err(Problem::new("C005", Exit::Config, what)
+                .hint("--run-date is the day in table paths, for example 2026-01-31"));
         }
         let cells = &self.manifest.cells;
         Ok(Plan {
@@ -251,11 +255,6 @@ fn groups(manifest: &Manifest) -> Vec<Group> {
     samples.chunk_by(|a, b| a.declared == b.declared).map(group).collect()
 }
 
-/// A path as messages show it, unless it could hold a credential.
-fn shown(root: &str) -> String {
-    if may_be_secret(root) { quoted(root) } else { root.to_owned() }
-}
-
 /// Opens `input.root`; a folder that is not there is named, with where its archive can be had.
 fn open_archive(spec: &Spec) -> Result<Root, Problem> {
     let input = &spec.pipeline.input;
@@ -264,7 +263,7 @@ fn open_archive(spec: &Spec) -> Result<Root, Problem> {
         if folder.contains("://") || std::path::Path::new(folder).exists() {
             return problem;
         }
-        let what = format!("input.root: no folder {}", shown(&input.root));
+        let what = format!("input.root: no folder {}", shown_place(&input.root));
         let about = input.about.as_ref().map(|about| format!("{about}; ")).unwrap_or_default();
         Problem::new("S003", Exit::Config, what)
             .hint(format!("{about}point to a copy with --set input.root=FOLDER"))
@@ -289,10 +288,14 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
     }
     let bytes = bytes.ok_or_else(|| {
         let what = format!(
-            "input.manifest: no object {:?} below input.root or beside the pipeline file",
-            place.manifest
+            "input.manifest: found no object {:?} below input.root ({}) or beside the pipeline file ({})",
+            place.manifest,
+            shown_place(&place.root),
+            place.pipeline_dir.display()
         );
-        Problem::new("M019", Exit::BadData, what)
+        Problem::new("M019", Exit::BadData, what).hint(
+            "t3b manifest build ROOT -o manifest.parquet writes one; then set input.manifest to its name",
+        )
     })?;
     let rule = ManifestRule {
         labels: &spec.pipeline.labels.names,

@@ -12,7 +12,7 @@ use crate::error::{Exit, Problem, RunError, quoted};
 use crate::flow::open::Open;
 use crate::flow::ordered::off_io;
 use crate::flow::stop::{Phase, Stop};
-use crate::ledger::{Board, ClaimRule, Layout, Plan, claim, is_committed, release};
+use crate::ledger::{Board, ClaimRule, Layout, Plan, check_stands, claim, is_committed, release};
 use crate::source::{Partition, Todo};
 use crate::store::Root;
 
@@ -45,6 +45,7 @@ pub enum Work {
 pub(super) struct Desk {
     pub(super) root: Root,
     pub(super) layout: Layout,
+    pub(super) plan: Plan,
     pub(super) partitions: Arc<[Partition]>,
     pub(super) open: Open,
     pub(super) stop: Stop,
@@ -52,7 +53,8 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(root: Root, plan: &Plan, partitions: Vec<Partition>, open: Open, stop: Stop) -> Self {
-        Self { root, layout: Layout::new(&plan.run_id), partitions: partitions.into(), open, stop }
+        let (layout, plan) = (Layout::new(&plan.run_id), plan.clone());
+        Self { root, layout, plan, partitions: partitions.into(), open, stop }
     }
 
     fn is_stopped(&self) -> bool {
@@ -184,6 +186,11 @@ impl Claims {
                 self.look().await?;
             }
             return Ok(None);
+        }
+        if let Err(problem) = check_stands(root, &self.desk.plan).await {
+            // Nothing of a withdrawn run is left by whoever came late.
+            release(root, layout, (partition, generation)).await?;
+            return Err(problem.into());
         }
         if is_committed(root, layout, partition).await? {
             self.board.commit(partition);

@@ -7,7 +7,9 @@ use tokio::time::sleep;
 use super::Outcome;
 use crate::error::RunError;
 use crate::flow::stop::{Phase, Stop};
-use crate::ledger::{Board, ClaimRule, Layout, Plan, claim, finalize, is_published, release};
+use crate::ledger::{
+    Board, ClaimRule, Layout, Plan, check_stands, claim, finalize_plan, is_published, release,
+};
 use crate::store::Root;
 
 /// Time between two questions whether another has published.
@@ -19,7 +21,7 @@ const EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// process is asked to stop before.
 ///
 /// # Errors
-/// As [`finalize`].
+/// As [`finalize_plan`].
 pub(super) async fn publish_once(
     root: &Root,
     plan: &Plan,
@@ -32,6 +34,7 @@ pub(super) async fn publish_once(
     board.look(root, &layout).await?;
     let mut every = EVERY.0;
     loop {
+        check_stands(root, plan).await?;
         if is_published(root, plan).await? {
             return Ok(Some(Outcome::ShardDone { n_missing: 0 }));
         }
@@ -50,7 +53,7 @@ pub(super) async fn publish_once(
 }
 
 async fn publish(root: &Root, plan: &Plan, layout: &Layout, ours: (u32, u32)) -> Result<Outcome, RunError> {
-    let published = finalize(root, &plan.run_id).await;
+    let published = finalize_plan(root, plan.clone()).await;
     if published.is_err() {
         // Nobody waits for a publisher that has failed; what it failed with is said whether or not this works.
         let _old_anyway = release(root, layout, ours).await;

@@ -122,7 +122,9 @@ async fn tempered(root: &Root, plan: &Plan, temperatures: Temperatures) -> Resul
 }
 
 fn unusable(what: &str) -> Problem {
-    Problem::new("C009", Exit::Config, format!("merge.from: {what}"))
+    Problem::new("C009", Exit::Config, format!("merge.from: {what}")).hint(
+        "name a complete run of the same models and classes; docs/methods.md says which methods need one",
+    )
 }
 
 fn run_first(method: Method) -> Problem {

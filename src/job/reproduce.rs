@@ -42,7 +42,7 @@ impl Job {
         let ours = self.plan(request)?;
         let layout = Layout::new(&ours.run_id);
         let stored = read_plan(output, &layout).await?.ok_or_else(|| {
-            let what = format!("no run {} below this root", ours.run_id);
+            let what = format!("no run {} below {}", ours.run_id, output.place());
             Problem::new("R009", Exit::Usage, what).hint("pass the --run-id that t3b run printed")
         })?;
         stored.check_same(&ours)?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::secret::pseudonym_secret;
 use super::{MAX_MANIFEST_BYTES, open_archive, read_manifest};
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Exit, Problem, RunError, shown_place};
 use crate::messages::{Location, Sample};
 use crate::settings::{Settings, Spec};
 use crate::source::Grouping;
@@ -54,7 +54,10 @@ pub async fn grouping(manifest: &str, settings: &Settings) -> Result<Grouping, R
     let (folder, name) = manifest.rsplit_once('/').unwrap_or((".", manifest));
     let root = Root::open(folder, false, &settings.store)?;
     let bytes = root.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
-    let bytes = bytes.ok_or_else(|| Problem::new("M019", Exit::BadData, "--groups: no such object"))?;
+    let bytes = bytes.ok_or_else(|| {
+        let what = format!("--groups: found no object {name:?} below {}", shown_place(folder));
+        Problem::new("M019", Exit::BadData, what).hint("name the manifest of the run, with a column group")
+    })?;
     Ok(Grouping::read(name, &bytes, secret.as_deref())?)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::layout::Layout;
 use super::plan::Plan;
 use super::runs::Row;
+use super::withdrawn::withdrawn;
 use crate::error::Problem;
 use crate::flow::meter::{Meter, StageMeter};
 use crate::flow::progress::rss_mib;
@@ -112,12 +113,29 @@ impl Attempt {
 }
 
 /// Writes the row, if the store takes it soon.
-pub async fn record(root: &Root, plan: &Plan, attempt: Attempt) {
-    let Ok(bytes) = attempt.row().encode("attempts", plan) else { return };
+///
+/// # Errors
+/// `R012` when the run was withdrawn meanwhile: then nothing of it may be left, and no row is written.
+pub async fn record(root: &Root, plan: &Plan, attempt: Attempt) -> Result<(), Problem> {
+    let Ok(bytes) = attempt.row().encode("attempts", plan) else { return Ok(()) };
     let folder = Layout::new(&plan.run_id).published("attempts", &plan.run_date);
     let key = format!("{folder}/{}.parquet", attempt.id);
-    let write = root.write(&key, "attempts row", bytes.into());
-    if !matches!(tokio::time::timeout(PATIENCE, write).await, Ok(Ok(()))) {
-        tracing::warn!("the attempts row could not be written");
+    let write = async {
+        match withdrawn(root, plan).await {
+            Some(problem) => Err(problem),
+            None => {
+                let written = root.write(&key, "attempts row", bytes.into()).await;
+                let Some(problem) = withdrawn(root, plan).await else { return Ok(written) };
+                // Its name is this attempt's own, so it is nobody else's row.
+                root.delete(&key, "attempts row").await?;
+                Err(problem)
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, write).await {
+        Ok(Err(problem)) => return Err(problem),
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(_))) | Err(_) => tracing::warn!("the attempts row could not be written"),
     }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::plan::{Plan, read_plan};
 use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt, committed, entry};
 use super::runs::{Totals, encode, is_over};
+use super::withdrawn::{check_stands, withdrawn};
 use crate::error::{Exit, Problem, RunError};
 use crate::store::{Created, Root};
 use crate::tables::{FORMAT_VERSION, Table};
@@ -21,7 +22,7 @@ use crate::tables::{FORMAT_VERSION, Table};
 /// Most bytes a staged or published object may have; the writers stay far below.
 pub(super) const MAX_TABLE_BYTES: u64 = 4 << 30;
 
-/// Parts that are published at once: most of the time of each is the store's, and each is in memory meanwhile.
+/// Receipts that are read at once: most of the time of each is the store's.
 const AT_ONCE: usize = 8;
 
 /// The list of a table's published objects; in format 1 the content of its `_SUCCESS`.
@@ -64,46 +65,43 @@ pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
 /// Every step is create-only and repeats to the same bytes, so a crash anywhere is mended by calling again.
 ///
 /// # Errors
-/// `R005` a run of another format, `R008` when partitions have no receipt yet, `R006` when a staged or published object has other bytes than
-/// its receipt says, and store failures.
+/// `R005` a run of another format, `R012` one that is withdrawn, `R008` when partitions have no receipt yet, `R006` when a staged or
+/// published object has other bytes than its receipt says, and store failures.
 pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> {
-    let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    let plan = read_plan(root, &Layout::new(run_id)).await?.ok_or_else(|| no_such_run(root, run_id))?;
+    finalize_plan(root, plan).await
+}
+
+/// [`finalize`] of the run that follows `plan`, and of no other that was begun under its id.
+///
+/// # Errors
+/// See there.
+pub(crate) async fn finalize_plan(root: &Root, plan: Plan) -> Result<Finalized, RunError> {
+    let layout = Layout::new(&plan.run_id);
     if plan.format_version != FORMAT_VERSION {
         let what = format!(
-            "run {run_id} has format {}, this program publishes {FORMAT_VERSION}",
-            plan.format_version
+            "run {} has format {}, this program publishes {FORMAT_VERSION}",
+            plan.run_id, plan.format_version
         );
         return Err(Problem::new("R005", Exit::Config, what)
             .hint("publish it with the version that began it")
             .into());
     }
+    check_stands(root, &plan).await?;
     let receipts = read_receipts(root, &layout, &plan).await?;
     // Shards stay below the limit one by one and may be over it together.
     check_nonfinite(
         receipts.iter().map(|r| r.n_nonfinite).sum(),
         receipts.iter().map(|r| r.n_scored + r.n_quarantined).sum(),
     )?;
-    let mut n_written = 0;
-    let mut published = Vec::new();
-    let parts = receipts.iter().flat_map(|receipt| Table::ALL.map(|table| (receipt, table)));
-    let publishing = parts.map(|(receipt, table)| publish(root, &layout, &plan, receipt, table));
-    let mut publishing = stream::iter(publishing).buffered(AT_ONCE);
-    while let Some((file, wrote)) = publishing.try_next().await? {
-        n_written += usize::from(wrote);
-        published.push(file);
+    let mut created = Vec::new();
+    let published = publish_all(root, &layout, &plan, &receipts, &mut created).await;
+    if let Some(problem) = withdrawn(root, &plan).await {
+        take_back(root, &layout, created).await?;
+        return Err(problem.into());
     }
-    drop(publishing);
-    for table in Table::ALL {
-        let files = published.iter().filter(|file| file.table == table.name()).cloned().collect();
-        let list = PublishedList { spec_sha256: plan.spec_sha256.clone(), files };
-        let bytes = serde_json::to_vec_pretty(&list).expect("a list of files has a JSON text");
-        let key = layout.published_list(table);
-        n_written += usize::from(create_same(root, &key, "list of a published table", bytes.into()).await?);
-        let marker = layout.success(table, &plan.run_date);
-        n_written += usize::from(create_same(root, &marker, "success marker", Bytes::new()).await?);
-    }
-    n_written += make_visible(root, &layout, &plan, &receipts, &published).await?;
+    let published = published?;
+    let mut n_written = created.len();
     if plan.facts.delta {
         n_written += delta::add(root, &layout, &plan, &published).await?;
     }
@@ -116,9 +114,49 @@ pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> 
     Ok(Finalized { plan, diagnostics, n_scored, n_quarantined, n_written, over_quarantine })
 }
 
+/// Every published object up to the `runs` row; `created` gets the keys of those that this call made.
+async fn publish_all(
+    root: &Root,
+    layout: &Layout,
+    plan: &Plan,
+    receipts: &[Receipt],
+    created: &mut Vec<String>,
+) -> Result<Vec<FileEntry>, RunError> {
+    let mut published = Vec::new();
+    for receipt in receipts {
+        for table in Table::ALL {
+            published.push(publish(root, layout, plan, receipt, table, created).await?);
+        }
+    }
+    for table in Table::ALL {
+        let files = published.iter().filter(|file| file.table == table.name()).cloned().collect();
+        let list = PublishedList { spec_sha256: plan.spec_sha256.clone(), files };
+        let bytes = serde_json::to_vec_pretty(&list).expect("a list of files has a JSON text");
+        let list = layout.published_list(table);
+        create_same(root, list, "list of a published table", bytes.into(), created).await?;
+        let marker = layout.success(table, &plan.run_date);
+        create_same(root, marker, "success marker", Bytes::new(), created).await?;
+    }
+    check_stands(root, plan).await?;
+    make_visible(root, layout, plan, receipts, &published, created).await?;
+    Ok(published)
+}
+
+/// Deletes what this call published of a run that was withdrawn meanwhile, the row first. Where the run was begun anew, its
+/// objects have the same names and, where they are tables, the same bytes: then they are the new run's.
+async fn take_back(root: &Root, layout: &Layout, created: Vec<String>) -> Result<(), RunError> {
+    if read_plan(root, layout).await?.is_some() {
+        return Ok(());
+    }
+    for key in created.iter().rev() {
+        root.delete(key, "object of a withdrawn run").await.map_err(Problem::from)?;
+    }
+    Ok(())
+}
+
 /// A run id that no plan has.
-pub(super) fn no_such_run(run_id: &str) -> Problem {
-    Problem::new("R009", Exit::Usage, format!("no run {run_id} below this root"))
+pub(super) fn no_such_run(root: &Root, run_id: &str) -> Problem {
+    Problem::new("R009", Exit::Usage, format!("no run {run_id} below {}", root.place()))
         .hint("a run's URI is printed when it starts: <output root>/_t3b/runs/<run id>")
 }
 
@@ -167,19 +205,20 @@ async fn publish(
     plan: &Plan,
     receipt: &Receipt,
     table: Table,
-) -> Result<(FileEntry, bool), RunError> {
+    created: &mut Vec<String>,
+) -> Result<FileEntry, RunError> {
     let staged = receipt.file(table)?;
     let path = layout.part(table, &plan.run_date, receipt.partition);
     let file = FileEntry { path: path.clone(), ..staged.clone() };
     let object = format!("{} of partition {}", table.name(), receipt.partition);
     if read_entry(root, &file, &object).await?.is_some() {
-        return Ok((file, false));
+        return Ok(file);
     }
     let bytes = read_entry(root, staged, &format!("staged {object}")).await?;
     let bytes =
         bytes.ok_or_else(|| Problem::new("R006", Exit::StoreIo, format!("staged {object} is gone")))?;
-    let wrote = create_same(root, &path, &object, bytes).await?;
-    Ok((file, wrote))
+    create_same(root, path, &object, bytes, created).await?;
+    Ok(file)
 }
 
 /// Reads of an object that is not what its receipt says.
@@ -229,14 +268,23 @@ pub(super) fn check_bytes(file: &FileEntry, bytes: &Bytes) -> Result<(), Problem
         .hint("the object changed at rest; restore it or use a new run id"))
 }
 
-/// Creates an object that every finalizer writes with the same bytes; `true` when this call did.
-async fn create_same(root: &Root, key: &str, object: &str, bytes: Bytes) -> Result<bool, RunError> {
-    if let Some(found) = root.read(key, object, MAX_TABLE_BYTES).await.map_err(Problem::from)? {
-        return if found == bytes { Ok(false) } else { Err(differs(key).into()) };
+/// Creates an object that every finalizer writes with the same bytes; `created` gets its key when this call did.
+async fn create_same(
+    root: &Root,
+    key: String,
+    object: &str,
+    bytes: Bytes,
+    created: &mut Vec<String>,
+) -> Result<(), RunError> {
+    if let Some(found) = root.read(&key, object, MAX_TABLE_BYTES).await.map_err(Problem::from)? {
+        return if found == bytes { Ok(()) } else { Err(differs(&key).into()) };
     }
-    match root.create(key, object, bytes).await.map_err(Problem::from)? {
-        Created::Ours => Ok(true),
-        Created::Exists(_) => Err(differs(key).into()),
+    match root.create(&key, object, bytes).await.map_err(Problem::from)? {
+        Created::Ours => {
+            created.push(key);
+            Ok(())
+        }
+        Created::Exists(_) => Err(differs(&key).into()),
     }
 }
 
@@ -302,14 +350,15 @@ fn completed_at(row: &Bytes) -> Option<i64> {
     (column.len() == 1).then(|| column.value(0))
 }
 
-/// Creates the completion record and the `runs` row; the first finalizer's completion time stays. Objects written.
+/// Creates the completion record and the `runs` row; the first finalizer's completion time stays.
 async fn make_visible(
     root: &Root,
     layout: &Layout,
     plan: &Plan,
     receipts: &[Receipt],
     files: &[FileEntry],
-) -> Result<usize, RunError> {
+    created: &mut Vec<String>,
+) -> Result<(), RunError> {
     let key = layout.runs_row(&plan.run_date);
     let row = root.read(&key, "runs row", MAX_TABLE_BYTES).await.map_err(Problem::from)?;
     let record = read_completion(root, layout).await?;
@@ -320,7 +369,6 @@ async fn make_visible(
         (None, None) => chrono::Utc::now().timestamp_micros(),
     };
     let (mut wanted, mut wanted_row) = Completion::at(at, plan, receipts, files)?;
-    let mut n_written = 0;
     match record {
         Some((_, found)) if found != wanted => return Err(differs(&layout.completion()).into()),
         Some(_) => {}
@@ -328,9 +376,9 @@ async fn make_visible(
             if row.as_ref().is_some_and(|row| *row != wanted_row) {
                 return Err(differs(&key).into());
             }
-            let created = root.create(&layout.completion(), "completion record", wanted.clone()).await;
-            match created.map_err(Problem::from)? {
-                Created::Ours => n_written += 1,
+            let made = root.create(&layout.completion(), "completion record", wanted.clone()).await;
+            match made.map_err(Problem::from)? {
+                Created::Ours => created.push(layout.completion()),
                 Created::Exists(theirs) => {
                     let at = parse_completion(&theirs)?.completed_at_us;
                     (wanted, wanted_row) = Completion::at(at, plan, receipts, files)?;
@@ -341,8 +389,7 @@ async fn make_visible(
             }
         }
     }
-    n_written += usize::from(create_same(root, &key, "runs row", wanted_row).await?);
-    Ok(n_written)
+    create_same(root, key, "runs row", wanted_row, created).await
 }
 
 /// A thousandth: below it a freak image, above it broken weights or a broken device.

@@ -36,7 +36,7 @@ pub struct Verified {
 /// store failures.
 pub async fn verify(root: &Root, run_id: &str) -> Result<Verified, RunError> {
     let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(run_id))?;
+    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
     let receipts = read_receipts(root, &layout, &plan).await?;
     let mut found = Found::default();
     let tables = Table::of_format(plan.format_version);

@@ -44,4 +44,5 @@ pub fn score(lane: &mut Lane, mut inlet: Inlet<Batch>, mut outlet: Outlet<Scored
 /// A merge that these parents do not allow.
 fn unusable(method: &str, error: &dyn std::error::Error) -> Problem {
     Problem::new("C008", Exit::Config, format!("merge.{method}: {error}"))
+        .hint(format!("leave {method} out of merge.methods, or change the parents or its parameters"))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use t3b_decode::Isolation;
 
 use super::layers::Reader;
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::flow::progress::{LogFormat, LogSettings};
 use crate::graph::{Queues, Resources};
 use crate::ledger::ClaimRule;
@@ -154,8 +154,11 @@ fn read_textfile(reader: &mut Reader) -> Option<PathBuf> {
     reader.narrow("metrics.textfile", json!({ "pattern": r"\.prom$" }));
     let path = path?;
     if !path.ends_with(".prom") || path.contains("://") {
-        let what = "metrics.textfile: allowed a local path that ends with .prom";
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let what = format!(
+            "metrics.textfile: found {}, allowed a local path that ends with .prom",
+            shown_place(&path)
+        );
+        reader.problem(&["metrics.textfile"], Problem::new("C001", Exit::Config, what));
     }
     Some(path.into())
 }
@@ -165,8 +168,9 @@ fn read_url(reader: &mut Reader, key: &str) -> Option<String> {
     reader.narrow(key, json!({ "pattern": "^https?://" }));
     let url = url?;
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        let what = format!("{key}: allowed a URL that begins with https:// or http://");
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let what =
+            format!("{key}: found {}, allowed a URL that begins with https:// or http://", quoted(&url));
+        reader.problem(&[key], Problem::new("C001", Exit::Config, what));
     }
     Some(url)
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::json;
 use toml::{Table, Value};
 
-use super::layers::Reader;
-use crate::error::{Exit, Problem, quoted};
+use super::layers::{Reader, nearest_of};
+use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::graph::corrupt::CorruptAt;
 use t3b_corrupt::{Assets, Cell, Corruption, Grey, RngMode, Severity, Suite};
 
@@ -44,7 +44,9 @@ impl Corrupt {
         for (n, (name, _)) in ladders.iter().enumerate() {
             if ladders[..n].iter().any(|(earlier, _)| earlier == name) {
                 let what = format!("corrupt.custom: found {} twice, or in the suite too", quoted(name));
-                reader.problem(Problem::new("C001", Exit::Config, what));
+                let problem =
+                    Problem::new("C001", Exit::Config, what).hint("give each corruption a name of its own");
+                reader.problem(&["corrupt.custom", "corrupt.suite"], problem);
             }
         }
         let cells = read_cells(reader, &ladders);
@@ -71,13 +73,13 @@ impl Corrupt {
 fn read_assets(reader: &mut Reader, dir: &Path) -> Assets {
     let Some(folder) = reader.opt_place("corrupt.assets.dir", dir) else { return Assets::default() };
     Assets::from_dir(Path::new(&folder)).unwrap_or_else(|_| {
-        let problem = Problem::new(
-            "C001",
-            Exit::Config,
-            "corrupt.assets.dir: stain masks or glyphs there cannot be read",
-        )
-        .hint("docs/corruptions.md says how to get both");
-        reader.problem(problem);
+        let what = format!(
+            "corrupt.assets.dir: found {}, where stain masks or glyphs cannot be read",
+            shown_place(&folder)
+        );
+        let problem =
+            Problem::new("C001", Exit::Config, what).hint("docs/corruptions.md says how to get both");
+        reader.problem(&["corrupt.assets.dir"], problem);
         Assets::default()
     })
 }
@@ -88,10 +90,19 @@ fn read_suite(reader: &mut Reader, assets: &Assets) -> Option<(String, Suite)> {
     let name = name?;
     let suite = Suite::with_assets(&name, assets);
     if suite.is_none() {
-        let what = format!("corrupt.suite: found {}, allowed {}", quoted(&name), Suite::names().join(", "));
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let names = Suite::names();
+        let what = format!("corrupt.suite: found {}, allowed {}", quoted(&name), names.join(", "));
+        reader.problem(&["corrupt.suite"], meant(Problem::new("C001", Exit::Config, what), &name, names));
     }
     Some((name, suite?))
+}
+
+/// The problem with the name that was probably meant.
+fn meant(problem: Problem, found: &str, names: &[&str]) -> Problem {
+    match nearest_of(found, names.iter().copied()) {
+        Some(nearest) => problem.hint(format!("did you mean {nearest}?")),
+        None => problem,
+    }
 }
 
 /// A corruption's name and its five severities.
@@ -106,8 +117,10 @@ fn read_cells(reader: &mut Reader, ladders: &[Ladder]) -> Vec<Cell> {
     }
     let known: Vec<&str> = ladders.iter().map(|(name, _)| name.as_str()).collect();
     for name in wanted.iter().flatten().filter(|name| !known.contains(&name.as_str())) {
-        let what = format!("corrupt.corruptions: found {}, allowed {}", quoted(name), known.join(", "));
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let allowed = if known.is_empty() { "none without corrupt.suite".into() } else { known.join(", ") };
+        let what = format!("corrupt.corruptions: found {}, allowed {allowed}", quoted(name));
+        let problem = meant(Problem::new("C001", Exit::Config, what), name, &known);
+        reader.problem(&["corrupt.corruptions", "corrupt.suite", "corrupt.custom"], problem);
     }
     let chosen = |ladder: &&Ladder| wanted.as_ref().is_none_or(|wanted| wanted.contains(&ladder.0));
     for (name, levels) in ladders.iter().filter(chosen) {
@@ -119,7 +132,9 @@ fn read_cells(reader: &mut Reader, ladders: &[Ladder]) -> Vec<Cell> {
     if cells.is_empty() {
         let problem = Problem::new("C001", Exit::Config, "corrupt: no cell is left to score")
             .hint("set corrupt.include_clean = true or name a suite and severities");
-        reader.problem(problem);
+        let keys =
+            ["corrupt", "corrupt.suite", "corrupt.corruptions", "corrupt.severities", "corrupt.custom"];
+        reader.problem(&[&keys[..], &["corrupt.include_clean"]].concat(), problem);
     }
     cells
 }
@@ -134,11 +149,13 @@ fn read_custom(reader: &mut Reader) -> Vec<Ladder> {
         match custom(table) {
             Some(ladder) => ladders.push(ladder),
             None => {
+                let found = quoted(table.get("name").and_then(Value::as_str).unwrap_or("no name"));
                 let what = format!(
-                    "corrupt.custom[{n}]: allowed name = \"...\", kind = one of {}, parameters = five numbers or five lists",
+                    "corrupt.custom[{n}]: found {found}, allowed name = \"...\", kind = one of {}, parameters = five numbers or five lists",
                     KINDS.join(", ")
                 );
-                reader.problem(Problem::new("C001", Exit::Config, what));
+                let hint = "a name is small letters, digits and _; parameters are positive and in the range of their kind";
+                reader.problem(&["corrupt.custom"], Problem::new("C001", Exit::Config, what).hint(hint));
             }
         }
     }

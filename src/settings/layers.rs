@@ -12,12 +12,11 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
+use super::FileKind;
 use super::pipeline::location;
-use crate::error::{Exit, Problem, may_be_secret, printable, quoted};
+use super::refused::Refused;
+use crate::error::{Exit, Problem, may_be_secret};
 use crate::store::has_credentials;
-
-/// Unknown keys that are named one by one.
-const MAX_NAMED: usize = 20;
 
 /// Where an effective value came from, lowest precedence first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,22 +63,23 @@ pub(super) type Shape = serde_json::Map<String, Json>;
 /// Flattened layers of one kind of settings, with the problems found so far.
 #[derive(Debug)]
 pub(super) struct Reader {
+    kind: FileKind,
     values: BTreeMap<String, (Value, Origin)>,
     known: BTreeMap<String, Shape>,
-    problems: Vec<Problem>,
+    refused: Refused,
 }
 
 impl Reader {
-    /// Lays `layers` over each other, the last winning, key by key.
+    /// Lays `layers` of one kind over each other, the last winning, key by key.
     #[must_use]
-    pub(super) fn new(layers: Vec<(Origin, Table)>) -> Self {
+    pub(super) fn new(kind: FileKind, layers: Vec<(Origin, Table)>) -> Self {
         let mut values = BTreeMap::new();
         for (origin, table) in layers {
             flatten("", table, &mut |key, value| {
                 values.insert(key, (value, origin.clone()));
             });
         }
-        Self { values, known: BTreeMap::new(), problems: Vec::new() }
+        Self { kind, values, known: BTreeMap::new(), refused: Refused::default() }
     }
 
     /// The keys that were asked for so far, and what each may hold.
@@ -101,9 +101,15 @@ impl Reader {
         }
     }
 
-    /// Records a problem of the caller's own.
-    pub(super) fn problem(&mut self, problem: Problem) {
-        self.problems.push(problem);
+    /// Records a problem of the caller's own with the first of `keys`, unless one of them has been refused already: then it would
+    /// only follow.
+    pub(super) fn problem(&mut self, keys: &[&str], problem: Problem) {
+        self.refused.add(keys, problem);
+    }
+
+    /// Records that a key has to be there and is not.
+    pub(super) fn missing(&mut self, key: &str) {
+        self.refused.add_missing(key);
     }
 
     fn take(&mut self, key: &str) -> Option<(Value, Origin)> {
@@ -114,18 +120,30 @@ impl Reader {
             Ok(Some((value, origin))) if !is_flag => {
                 self.values.insert(key.to_owned(), (value, origin));
             }
-            Err(problem) if is_first => self.problem(problem),
+            Err(problem) if is_first => self.refused.add_unread(key, problem),
             _ => {}
         }
         self.values.get(key).cloned()
     }
 
     fn wrong(&mut self, key: &str, found: &Value, origin: &Origin, allowed: &str) {
-        self.problem(Problem::new(
-            "C001",
-            Exit::Config,
-            format!("{key}: found {}, allowed {allowed} (from {origin})", shown(found)),
-        ));
+        let what = format!("{key}: found {}, allowed {allowed} (from {origin})", shown(found));
+        let mut problem = Problem::new("C001", Exit::Config, what);
+        let is_list = found.as_str().is_some_and(|text| text.starts_with('['));
+        if is_list {
+            problem = problem.hint(format!(
+                "texts of a list stand in double quotes, and the whole in single ones: --set '{key}=[\"a\", \"b\"]'"
+            ));
+        } else if let Some(nearest) = self.nearest_name(key, found) {
+            problem = problem.hint(format!("did you mean \"{nearest}\"?"));
+        }
+        self.refused.add_unread(key, problem);
+    }
+
+    /// Of the words that a key may hold the one that `found` was probably meant to be.
+    fn nearest_name(&self, key: &str, found: &Value) -> Option<String> {
+        let names = self.known.get(key)?.get("enum")?.as_array()?;
+        nearest_of(found.as_str()?, names.iter().filter_map(Json::as_str)).map(str::to_owned)
     }
 
     /// The items of a list without repeats; a list is a set, so a repeat is a problem.
@@ -140,7 +158,7 @@ impl Reader {
         if distinct.len() < n {
             let what =
                 format!("{key}: found {n} items, {} distinct, allowed each at most once", distinct.len());
-            self.problem(Problem::new("C001", Exit::Config, what));
+            self.refused.add_unread(key, Problem::new("C001", Exit::Config, what));
         }
         distinct
     }
@@ -166,11 +184,7 @@ impl Reader {
 
     fn required<T>(&mut self, key: &str, value: Option<T>, fallback: T) -> T {
         if value.is_none() && !self.values.contains_key(key) {
-            self.problem(Problem::new(
-                "C001",
-                Exit::Config,
-                format!("{key}: missing, and it has no default"),
-            ));
+            self.missing(key);
         }
         value.unwrap_or(fallback)
     }
@@ -182,7 +196,8 @@ impl Reader {
         if has_credentials(&text) {
             let what = format!("{key}: credentials in a URI are refused");
             let problem = Problem::new("C003", Exit::Config, what);
-            self.problem(problem.hint("use the provider's environment variables or role"));
+            let hint = "use the provider's environment variables or role";
+            self.refused.add_unread(key, problem.hint(hint));
             return None;
         }
         Some(text)
@@ -282,34 +297,21 @@ impl Reader {
     ///
     /// # Errors
     /// All problems recorded while reading, then one per unknown key.
-    pub(super) fn finish(mut self) -> Result<Vec<Effective>, Vec<Problem>> {
-        let unknown = self.values.iter().filter(|(key, _)| !self.known.contains_key(*key));
-        let mut unknown = unknown.map(|(key, (_, origin))| (key, origin));
-        let named: Vec<Problem> =
-            unknown.by_ref().take(MAX_NAMED).map(|(key, origin)| self.unknown(key, origin)).collect();
-        let n_more = unknown.count();
-        self.problems.extend(named);
-        if n_more > 0 {
-            self.problems.push(Problem::new("C006", Exit::Config, format!("and {n_more} unknown keys more")));
-        }
-        if !self.problems.is_empty() {
-            return Err(self.problems);
+    pub(super) fn finish(self) -> Result<Vec<Effective>, Vec<Problem>> {
+        let problems = self.refused.finish(self.kind, &self.values, &self.known);
+        if !problems.is_empty() {
+            return Err(problems);
         }
         let values = self.values.into_iter();
         Ok(values.map(|(key, (value, origin))| Effective { key, value, origin }).collect())
     }
+}
 
-    fn unknown(&self, key: &str, origin: &Origin) -> Problem {
-        let name =
-            if may_be_secret(key) || key.len() > 200 { quoted(key) } else { printable(key).into_owned() };
-        let problem = Problem::new("C006", Exit::Config, format!("{name}: unknown key (from {origin})"));
-        let nearest = self.known.keys().filter(|_| key.len() <= 200);
-        let nearest = nearest.min_by_key(|known| strsim::damerau_levenshtein(known, key));
-        match nearest {
-            Some(nearest) => problem.hint(format!("did you mean {nearest}?")),
-            None => problem,
-        }
-    }
+/// The one of `names` that `found` was probably meant to be: a letter in three may differ.
+pub(super) fn nearest_of<'n>(found: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(name, found);
+    let near = names.map(|name| (name, distance(name))).filter(|(_, far)| *far <= 1 + found.len() / 4);
+    near.min_by_key(|(_, far)| *far).map(|(name, _)| name)
 }
 
 /// The environment variable that overrides `key`.
@@ -324,7 +326,10 @@ pub fn env_name(key: &str) -> String {
 /// `C001` when it is not UTF-8 or no value.
 pub(super) fn variable(name: &str) -> Result<Option<(Value, Origin)>, Problem> {
     let Some(text) = std::env::var_os(name) else { return Ok(None) };
-    let wrong = |why: &str| Problem::new("C001", Exit::Config, format!("${name}: {why}"));
+    let wrong = |why: &str| {
+        Problem::new("C001", Exit::Config, format!("${name}: {why}"))
+            .hint("set it to one value in one line, or unset it")
+    };
     let text = text.into_string().map_err(|_| wrong("not UTF-8 text"))?;
     let value =
         parse_scalar(&text).ok_or_else(|| wrong("found a control character outside a quoted text"))?;
@@ -395,7 +400,10 @@ mod tests {
 
     fn reader(text: &str) -> Reader {
         let default = "[run]\nbatch_size = 32".parse().unwrap();
-        Reader::new(vec![(Origin::Default, default), (Origin::File("p.toml".into()), text.parse().unwrap())])
+        Reader::new(
+            FileKind::Pipeline,
+            vec![(Origin::Default, default), (Origin::File("p.toml".into()), text.parse().unwrap())],
+        )
     }
 
     #[test]
@@ -447,8 +455,8 @@ mod tests {
         let mut reader = reader(&text);
         reader.whole("run.batch_size", 1..=64);
         let problems = reader.finish().unwrap_err();
-        assert_eq!(problems.len(), MAX_NAMED + 1);
-        assert!(problems[MAX_NAMED].what.contains("199980"), "{}", problems[MAX_NAMED]);
+        assert_eq!(problems.len(), 21);
+        assert!(problems[20].what.contains("199980"), "{}", problems[20]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::layers::Reader;
+use super::layers::{Reader, nearest_of};
 use crate::error::{Exit, Problem, quoted};
 use crate::merge::beta_mixture::MixtureRule;
 use crate::merge::coefficient::{Direction, Guard, T3Rule};
@@ -109,8 +109,8 @@ fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
     for name in &names {
         match Method::from_name(name) {
             Some(method) if !methods.contains(&method) => methods.push(method),
-            Some(_) => bad_method(reader, format!("{} twice", quoted(name))),
-            None => bad_method(reader, quoted(name)),
+            Some(_) => bad_method(reader, name, " twice"),
+            None => bad_method(reader, name, ""),
         }
     }
     let primary = reader.text("merge.primary");
@@ -123,7 +123,9 @@ fn read_methods(reader: &mut Reader) -> (Vec<Method>, Method) {
             quoted(&primary),
             allowed.join(", ")
         );
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let problem = Problem::new("C001", Exit::Config, what)
+            .hint("add it to merge.methods, or set merge.primary to one of them");
+        reader.problem(&["merge.primary", "merge.methods"], problem);
     }
     (methods, found.unwrap_or(Method::T3B))
 }
@@ -139,16 +141,24 @@ fn read_grid(reader: &mut Reader) -> Vec<Method> {
         let what = format!(
             "merge.grid: found {n}, allowed 0, 2, 3, 5, 6, 11, 21, 26, 51 or 101 (steps of whole per cent)"
         );
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        reader.problem(&["merge.grid"], Problem::new("C001", Exit::Config, what));
         return Vec::new();
     }
     (0..n).map(|k| Method::Line(u8::try_from(k * 100 / (n - 1)).unwrap_or(100))).collect()
 }
 
-fn bad_method(reader: &mut Reader, found: String) {
-    let what =
-        format!("merge.methods: found {found}, allowed each of {} at most once", Method::NAMES.join(", "));
-    reader.problem(Problem::new("C001", Exit::Config, what));
+fn bad_method(reader: &mut Reader, found: &str, why: &str) {
+    let what = format!(
+        "merge.methods: found {}{why}, allowed each of {} at most once",
+        quoted(found),
+        Method::NAMES.join(", ")
+    );
+    let nearest = nearest_of(found, Method::NAMES.into_iter()).filter(|_| why.is_empty());
+    let hint = match nearest {
+        Some(nearest) => format!("did you mean {nearest}? merge.primary has to be one of them"),
+        None => "docs/methods.md says what each does; merge.primary has to be one of them".to_owned(),
+    };
+    reader.problem(&["merge.methods"], Problem::new("C001", Exit::Config, what).hint(hint));
 }
 
 fn read_rule(reader: &mut Reader) -> T3Rule {
@@ -167,7 +177,8 @@ fn read_rule(reader: &mut Reader) -> T3Rule {
     if rule.lambda_min > rule.lambda_max {
         let (min, max) = (rule.lambda_min, rule.lambda_max);
         let what = format!("merge.lambda_min: found {min}, allowed at most merge.lambda_max ({max})");
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let keys = ["merge.lambda_min", "merge.lambda_max"];
+        reader.problem(&keys, Problem::new("C001", Exit::Config, what));
     }
     rule
 }

@@ -6,23 +6,25 @@
 
 mod config;
 mod corrupt;
+mod files;
+mod kind;
 mod layers;
 mod merge;
 mod models;
 mod nightly;
 mod pipeline;
+mod refused;
 mod schema;
 mod sweep;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Read;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml::Table;
 
 pub use config::{Settings, Threads};
 pub use corrupt::Corrupt;
+pub use kind::FileKind;
 pub use layers::{Effective, Origin, env_name};
 pub use merge::Merge;
 pub use models::Models;
@@ -32,10 +34,8 @@ pub use schema::schema;
 pub use sweep::{Sweep, Variation};
 
 use crate::error::{Exit, Problem, RunError};
-use layers::{Reader, Shape, is_dotted_key, nested, parse_scalar, variable};
-
-const PIPELINE_DEFAULT: &str = include_str!("../../pipelines/default.toml");
-const CONFIG_DEFAULT: &str = include_str!("../../config/default.toml");
+use files::{display, read_kind, read_table};
+use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
 
 /// Most bytes of a settings file; a large one has a few thousand.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -95,9 +95,9 @@ impl Spec {
     /// Every problem found in any layer, each naming its key and file.
     pub fn load(sources: &Sources) -> Result<Self, RunError> {
         let dir = folder_of(&sources.pipeline);
-        let mut file = read_table(&sources.pipeline)?;
+        let (mut file, config) = read_files(sources)?;
         file.remove("sweep");
-        let mut layers = vec![(Origin::Default, parse(PIPELINE_DEFAULT, "pipelines/default.toml")?)];
+        let mut layers = vec![(Origin::Default, FileKind::Pipeline.defaults()?)];
         let flags = flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section))?;
         // Names of a labels file are as strong as what names it, and weaker than names written beside that.
         let labels = labels_layer(&file, &flags, &dir)?;
@@ -106,14 +106,14 @@ impl Spec {
         layers.push((Origin::File(display(&sources.pipeline)), file));
         layers.extend(above.into_iter().map(|(_, layer)| layer));
         layers.extend(flags);
-        let mut reader = Reader::new(layers);
+        let mut reader = Reader::new(FileKind::Pipeline, layers);
         let pipeline = Pipeline::read(&mut reader, &dir);
         let pipeline_keys = reader.finish();
 
-        let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
-        layers.extend(config_layers(sources)?);
+        let mut layers = vec![(Origin::Default, FileKind::Config.defaults()?)];
+        layers.extend(config);
         layers.extend(flag_layers(sources, |section| CONFIG_SECTIONS.contains(&section))?);
-        let mut reader = Reader::new(layers);
+        let mut reader = Reader::new(FileKind::Config, layers);
         let settings = Settings::read(&mut reader);
         match (pipeline_keys, reader.finish()) {
             (Ok(pipeline_keys), Ok(config_keys)) => {
@@ -124,46 +124,6 @@ impl Spec {
                 Err(RunError::all(problems.collect()))
             }
         }
-    }
-}
-
-/// The two kinds of settings files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// What is computed.
-    Pipeline,
-    /// How it is carried out.
-    Config,
-}
-
-impl FileKind {
-    /// The commented file of defaults that is embedded in the program.
-    #[must_use]
-    pub fn default_text(self) -> &'static str {
-        match self {
-            Self::Pipeline => PIPELINE_DEFAULT,
-            Self::Config => CONFIG_DEFAULT,
-        }
-    }
-
-    /// Where that file lies in the repository.
-    #[must_use]
-    pub fn default_name(self) -> &'static str {
-        match self {
-            Self::Pipeline => "pipelines/default.toml",
-            Self::Config => "config/default.toml",
-        }
-    }
-
-    /// Every key its reader asks for, and what each may hold.
-    fn known(self) -> BTreeMap<String, Shape> {
-        let table = parse(self.default_text(), self.default_name()).unwrap_or_default();
-        let mut reader = Reader::new(vec![(Origin::Default, table)]);
-        match self {
-            Self::Pipeline => drop(Pipeline::read(&mut reader, Path::new("/"))),
-            Self::Config => drop(Settings::read(&mut reader)),
-        }
-        reader.known()
     }
 }
 
@@ -187,10 +147,10 @@ impl Settings {
     /// # Errors
     /// See there.
     pub fn effective(sources: &Sources) -> Result<(Self, Vec<Effective>), RunError> {
-        let mut layers = vec![(Origin::Default, parse(CONFIG_DEFAULT, "config/default.toml")?)];
-        layers.extend(config_layers(sources)?);
+        let mut layers = vec![(Origin::Default, FileKind::Config.defaults()?)];
+        layers.extend(config_layers(sources).map_err(RunError::all)?);
         layers.extend(flag_layers(sources, |_| true)?);
-        let mut reader = Reader::new(layers);
+        let mut reader = Reader::new(FileKind::Config, layers);
         let settings = Self::read(&mut reader);
         let keys = reader.finish().map_err(RunError::all)?;
         Ok((settings, keys))
@@ -218,9 +178,26 @@ fn labels_layer(
     let Some(name) = by_flag.clone().or(by_variable).or_else(|| of(file)) else { return Ok(None) };
     // What a variable names is meant from where the command is called.
     let path = if by_flag.is_none() && is_override { PathBuf::from(&name) } else { dir.join(&name) };
-    let labels = nested("labels", read_table(&path)?.into());
+    let table = read_table(&path)?;
+    check_labels_file(&table, &display(&path))?;
+    let labels = nested("labels", table.into());
     let origin = if by_flag.is_some() { Origin::FlagFile(name) } else { Origin::File(name) };
     Ok(Some((is_override, (origin, labels))))
+}
+
+/// A labels file has no sections: one that has is a pipeline or something else.
+fn check_labels_file(table: &Table, name: &str) -> Result<(), Problem> {
+    let sections = table.iter().filter(|(_, value)| value.is_table());
+    let sections: Vec<String> = sections.map(|(key, _)| format!("[{key}]")).take(4).collect();
+    if sections.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "labels.file: {name} holds {}, allowed names and, if wanted, templates and text_cleanup",
+        sections.join(", ")
+    );
+    Err(Problem::new("C006", Exit::Config, what)
+        .hint("write names = [\"...\", \"...\"] into a file of its own, without a section"))
 }
 
 /// The folder a file lies in, absolute: a bare name lies where the command is called.
@@ -229,9 +206,20 @@ fn folder_of(path: &Path) -> PathBuf {
     absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
 }
 
-fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, RunError> {
+/// The pipeline file and the layers of config files; whatever is wrong with any of them is said at once.
+fn read_files(sources: &Sources) -> Result<(Table, Vec<OriginTable>), RunError> {
+    match (read_kind(&sources.pipeline, FileKind::Pipeline), config_layers(sources)) {
+        (Ok(pipeline), Ok(config)) => Ok((pipeline, config)),
+        (pipeline, config) => {
+            let problems = pipeline.err().into_iter().chain(config.err().into_iter().flatten());
+            Err(RunError::all(problems.collect()))
+        }
+    }
+}
+
+fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, Vec<Problem>> {
     let layer = |path: &PathBuf| {
-        let mut table = read_table(path)?;
+        let mut table = read_kind(path, FileKind::Config)?;
         // Several files lie in several folders, so places are made absolute before their layers are one.
         for (section, name) in PATH_KEYS.iter().filter_map(|key| key.split_once('.')) {
             let place = table.get_mut(section).and_then(|inner| inner.get_mut(name));
@@ -243,7 +231,14 @@ fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, RunError> {
         }
         Ok((Origin::File(display(path)), table))
     };
-    sources.config.iter().map(layer).collect()
+    let (mut layers, mut problems) = (Vec::new(), Vec::new());
+    for read in sources.config.iter().map(layer) {
+        match read {
+            Ok(layer) => layers.push(layer),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(layers) } else { Err(problems) }
 }
 
 /// What flags set, in their order.
@@ -253,7 +248,9 @@ fn flag_layers(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Result<Vec<O
     {
         if !is_dotted_key(key) {
             let what = "--set: found a key that none can be, allowed a few names of letters, digits, _ and - with dots between";
-            return Err(Problem::new("C006", Exit::Config, what).into());
+            return Err(Problem::new("C006", Exit::Config, what)
+                .hint("write --set SECTION.KEY=VALUE, for example --set merge.gamma=1.0")
+                .into());
         }
         let value = parse_scalar(text).ok_or_else(|| {
             Problem::new(
@@ -261,35 +258,9 @@ fn flag_layers(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Result<Vec<O
                 Exit::Config,
                 format!("{key}: found a control character outside a quoted text (from flag)"),
             )
+            .hint("one --set sets one key, in one line")
         })?;
         layers.push((Origin::Flag, nested(key, value)));
     }
     Ok(layers)
-}
-
-fn read_table(path: &Path) -> Result<Table, RunError> {
-    let unusable = |why: String| {
-        let what = format!("{}: {why}", display(path));
-        RunError::from(Problem::new("C007", Exit::Config, what).hint("check the path; see t3b run --help"))
-    };
-    let unreadable = |source: std::io::Error| unusable(format!("cannot be read ({})", source.kind()));
-    let file = fs::File::open(path).map_err(unreadable)?;
-    let mut text = String::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(unusable(format!("over {MAX_FILE_BYTES} bytes, more than settings need")));
-    }
-    parse(&text, &display(path))
-}
-
-fn parse(text: &str, name: &str) -> Result<Table, RunError> {
-    text.parse::<Table>().map_err(|source| {
-        let line = source.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-        let what = format!("{name}: line {line}: {}", source.message());
-        RunError::from(Problem::new("C007", Exit::Config, what))
-    })
-}
-
-fn display(path: &Path) -> String {
-    path.display().to_string()
 }

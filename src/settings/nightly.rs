@@ -104,7 +104,7 @@ fn read_folders(reader: &mut Reader) -> Option<String> {
         "nightly.folders: found {}, allowed a relative folder with %Y, %m and %d, or %Y and %j, such as \"%Y/%m/%d\"",
         quoted(&template)
     );
-    reader.problem(Problem::new("C001", Exit::Config, what));
+    reader.problem(&["nightly.folders"], Problem::new("C001", Exit::Config, what));
     None
 }
 

@@ -11,7 +11,7 @@ use super::layers::Reader;
 use super::merge::Merge;
 use super::models::Models;
 use super::nightly::Nightly;
-use crate::error::{Exit, Problem, quoted};
+use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::ledger::{Facts, is_name};
 use crate::messages::Mixing;
 use crate::store::local_path;
@@ -107,7 +107,8 @@ impl Pipeline {
             let what = format!(
                 "run.partition_size: found {partition_size}, allowed a multiple of run.batch_size ({batch_size})"
             );
-            reader.problem(Problem::new("C001", Exit::Config, what));
+            let keys = ["run.partition_size", "run.batch_size"];
+            reader.problem(&keys, Problem::new("C001", Exit::Config, what));
         }
         let tags = Facts::TAGS.iter().filter_map(|tag| {
             reader.opt_text(&format!("run.tags.{tag}")).map(|text| ((*tag).to_owned(), text))
@@ -142,16 +143,24 @@ impl Pipeline {
     fn check_roots(&self, reader: &mut Reader) {
         let (input, output) = (place(&self.input.root), place(&self.output.root));
         if !self.input.root.is_empty() && output.starts_with(&input) {
-            let what = "output.root: lies inside input.root, links followed";
+            let what = format!(
+                "output.root: found {}, which lies inside input.root ({}), links followed",
+                shown_place(&self.output.root),
+                shown_place(&self.input.root)
+            );
             let problem =
                 Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
-            reader.problem(problem);
+            reader.problem(&["output.root", "input.root"], problem);
         }
         if !self.output.root.is_empty() && place(&self.nightly.manifests).starts_with(&output) {
-            let what = "nightly.manifests: lies inside output.root, links followed";
+            let what = format!(
+                "nightly.manifests: found {}, which lies inside output.root ({}), links followed",
+                shown_place(&self.nightly.manifests),
+                shown_place(&self.output.root)
+            );
             let problem = Problem::new("C002", Exit::Config, what)
                 .hint("manifests hold names of the archive: keep them where its owner alone can read");
-            reader.problem(problem);
+            reader.problem(&["nightly.manifests", "output.root"], problem);
         }
     }
 }
@@ -173,20 +182,7 @@ impl Labels {
     fn read(reader: &mut Reader) -> Self {
         // The file itself became a layer before reading; here it is only a known key.
         reader.opt_text("labels.file");
-        let names = reader.opt_texts("labels.names").unwrap_or_default();
-        reader.narrow("labels.names", json!({ "minItems": 2 }));
-        let mut sorted = names.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        if names.len() < 2 || sorted.len() != names.len() {
-            let what = format!(
-                "labels.names: found {} names, {} distinct, allowed at least 2, all distinct",
-                names.len(),
-                sorted.len()
-            );
-            let problem = Problem::new("C001", Exit::Config, what).hint("set labels.names or labels.file");
-            reader.problem(problem);
-        }
+        let names = read_names(reader);
         let templates = reader.opt_texts("labels.templates").unwrap_or_default();
         let template = json!({ "type": "string", "pattern": r"\{\}" });
         reader.narrow("labels.templates", json!({ "items": template, "minItems": 1 }));
@@ -196,11 +192,29 @@ impl Labels {
         {
             let what =
                 format!("labels.templates: found {found}, allowed texts with one {{}} each, at least one");
-            reader.problem(Problem::new("C001", Exit::Config, what));
+            let problem = Problem::new("C001", Exit::Config, what)
+                .hint("write {} where the class name goes: \"a photo of a {}.\"");
+            reader.problem(&["labels.templates"], problem);
         }
         let cleans_as_openai = reader.choice("labels.text_cleanup", ("none", false), &[("openai", true)]);
         Self { names, templates, cleans_as_openai }
     }
+}
+
+/// The classes: two at least, each once.
+fn read_names(reader: &mut Reader) -> Vec<String> {
+    let found = reader.opt_texts("labels.names");
+    reader.narrow("labels.names", json!({ "minItems": 2 }));
+    let Some(names) = found else {
+        reader.missing("labels.names");
+        return Vec::new();
+    };
+    if names.len() < 2 {
+        let what = format!("labels.names: found {} names, allowed at least 2, all distinct", names.len());
+        let hint = "set labels.names or labels.file; their order is the label_idx";
+        reader.problem(&["labels.names"], Problem::new("C001", Exit::Config, what).hint(hint));
+    }
+    names
 }
 
 impl Output {
@@ -245,7 +259,8 @@ fn read_name(reader: &mut Reader) -> String {
     reader.narrow("run.name", json!({ "pattern": "^[a-z0-9][a-z0-9_-]{0,47}$" }));
     if !is_name(&name) {
         let what = format!("run.name: found {}, allowed [a-z0-9][a-z0-9_-]{{0,47}}", quoted(&name));
-        reader.problem(Problem::new("C005", Exit::Config, what));
+        let hint = "begin with a small letter or a digit; then small letters, digits, _ and -";
+        reader.problem(&["run.name"], Problem::new("C005", Exit::Config, what).hint(hint));
     }
     name
 }
@@ -291,7 +306,8 @@ pub(super) fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
     let text = text?.to_ascii_lowercase();
     if hex::decode(&text).map_or(0, |bytes| bytes.len()) != 32 {
         let what = format!("{key}: found {} characters, allowed 64 hex digits", text.chars().count());
-        reader.problem(Problem::new("C001", Exit::Config, what));
+        let hint = "t3b models inspect prints a checkpoint's";
+        reader.problem(&[key], Problem::new("C001", Exit::Config, what).hint(hint));
     }
     Some(text)
 }

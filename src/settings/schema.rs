@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::layers::{Shape, env_name};
-use super::{FileKind, known_keys, parse};
+use super::{FileKind, known_keys};
 
 /// Where keys without a default are described.
 const DOCS: &str = include_str!("../../docs/settings.md");
@@ -38,6 +38,19 @@ pub fn schema(kind: FileKind) -> Value {
     }
     .into();
     root
+}
+
+/// What a key means, in the words of the file of defaults or of the table of keys without one, and where that stands.
+pub(super) fn explained(kind: FileKind, key: &str) -> String {
+    if let Some(meaning) = meanings().remove(key) {
+        return format!("{key}: {meaning} (docs/settings.md)");
+    }
+    let file = kind.default_name();
+    match (comments(kind.default_text()).remove(key), defaults(kind).remove(key)) {
+        (Some(meaning), _) => format!("{key}: {meaning} ({file})"),
+        (None, Some(default)) => format!("the default is {default} ({file})"),
+        (None, None) => format!("{file} has the keys with their meanings"),
+    }
 }
 
 fn section() -> Value {
@@ -80,7 +93,7 @@ fn defaults(kind: FileKind) -> BTreeMap<String, Value> {
         }
     }
     let mut found = BTreeMap::new();
-    let table = parse(kind.default_text(), kind.default_name()).unwrap_or_default();
+    let table = kind.defaults().unwrap_or_default();
     walk("", &serde_json::to_value(table).unwrap_or_default(), &mut found);
     found
 }

@@ -1,4 +1,6 @@
-//! Labels that are no class, told together: three bad rows should not take three calls.
+//! Labels that are no class, told together: three bad rows should not take three calls; and the splits that were not asked for.
+
+use std::collections::BTreeSet;
 
 use super::fields::Labelled;
 use super::rows::bad;
@@ -32,6 +34,38 @@ impl Rows {
         let more = self.n - self.shown.len();
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         format!("row{} {}{more}", if self.n == 1 { "" } else { "s" }, self.shown.join(", "))
+    }
+}
+
+/// Splits of the rows that were left out, some of them by name.
+#[derive(Debug, Default)]
+pub(super) struct Splits {
+    named: BTreeSet<String>,
+}
+
+/// Splits that a message names, and most letters of each; a column of something else has a name in every row.
+const MAX_SPLITS: usize = 6;
+const MAX_SPLIT_CHARS: usize = 12;
+
+impl Splits {
+    /// Notes the split of a row.
+    pub(super) fn push(&mut self, split: Option<&str>) {
+        if self.named.len() <= MAX_SPLITS {
+            self.named.insert(split.unwrap_or_default().to_owned());
+        }
+    }
+
+    /// Their names, where they are a few short words; how many they are at least where they could be anything.
+    pub(super) fn told(&self) -> String {
+        let is_word = |name: &String| {
+            name.chars().count() <= MAX_SPLIT_CHARS
+                && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        };
+        if self.named.len() > MAX_SPLITS || !self.named.iter().all(is_word) {
+            return "other splits".to_owned();
+        }
+        let quoted: Vec<String> = self.named.iter().map(|name| format!("{name:?}")).collect();
+        quoted.join(", ")
     }
 }
 

@@ -14,7 +14,7 @@ use super::fields::{
     check_key, check_label, check_location, check_number, check_sha256, check_size, check_slice,
 };
 use super::header::Header;
-use super::labels::BadLabels;
+use super::labels::{BadLabels, Splits};
 use super::rows::{self, Row, bad};
 use crate::error::Problem;
 use crate::messages::Sample;
@@ -71,12 +71,17 @@ impl Manifest {
         if n_rows == 0 {
             return Err(bad("M001", "manifest is empty").hint("it needs a header and at least one row"));
         }
-        let Checked { ids, samples, declared, labels, n_pseudonyms, .. } = checked;
+        let Checked { ids, samples, declared, labels, splits, n_pseudonyms, .. } = checked;
         labels.check(rule.labels.len())?;
         if samples.is_empty() {
-            let what =
-                format!("manifest has no row of split {:?} among {n_rows}", rule.split.unwrap_or_default(),);
-            return Err(bad("M001", what));
+            let what = format!(
+                "input.split: found no row of split {:?} among {n_rows}, which are of {}",
+                rule.split.unwrap_or_default(),
+                splits.told()
+            );
+            return Err(
+                bad("M001", what).hint("set input.split to one of these, or leave it out to score all")
+            );
         }
         let (samples, cells, n_made) = declared.place(samples, rule.cells, rule.batch_size);
         let sha256 = hex::encode(Sha256::digest(bytes));
@@ -119,6 +124,7 @@ struct Checked<'a> {
     entries: HashSet<Arc<str>>,
     declared: Declared,
     labels: BadLabels,
+    splits: Splits,
     samples: Vec<(Option<usize>, Sample)>,
     /// The row of each id in each declared cell.
     seen: HashMap<(Box<str>, Option<usize>), usize>,
@@ -133,6 +139,7 @@ impl<'a> Checked<'a> {
             entries: HashSet::new(),
             declared: Declared::default(),
             labels: BadLabels::default(),
+            splits: Splits::default(),
             samples: Vec::new(),
             seen: HashMap::new(),
             n_pseudonyms: 0,
@@ -147,6 +154,7 @@ impl<'a> Checked<'a> {
             }
         }
         if self.rule.split.is_some() && row[SPLIT].as_deref() != self.rule.split {
+            self.splits.push(row[SPLIT].as_deref());
             return Ok(());
         }
         self.n_pseudonyms += usize::from(row[SAMPLE_ID].is_none());

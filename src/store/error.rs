@@ -87,6 +87,11 @@ impl Cause {
         }
     }
 
+    /// Whether it is the whole store's and not one object's, so that a message names the root.
+    pub(super) fn is_of_store(&self) -> bool {
+        self.is_lasting() || matches!(self, Self::Unreachable | Self::Throttled | Self::Deadline(_))
+    }
+
     /// Whether asking once more can only be answered alike, so that nothing is gained by it.
     pub(super) fn is_lasting(&self) -> bool {
         use Cause::{ClockSkew, Denied, Full, NoBucket, NoCredentials, ReadOnly, Refused, WrongRegion};

@@ -52,6 +52,8 @@ pub struct Root {
     is_there: Arc<AtomicBool>,
     /// Where a local folder lies that is only read, for listings of our own.
     folder: Option<Arc<std::path::Path>>,
+    /// How messages name it; empty for a store that a caller made.
+    place: Arc<str>,
 }
 
 /// What a create found.
@@ -136,7 +138,21 @@ impl Root {
     /// A root over a store the caller made, for tests and wrappers.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, deadline: Duration) -> Self {
-        Self { store, prefix, deadline, is_read_only: false, is_there: Arc::default(), folder: None }
+        Self {
+            store,
+            prefix,
+            deadline,
+            is_read_only: false,
+            is_there: Arc::default(),
+            folder: None,
+            place: "".into(),
+        }
+    }
+
+    /// The root as the user gave it, for messages.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        if self.place.is_empty() { "this root" } else { &self.place }
     }
 
     /// The same store, deeper.
@@ -176,7 +192,11 @@ impl Root {
         object: &str,
         call: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, StoreError> {
-        let failed = |cause| StoreError { operation, object: object.to_owned(), cause };
+        let failed = |cause: Cause| {
+            let is_named = cause.is_of_store() && !self.place.is_empty();
+            let below = if is_named { format!(" below {}", self.place) } else { String::new() };
+            StoreError { operation, object: format!("{object}{below}"), cause }
+        };
         if self.is_read_only && !matches!(operation, "read" | "measure") {
             return Err(failed(Cause::ReadOnly));
         }

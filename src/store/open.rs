@@ -18,7 +18,7 @@ use super::confined::Confined;
 use super::direct::{Direct, POOL_IDLE};
 use super::error::READ_ONLY;
 use super::settings::{StoreSettings, has_credentials, local_path};
-use crate::error::{Exit, Problem, may_be_secret, quoted};
+use crate::error::{Exit, Problem, quoted, shown_place};
 
 /// The whole process shares each `memory://name`, so that a test's writer and reader meet.
 static MEMORY: OnceLock<Mutex<HashMap<String, Arc<InMemory>>>> = OnceLock::new();
@@ -31,6 +31,16 @@ impl Root {
     /// `C003` credentials in the URI, `C004` plain http, `S003` an unusable URI or missing folder, `S008` an http root that
     /// shall be written to.
     pub fn open(uri: &str, create: bool, settings: &StoreSettings) -> Result<Self, Problem> {
+        let place = shown_place(uri);
+        let opened = Self::open_at(uri, create, settings).map_err(|problem| {
+            let is_named = problem.what.contains(&place) || problem.code == "C003";
+            let what = if is_named { problem.what } else { format!("{} (the root {place})", problem.what) };
+            Problem { what, ..problem }
+        })?;
+        Ok(Self { place: place.into(), ..opened })
+    }
+
+    fn open_at(uri: &str, create: bool, settings: &StoreSettings) -> Result<Self, Problem> {
         refuse_credentials(uri)?;
         refuse_plain_http(settings)?;
         refuse_unprintable_environment()?;
@@ -109,13 +119,9 @@ fn no_folder(folder: &str) -> Problem {
     let is_hidden =
         std::fs::metadata(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     if is_hidden {
-        return denied(format!("local folder {} cannot be opened: permission denied", shown(folder)));
+        return denied(format!("local folder {} cannot be opened: permission denied", shown_place(folder)));
     }
-    unusable(&format!("no such local folder, {}", shown(folder)))
-}
-
-fn shown(folder: &str) -> String {
-    if may_be_secret(folder) { quoted(folder) } else { format!("{folder:?}") }
+    unusable(&format!("no such local folder, {}", shown_place(folder)))
 }
 
 fn denied(what: String) -> Problem {
@@ -127,13 +133,14 @@ fn denied(what: String) -> Problem {
 fn open_output(folder: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
     use std::io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
     std::fs::create_dir_all(folder).map_err(|error| {
-        let what = format!("output folder {} cannot be made: {}", shown(folder), error.kind());
+        let what = format!("output folder {} cannot be made: {}", shown_place(folder), error.kind());
         match error.kind() {
             PermissionDenied | ReadOnlyFilesystem => denied(what),
             AlreadyExists | NotADirectory => {
                 Problem::new("S003", Exit::Config, what).hint("a part of its path is a file; name another")
             }
-            _ => Problem::new("S007", Exit::StoreIo, what),
+            _ => Problem::new("S007", Exit::StoreIo, what)
+                .hint("name another output root, or mend what the system says"),
         }
     })?;
     let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| no_folder(folder))?;

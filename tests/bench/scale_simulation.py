@@ -15,10 +15,10 @@ import random
 # Requests of the program, measured: of a worker at its start and end, of a scored partition beside its images, of a published one.
 LISTINGS_PER_WORKER = 11
 WRITES_PER_PARTITION = 7  # five staged tables, claim, receipt
-READS_PER_PARTITION = 6  # each staged table read back, one look for a receipt
+READS_PER_PARTITION = 9  # each staged table read back, a look for a receipt, three for a record of withdrawal
 PUBLISHED_WRITES = 5
 PUBLISHED_READS = 16
-PUBLISHED_AT_ONCE = 8
+PUBLISHED_AT_ONCE = 1
 OBJECTS_PER_LISTING = 1000
 
 ASSUMED = {

@@ -273,6 +273,7 @@ impl Nights {
                         Exit::Permission,
                         "the manifest that was just written cannot be read",
                     )
+                    .hint("set TMPDIR to a folder that can be read and written")
                 };
                 Some((catalog, fs::read(&out).map_err(unreadable)?))
             }

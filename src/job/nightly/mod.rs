@@ -161,6 +161,7 @@ impl Nights {
             work: Work::All,
             worker: None,
             allow_other_numerics: self.allow_other_numerics,
+            must_score: false,
             meter: call.meter.clone(),
         };
         let manifest = Arc::clone(&job.manifest);

@@ -81,7 +81,7 @@ pub async fn catalog_of_manifests(
             names.push(name);
         }
     }
-    listed(Totals { tally, ..parts.join(&names, out)? })
+    listed(incoming, Totals { tally, ..parts.join(&names, out)? })
 }
 
 /// A row as it is written again. What a run checks is checked when the joined manifest is read.

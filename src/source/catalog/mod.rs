@@ -136,14 +136,14 @@ async fn of_found(
         n_chunks.1 += usize::from(was_there);
         names.push(name);
     }
-    Ok(Catalog { n_chunks, ..listed(parts.join(&names, out)?)? })
+    Ok(Catalog { n_chunks, ..listed(root, parts.join(&names, out)?)? })
 }
 
 /// What was listed, where there is anything to score.
-fn listed(totals: Totals) -> Result<Catalog, Problem> {
+fn listed(root: &Root, totals: Totals) -> Result<Catalog, Problem> {
     let tally = totals.tally;
     if totals.n_rows == 0 {
-        return Err(nothing(&tally));
+        return Err(nothing(root, &tally));
     }
     Ok(Catalog {
         n_rows: totals.n_rows,
@@ -160,10 +160,10 @@ fn listed(totals: Totals) -> Result<Catalog, Problem> {
     })
 }
 
-fn nothing(tally: &Tally) -> Problem {
+fn nothing(root: &Root, tally: &Tally) -> Problem {
     let found: Vec<String> = tally.left_out.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
     let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-    let what = format!("nothing to score below the root: found {found}");
+    let what = format!("nothing to score below {}: found {found}", root.place());
     let mut hint = format!(
         "check the root; listed are {} and archives: {}; names without an ending are looked into",
         IMAGES.join(", "),

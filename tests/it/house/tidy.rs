@@ -227,6 +227,33 @@ fn every_error_code_is_documented() {
     }
 }
 
+/// Settings get their hints where they are read (`settings::refused`), rows of manifests by their code (`source::rows`).
+#[test]
+fn every_refusal_of_a_command_or_a_manifest_says_what_to_do() {
+    let is_refusal = |code: &str| code.starts_with(['C', 'M']) && code[1..].parse::<u16>().is_ok();
+    let mut n_refusals = 0;
+    for (name, text) in sources("src") {
+        let code = code(&text);
+        for part in code.split("Problem::new(").skip(1) {
+            let Some(found) = part.trim_start().strip_prefix('"').and_then(|rest| rest.get(..4)) else {
+                continue;
+            };
+            if is_refusal(found) && !name.starts_with("src/settings") {
+                assert!(part.contains("hint(") || part.contains("hint:"), "{name}: {found} has no hint");
+                n_refusals += 1;
+            }
+        }
+        for part in code.split("bad(\"").skip(1).filter(|part| is_refusal(part.get(..4).unwrap_or("C"))) {
+            let remedies = fs::read_to_string(repo("src/source/rows.rs")).unwrap();
+            let has_remedy = remedies.contains(&format!("\"{}\" =>", &part[..4]))
+                || remedies.contains(&format!("\"{}\" |", &part[..4]));
+            assert!(has_remedy || part.contains("hint("), "{name}: {} has no hint", &part[..4]);
+            n_refusals += 1;
+        }
+    }
+    assert!(n_refusals > 50, "{n_refusals}");
+}
+
 #[test]
 fn the_documented_reasons_are_the_ones_there_are() {
     let text = fs::read_to_string(repo("docs/errors.md")).unwrap();

@@ -16,6 +16,8 @@ mod large;
 mod precedence;
 /// Tables as other programs find them, of this format and the one before; ids led back to their owner.
 mod reading;
+/// Messages about what is refused: once, whole, with what to do.
+mod refusals;
 /// Pictures, times and costs in the report, the report in a browser, questions in other engines' SQL.
 mod report;
 /// The faults of a second new user, each by its number.
@@ -28,3 +30,5 @@ mod store_causes;
 mod store_rights;
 /// What `t3b sweep` answers: one of the first walk's faults, by its letter.
 mod sweeps;
+/// Withdrawing a run beside whoever works on it.
+mod withdrawing;

@@ -72,7 +72,7 @@ fn a_broken_file_is_named_with_its_line() {
     fs::write(fixture.path("broken.toml"), "[run]\nname = \"x\nseed = 1").unwrap();
     let said = fixture.t3b(&["check", "broken.toml"]);
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.status.code() == Some(78) && text.contains("broken.toml: line 2"), "{text}");
+    assert!(said.status.code() == Some(78) && text.contains("broken.toml:2:"), "{text}");
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn a8_azure_every_cause_has_its_code_on_every_verb() {
 
 /// The commands as a user starts them; LIST, GET, HEAD and PUT come first in one of them each.
 #[test]
-fn a8_commands_end_with_the_cause_s_exit() {
+fn a8_a20_commands_end_with_the_cause_s_exit_and_leave_nothing_of_a_listing() {
     let fixture = Fixture::new();
     let cases = [
         (answer(403, "AccessDenied"), "S006", 77),
