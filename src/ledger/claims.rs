@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_unclaimed_come_first_and_then_the_oldest_over_the_bound() {
-        let mut board = board(&[(0, 0, 1_000), (1, 0, 2_000), (2, 1, 500)], &[]);
+        let mut board = board(&[(0, 0, 1_000), (1, 0, 2_000), (2, 1, 1_500)], &[]);
         assert_eq!(board.next(0, RULE, |_| false), Some((3, 0)));
         assert_eq!(board.next(5, RULE, |_| false), Some((5, 0)));
         for partition in 3..6 {
@@ -303,10 +303,10 @@ mod tests {
         }
         assert_eq!(board.next(0, RULE, |_| false), None, "all claims are young");
         advance(&mut board, 59);
-        assert_eq!(board.next(0, RULE, |_| false), Some((0, 1)), "60 s old, and 2 was claimed again");
+        assert_eq!(board.next(0, RULE, |_| false), Some((0, 1)), "60 s old, and no other is");
         advance(&mut board, 2);
-        assert_eq!(board.next(0, RULE, |p| p == 2), Some((0, 1)));
-        assert_eq!(board.next(0, RULE, |_| false), Some((2, 2)), "the oldest of all");
+        assert_eq!(board.next(0, RULE, |_| false), Some((0, 1)), "the oldest of all");
+        assert_eq!(board.next(0, RULE, |p| p == 0), Some((2, 2)), "the oldest of the others, claimed again");
     }
 
     #[test]
