@@ -111,7 +111,9 @@ def main():
     folder.mkdir(exist_ok=True)
     if not (folder / "pipeline.toml").exists():
         make(folder, arguments.images, arguments.patch)
-        subprocess.run([program, "models", "encode", "pipeline.toml", "-o", "bank.safetensors"], cwd=folder, check=True)
+        for command in (["manifest", "build", "images"], ["models", "encode", "pipeline.toml"]):
+            out = "manifest.csv" if command[0] == "manifest" else "bank.safetensors"
+            subprocess.run([program, *command, "-o", out], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     peer = [sys.executable, str(pathlib.Path(__file__).with_name("pipeline.py")), str(folder)]
     peer += ["--threads", str(arguments.threads)]
     peers = {f"PyTorch, {n} workers": [*peer, "--workers", str(n)] for n in arguments.workers}

@@ -72,7 +72,7 @@ impl Filter {
                 if x < 1.0 { 1.0 - x } else { 0.0 }
             }
             Self::Hamming => hamming(x.abs()),
-            Self::Bicubic => cubic(x.abs()),
+            Self::Bicubic => cubic(x),
             Self::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
             Self::Lanczos => 0.0,
         }
@@ -98,8 +98,11 @@ fn sinc(x: f64) -> f64 {
     x.sin() / x
 }
 
-fn cubic(x: f64) -> f64 {
+/// The cubic convolution with a = -0.5.
+#[inline]
+pub(super) fn cubic(x: f64) -> f64 {
     const A: f64 = -0.5;
+    let x = x.abs();
     if x < 1.0 {
         ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
     } else if x < 2.0 {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::filter::Filter;
+use super::filter::{Filter, cubic};
 
 /// Fraction bits of a weight; 8 for the pixel and 2 for sign and overshoot make 32.
 pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -28,6 +28,20 @@ impl Weights {
     /// Reference: Pillow `Resample.c`, `precompute_coeffs` and `normalize_coeffs_8bpc`; the order of the float
     /// operations is theirs, because a different one changes last bits.
     pub(super) fn new(filter: Filter, n_in: u32, n_out: u32, window: Range<u32>) -> Self {
+        // What models resize with has a loop of its own: chosen tap by tap, a kernel takes as long again as its arithmetic.
+        match filter {
+            Filter::Bicubic => Self::of_kernel(filter, cubic, n_in, n_out, window),
+            _ => Self::of_kernel(filter, |x| filter.weight(x), n_in, n_out, window),
+        }
+    }
+
+    fn of_kernel(
+        filter: Filter,
+        kernel: impl Fn(f64) -> f64,
+        n_in: u32,
+        n_out: u32,
+        window: Range<u32>,
+    ) -> Self {
         let scale = f64::from(n_in) / f64::from(n_out);
         let filter_scale = scale.max(1.0);
         let support = filter.support() * filter_scale;
@@ -44,9 +58,7 @@ impl Weights {
             let start = (center - support + 0.5).max(0.0) as u32;
             let end = ((center + support + 0.5) as u32).min(n_in);
             row.clear();
-            row.extend(
-                (start..end).map(|x| filter.weight((f64::from(x) - center + 0.5) * inverse_filter_scale)),
-            );
+            row.extend((start..end).map(|x| kernel((f64::from(x) - center + 0.5) * inverse_filter_scale)));
             let sum = row.iter().fold(0.0, |sum, weight| sum + weight);
             row.iter_mut().for_each(|weight| *weight /= if sum == 0.0 { 1.0 } else { sum });
             weights.push(start, &row);
