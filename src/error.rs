@@ -36,6 +36,27 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every code that is always the same, ascending; what schedulers are told of them is made from this list.
+    pub const ALL: [Self; 11] = [
+        Self::Done,
+        Self::Usage,
+        Self::OverQuarantine,
+        Self::BadData,
+        Self::StoreUnfit,
+        Self::Bug,
+        Self::StoreIo,
+        Self::Preempted,
+        Self::Fenced,
+        Self::Permission,
+        Self::Config,
+    ];
+
+    /// Whether the same command, called again, goes on where this one stood.
+    #[must_use]
+    pub fn is_mended_by_repeating(self) -> bool {
+        matches!(self, Self::StoreIo | Self::Preempted)
+    }
+
     /// The number given to the operating system.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -180,6 +201,12 @@ impl RunError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.problems[0].exit
+    }
+
+    /// The deciding problem alone.
+    #[must_use]
+    pub fn into_first(mut self) -> Problem {
+        self.problems.swap_remove(0)
     }
 
     /// Everything that was wrong, the deciding problem first.

@@ -26,6 +26,8 @@ pub(super) struct Manner {
     pub(super) json: bool,
     /// Every corruption a column.
     pub(super) wide: bool,
+    /// A line of JSON for each partition, and nothing of the run.
+    pub(super) partitions: bool,
     /// What each stage did with its time.
     pub(super) profile: bool,
 }
@@ -85,6 +87,10 @@ pub(super) async fn tell(
     manner: Manner,
 ) -> Result<Exit, RunError> {
     let (done, state) = match outcome {
+        Outcome::ShardDone { .. } if manner.partitions => return Ok(Exit::Done),
+        Outcome::Published(done) | Outcome::AlreadyDone(done) if manner.partitions => {
+            return Ok(exit_of(done));
+        }
         Outcome::ShardDone { n_missing } => {
             if manner.json {
                 say!(
@@ -92,7 +98,10 @@ pub(super) async fn tell(
                     json!({ "state": "shard_done", "n_missing_partitions": n_missing, "process": process(spent, manner) })
                 );
             } else {
-                say!("shard done; {n_missing} partitions of the run are not committed yet");
+                match n_missing {
+                    0 => say!("done; another worker has published the run"),
+                    _ => say!("shard done; {n_missing} partitions of the run are not committed yet"),
+                }
                 print_spent(spent, manner);
             }
             return Ok(Exit::Done);
@@ -185,6 +194,10 @@ fn print_spent(spent: &Spent, manner: Manner) {
         spent.wall.as_secs_f64(),
         rate(n_pairs, spent.wall)
     );
+    let (n_lost, wasted) = spent.meter.open.lost();
+    if n_lost > 0 {
+        say!("lost    {n_lost} partitions that others committed first, {:.1} s", wasted.as_secs_f64());
+    }
     if manner.profile {
         super::profile::print(&spent.meter);
     }
@@ -197,9 +210,10 @@ fn rate(n_pairs: u64, wall: Duration) -> f64 {
 
 fn process(spent: &Spent, manner: Manner) -> Value {
     let n_pairs = spent.meter.pairs.load(Relaxed);
+    let (n_lost, wasted) = spent.meter.open.lost();
     json!({
         "wall_s": spent.wall.as_secs_f64(), "n_pairs": n_pairs, "pairs_per_s": rate(n_pairs, spent.wall),
-        "rss_peak_mib": rss_mib("VmHWM:"),
+        "rss_peak_mib": rss_mib("VmHWM:"), "n_lost_partitions": n_lost, "wasted_s": wasted.as_secs_f64(),
         "profile": manner.profile.then(|| super::profile::as_json(&spent.meter)),
     })
 }

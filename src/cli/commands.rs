@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use async_channel::Receiver;
 use serde_json::json;
 
 use super::closing::{Manner, Spent, exit_of, notes, print_finalized, tell, why_quarantined};
@@ -12,8 +13,9 @@ use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, Ver
 use crate::demo;
 use crate::error::{Exit, Problem, RunError, quoted, shown_place};
 use crate::flow::meter::Meter;
+use crate::flow::open::Ended;
 use crate::flow::progress::LogFormat;
-use crate::job::{Job, Outcome, Pace, Request};
+use crate::job::{Job, Outcome, Pace, Request, Work};
 use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify, withdrawn};
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
@@ -29,6 +31,7 @@ pub fn execute(cli: &Cli) -> Result<Exit, RunError> {
     match &cli.command {
         Command::Demo(args) => run_demo(args),
         Command::Run(args) => run_pipeline(args),
+        Command::Worker(args) => super::worker::work(args),
         Command::Nightly(args) => super::nightly::nightly(args),
         Command::Plan(args) => print_plan(args),
         Command::Check(args) => check(args),
@@ -119,15 +122,17 @@ fn run_pipeline(args: &RunArgs) -> Result<Exit, RunError> {
     let request = Request {
         run_id: args.run_id.clone(),
         run_date: args.run_date.clone(),
-        shard: args.shard,
+        work: args.shard.map_or(Work::All, |(k, n)| Work::Shard(k, n)),
+        worker: None,
         allow_other_numerics: args.allow_other_numerics,
         must_score: true,
         meter: Meter::default(),
     };
-    run_spec(spec, &request, Manner { json: args.json, wide: args.wide, profile: args.profile })
+    let manner = Manner { json: args.json, wide: args.wide, profile: args.profile, partitions: false };
+    run_spec(spec, &request, manner)
 }
 
-fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunError> {
+pub(super) fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunError> {
     let (settings, started) = (spec.settings.clone(), Instant::now());
     on_runtime(&settings, async {
         let output_root = spec.pipeline.output.root.clone();
@@ -138,10 +143,11 @@ fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunEr
         notes(&job);
         // Made before it is printed: a date or an id that cannot be used is refused first.
         let run_id = job.plan(request)?.run_id;
-        if !manner.json {
+        if !manner.json && !manner.partitions {
             say!("run     {}/{}", output_root.trim_end_matches('/'), Layout::new(&run_id).run());
         }
-        let outcome = job.run(request, stop).await?;
+        let ends = manner.partitions.then(|| request.meter.open.follow(1));
+        let outcome = telling(job.run(request, stop), ends).await?;
         let spent = Spent { wall: started.elapsed(), meter: request.meter.clone() };
         let told = tell(&outcome, &output, &output_root, &spent, manner).await;
         match (told, &outcome) {
@@ -152,6 +158,31 @@ fn run_spec(spec: Spec, request: &Request, manner: Manner) -> Result<Exit, RunEr
             (told, _) => told,
         }
     })
+}
+
+/// The outcome of a run, with a line of JSON for each partition on the way where anybody listens.
+async fn telling(
+    run: impl Future<Output = Result<Outcome, RunError>>,
+    ends: Option<Receiver<Ended>>,
+) -> Result<Outcome, RunError> {
+    let Some(ends) = ends else { return run.await };
+    let mut run = std::pin::pin!(run);
+    let line = |ended: Ended| {
+        let (state, seconds) = (ended.fate.name(), ended.spent.as_secs_f64());
+        say!("{}", json!({ "partition": ended.partition, "state": state, "seconds": seconds }));
+    };
+    loop {
+        tokio::select! {
+            biased;
+            Ok(ended) = ends.recv() => line(ended),
+            outcome = &mut run => {
+                while let Ok(ended) = ends.try_recv() {
+                    line(ended);
+                }
+                return outcome;
+            }
+        }
+    }
 }
 
 fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {

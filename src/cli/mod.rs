@@ -27,6 +27,7 @@ mod signals;
 mod sweep;
 mod system;
 mod variables;
+mod worker;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub use nightly::NightlyArgs;
 pub use output::finish;
 pub use past::{DiscardArgs, RunsCommand, RunsListArgs, RunsShowArgs, ShowArgs};
 pub use samples::SamplesArgs;
+pub use worker::WorkerArgs;
 
 use crate::error::{Exit, may_be_secret, printable};
 use crate::settings::{PATH_KEYS, Sources};
@@ -110,6 +112,10 @@ pub enum Command {
     ///
     /// Example: t3b run my.toml --set merge.gamma=1.0 --run-id night-7
     Run(RunArgs),
+    /// Works on a run beside other workers, partition by partition, until it is published; come and go at any time.
+    ///
+    /// Example: t3b worker my.toml --run-id night-7 --name gpu-3
+    Worker(WorkerArgs),
     /// Scores what came since the nights before, and publishes, checks, evaluates and compares it; for a scheduler.
     ///
     /// Example: t3b nightly ward.toml --exit-when-empty 99

@@ -155,7 +155,7 @@ fn show_run(args: &RunsShowArgs) -> Result<Exit, RunError> {
         let run_id = if run_id.is_some() { run_id } else { newest().await? };
         let run_id = run_id.ok_or_else(|| no_such_run(&format!("no run below {}", output.place())))?;
         let plan = planned(&output, &run_id).await?;
-        let found = status(&output, &run_id).await?;
+        let found = status(&output, &run_id, None).await?;
         let reasons = if found.is_published { reasons(&output, &plan).await? } else { Default::default() };
         let table = if found.is_published { Some(accuracy(&output, &plan).await?) } else { None };
         if args.json {

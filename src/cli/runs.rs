@@ -14,7 +14,7 @@ use crate::store::{Root, leftovers, local_path};
 pub(super) fn show_status(args: &StatusArgs) -> Result<Exit, RunError> {
     let (settings, output, _, run_id) = open_run(&args.run, false)?;
     on_runtime(&settings, async {
-        let found = status(&output, &run_id).await?;
+        let found = status(&output, &run_id, Some(settings.claims)).await?;
         if args.json {
             say!("{}", serde_json::to_string_pretty(&found).expect("numbers have a JSON text"));
         } else {
@@ -49,6 +49,21 @@ fn print_status(found: &Status) {
     }
     if let Some(eta_s) = found.eta_s.filter(|_| !found.missing.is_empty()) {
         say!("eta          {eta_s:.0} s at that rate");
+    }
+    for worker in &found.workers {
+        let rate = worker.rate_per_min.map(|rate| format!(", {rate:.2} a minute")).unwrap_or_default();
+        let (n_open, silent_s) = (worker.open.len(), worker.silent_s);
+        say!(
+            "worker       {}: {} committed{rate}, {n_open} open, last seen {silent_s:.0} s ago",
+            worker.worker,
+            worker.n_committed
+        );
+    }
+    for late in &found.stragglers {
+        say!("late         partition {} of {}, claimed {:.0} s ago", late.partition, late.worker, late.age_s);
+    }
+    if found.n_reissued > 0 {
+        say!("reissued     {} claims were passed over", found.n_reissued);
     }
     say!("published    {}", if found.is_published { "yes" } else { "no" });
 }

@@ -30,9 +30,11 @@ async fn obey(handle: StopHandle, deadline: Duration, meter: Meter) {
     let on_first = || {
         // Said before it can be lost, so that whoever asked may let the partition be finished or not.
         let (open_pairs, deadline_s) = (meter.open_pairs.load(Relaxed), deadline.as_secs());
+        let at_stake_s = meter.open.at_stake().as_secs();
         tracing::warn!(
             deadline_s,
             open_pairs,
+            at_stake_s,
             "stopping: finishing the open partition; what of it is not committed in time will be scored again"
         );
     };
@@ -40,9 +42,10 @@ async fn obey(handle: StopHandle, deadline: Duration, meter: Meter) {
         tracing::warn!("signals cannot be followed: a signal ends this process at once");
         return;
     }
-    let open_pairs = meter.open_pairs.load(Relaxed);
+    let (open_pairs, at_stake_s) = (meter.open_pairs.load(Relaxed), meter.open.at_stake().as_secs_f64());
     let what = format!(
-        "stopped now: the open partition is given up, {open_pairs} scored (sample, cell) pairs of it are lost"
+        "stopped now: the open partition is given up, {open_pairs} scored (sample, cell) pairs of it are lost, at most \
+         {at_stake_s:.1} s of work"
     );
     tell!("{}", preempted(&what));
     // The graph may wait for a store that never answers, or a thread may be deep in a model. Nothing has to be

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::found::Found;
+use super::open::Open;
 use super::spans::Spans;
 
 /// What one stage received and sent, and how long it had something in hand and waited for the next one.
@@ -155,6 +156,8 @@ pub struct Meter {
     pub score: Arc<StageMeter>,
     /// Sends nothing; holds what it is writing.
     pub sink: Arc<StageMeter>,
+    /// Partitions that are read or scored and have no receipt yet.
+    pub open: Open,
     /// Partitions committed.
     pub committed: Arc<AtomicU64>,
     /// (sample, cell) pairs scored.
@@ -186,11 +189,11 @@ impl Meter {
         ]
     }
 
-    /// Everything that ever moved: equal twice means that nothing did in between.
+    /// Everything that ever moved, and waits for other workers: equal twice means that nothing did in between.
     #[must_use]
     pub fn n_moves(&self) -> u64 {
         let sent = self.stages().map(|(_, stage)| stage.n_sent()).iter().sum::<u64>();
-        sent + self.committed.load(Relaxed)
+        sent + self.committed.load(Relaxed) + self.open.n_waits()
     }
 
     /// The stage furthest down the flow that holds a message, or the source.

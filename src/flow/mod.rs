@@ -4,6 +4,7 @@ pub mod budget;
 pub mod found;
 pub mod link;
 pub mod meter;
+pub mod open;
 pub mod ordered;
 pub mod profile;
 pub mod progress;

@@ -27,7 +27,7 @@ use crate::flow::stop::Stop;
 use crate::flow::verdict::{StageEnd, verdict};
 use crate::flow::{Stage, watchdog};
 use crate::messages::Mixing;
-use crate::source::{Manifest, Partition, SourceRule, source};
+use crate::source::{Manifest, SourceRule, Todo, source};
 use crate::store::Root;
 use batch::{Batcher, batch};
 use corrupt::CorruptRule;
@@ -46,7 +46,7 @@ pub struct Graph {
     /// The frozen manifest.
     pub manifest: Arc<Manifest>,
     /// Partitions to score, in order.
-    pub todo: Vec<Partition>,
+    pub todo: Todo,
     /// Rules of the stages, in flow order.
     pub rules: Rules,
     /// The lane, on the thread that owns it.

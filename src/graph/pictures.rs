@@ -12,7 +12,7 @@ use crate::flow::meter::Meter;
 use crate::flow::stop::stop;
 use crate::flow::verdict::{StageEnd, verdict};
 use crate::messages::{Corrupted, Flow, Inlet};
-use crate::source::{Manifest, Partition, SourceRule, source};
+use crate::source::{Manifest, Partition, SourceRule, Todo, source};
 use crate::store::Root;
 
 /// Reads, decodes and corrupts the samples of `todo`, in order; those that are refused on the way are left out. Everything is held at
@@ -32,7 +32,7 @@ pub async fn pictures(
     let (to_decode, from_source) = link(queues.fetched, &meter.source, &meter.decode);
     let (to_corrupt, from_decode) = link(queues.decoded, &meter.decode, &meter.corrupt);
     let (to_look, from_corrupt) = link(queues.corrupted, &meter.corrupt, &meter.batch);
-    let (_nobody_asks, never) = stop();
+    let ((_nobody_asks, never), todo) = (stop(), Todo::listed(todo, meter.open.clone()));
     let mut found = Vec::new();
     let (read, pixels, cells, looked) = tokio::join!(
         source(from_store, input, manifest, todo, compressed, never, to_decode),

@@ -41,6 +41,8 @@ pub struct SinkRule {
     pub device: String,
     /// Its canary.
     pub canary: String,
+    /// Who this process is, for its receipts.
+    pub worker: String,
 }
 
 /// Commits partition after partition, each on its seal and only when every sample is accounted for.
@@ -62,7 +64,8 @@ pub async fn sink(
             let partition = seal.partition;
             n_nonfinite += finished.n_nonfinite();
             check_nonfinite(n_nonfinite, rule.n_pairs)?;
-            finished.commit(&rule, &root, seal).await.map_err(first)?;
+            let is_ours = finished.commit(&rule, &root, seal).await.map_err(RunError::into_first)?;
+            meter.open.close(partition, is_ours).await;
             if meter.spans.is_open() {
                 meter.spans.push(partition_span(partition, spans));
             }
@@ -94,10 +97,6 @@ pub async fn sink(
         }
     }
     Ok(())
-}
-
-fn first(error: RunError) -> Problem {
-    error.problems()[0].clone()
 }
 
 /// From the beginning of its first batch to its receipt.
@@ -207,7 +206,8 @@ impl OpenPartition {
         Ok(n_quarantined)
     }
 
-    async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<(), RunError> {
+    /// `false` when another worker had committed the partition first.
+    async fn commit(mut self, rule: &SinkRule, root: &Root, seal: Seal) -> Result<bool, RunError> {
         let (n_quarantined, n_nonfinite) = (self.check_conservation(rule.n_made, &seal)?, self.n_nonfinite());
         self.rejects.sort_by_key(|reject| (reject.sample.row, reject.cell));
         for reject in &self.rejects {
@@ -236,6 +236,7 @@ impl OpenPartition {
             plan_sha256: rule.plan.plan_sha256.clone(),
             partition: seal.partition,
             nonce,
+            worker: rule.worker.clone(),
             spec_sha256: rule.plan.spec_sha256.clone(),
             n_samples: seal.n_samples,
             n_scored: self.n_scored.iter().sum(),
@@ -251,6 +252,6 @@ impl OpenPartition {
         if !is_ours {
             tracing::info!(partition = seal.partition, "another worker committed this partition first");
         }
-        Ok(())
+        Ok(is_ours)
     }
 }

@@ -1,8 +1,11 @@
 //! The steps of a run around the graph: what is left, the lane, the plan, the graph, publishing.
 
+use std::io::BufReader;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::next::{Asked, Claims, Desk, Work};
+use super::publishing::publish_once;
 use super::{Job, Outcome, Request};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
@@ -19,7 +22,7 @@ use crate::ledger::{
 };
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};
-use crate::source::{Manifest, Partition, SourceRule};
+use crate::source::{Manifest, Partition, SourceRule, Todo};
 use crate::store::{Created, Root};
 use crate::tables::Names;
 use crate::watch::{Ended, Subject, Watch};
@@ -62,7 +65,10 @@ impl Job {
         Subject {
             pipeline: plan.facts.name.clone(),
             run_id: plan.run_id.clone(),
-            shard: request.shard,
+            shard: match request.work {
+                Work::Shard(k, n) => Some((k, n)),
+                Work::All | Work::Claimed | Work::Asked => None,
+            },
             spec_sha256: plan.spec_sha256.clone(),
             n_samples: plan.n_samples,
             n_methods: (plan.facts.methods.len() + plan.facts.grid.len()) as u64,
@@ -89,15 +95,33 @@ impl Job {
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));
         }
-        let mine = |p: &Partition| request.shard.is_none_or(|(k, n)| p.index % n == k);
         let mut all = self.partitions();
-        all.retain(mine);
+        if let Work::Shard(k, n) = request.work {
+            all.retain(|partition| partition.index % n == k);
+        }
         let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
         if let Some(first) = todo.first() {
             self.look(first, request.must_score).await?;
         }
-        let plan = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
-        let ended = publish(&output, &plan, &all, stop.phase() > Phase::Running).await;
+        let claims = self.spec.settings.claims;
+        let (plan, worker) = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
+        // An engine's numbers are its own to count.
+        let mine: &[Partition] = if request.work == Work::Asked { &[] } else { &all };
+        let ended = match left(&output, &plan, mine, stop.phase() > Phase::Running).await {
+            Ok(n_missing) if n_missing > 0 => Ok(Outcome::ShardDone { n_missing }),
+            Ok(_) => match request.work {
+                Work::All | Work::Shard(..) => {
+                    finalize_plan(&output, plan.clone()).await.map(Outcome::Published)
+                }
+                Work::Claimed | Work::Asked => {
+                    let published = publish_once(&output, &plan, &worker, claims, stop).await;
+                    published.and_then(|outcome| {
+                        outcome.ok_or_else(|| preempted(n_partitions, n_partitions).into())
+                    })
+                }
+            },
+            Err(error) => Err(error),
+        };
         match ended {
             // What failed may be that the run is no more.
             Err(error) => Err(withdrawn(&output, &plan).await.map_or(error, RunError::from)),
@@ -112,7 +136,7 @@ impl Job {
         todo: Vec<Partition>,
         output: Root,
         stop: Stop,
-    ) -> Result<Plan, RunError> {
+    ) -> Result<(Plan, String), RunError> {
         let all = self.partitions();
         let (n_partitions, n_partitions_before) = (all.len() as u64, (all.len() - todo.len()) as u64);
         let n_batches = self.n_batches(&all);
@@ -121,13 +145,25 @@ impl Job {
         let plan = freeze(&output, ready.rules.sink.plan, request.allow_other_numerics).await?;
         ready.rules.sink.plan = plan.clone();
         let meter = request.meter.clone();
-        let mut attempt = Attempt::open(nonce()?, &ready.rules.sink.device, &ready.rules.sink.canary);
+        let id = nonce()?;
+        let worker = request.worker.clone().unwrap_or_else(|| id.clone());
+        ready.rules.sink.worker.clone_from(&worker);
+        let rules = &ready.rules.sink;
+        let mut attempt = Attempt::open(id, &worker, &rules.device, &rules.canary);
+        let claims = ready.settings.claims;
         meter.planned_batches.store(n_batches, Relaxed);
         meter.planned_partitions.store(n_partitions, Relaxed);
         let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
         let costs = ready.lane.costs.clone();
-        let scored = ready.go(todo, output.clone(), stop, meter.clone()).await;
+        let open = meter.open.clone();
+        let desk = || Desk::new(output.clone(), &plan, all, open.clone(), stop.clone());
+        let todo = match request.work {
+            Work::All | Work::Shard(..) => Todo::listed(todo, open.clone()),
+            Work::Claimed => Claims::begin(desk(), &worker, claims).await?.todo(),
+            Work::Asked => Asked::new(desk(), BufReader::new(std::io::stdin())).todo(),
+        };
+        let scored = ready.go(todo, output.clone(), stop.clone(), meter.clone()).await;
         drop(progress);
         for (stage, counts) in meter.stages() {
             let (sent, blocked_ms) = (counts.n_sent(), counts.blocked().as_millis());
@@ -136,7 +172,7 @@ impl Job {
         attempt.count(&meter, costs.seconds());
         record(&output, &plan, attempt.close(scored.as_ref().err())).await?;
         scored?;
-        Ok(plan)
+        Ok((plan, worker))
     }
 
     /// Builds the lane and the rules of every stage; `ours` gets the lane's canary.
@@ -203,6 +239,7 @@ impl Job {
                 n_pairs: self.manifest.n_pairs(),
                 device: device.to_owned(),
                 canary: String::new(),
+                worker: String::new(),
             },
         }
     }
@@ -210,26 +247,15 @@ impl Job {
 
 impl Ready {
     /// Runs the graph over `todo`.
-    pub(super) async fn go(
-        self,
-        todo: Vec<Partition>,
-        output: Root,
-        stop: Stop,
-        meter: Meter,
-    ) -> Result<(), Problem> {
+    pub(super) async fn go(self, todo: Todo, output: Root, stop: Stop, meter: Meter) -> Result<(), Problem> {
         let Self { lane, rules, input, manifest, settings } = self;
         let graph = Graph { input, output, manifest, todo, rules, lane };
         score_partitions(graph, settings.resources(), stop, meter).await
     }
 }
 
-/// What follows when all that was asked for is scored: `mine` are this process's partitions.
-async fn publish(
-    output: &Root,
-    plan: &Plan,
-    mine: &[Partition],
-    was_stopped: bool,
-) -> Result<Outcome, RunError> {
+/// Partitions of the run without a receipt, once this process's part, `mine`, is done.
+async fn left(output: &Root, plan: &Plan, mine: &[Partition], was_stopped: bool) -> Result<usize, RunError> {
     check_stands(output, plan).await?;
     let n_partitions = plan.n_partitions as usize;
     let done = committed(output, &Layout::new(&plan.run_id), plan.n_partitions).await?;
@@ -241,10 +267,7 @@ async fn publish(
     if n_lost > 0 {
         return Err(lost(n_lost, mine.len()).into());
     }
-    if n_done < n_partitions {
-        return Ok(Outcome::ShardDone { n_missing: n_partitions - n_done });
-    }
-    finalize_plan(output, plan.clone()).await.map(Outcome::Published)
+    Ok(n_partitions.saturating_sub(n_done))
 }
 
 /// The end of a run, as those who watch are told of it.

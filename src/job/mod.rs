@@ -3,9 +3,11 @@
 mod execute;
 mod look;
 pub(crate) mod models;
+mod next;
 mod nightly;
 mod pace;
 mod pictures;
+mod publishing;
 mod recipes;
 mod reproduce;
 mod samples;
@@ -27,6 +29,7 @@ use crate::source::{Manifest, ManifestRule, Partition, partitions};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
 pub use look::Looked;
+pub use next::Work;
 pub use nightly::{Call, Night, Nights};
 pub use pace::Pace;
 pub use pictures::Album;
@@ -71,8 +74,10 @@ pub struct Request {
     pub run_id: Option<String>,
     /// Day of the run; by default today in UTC, asked once when the run is planned.
     pub run_date: Option<String>,
-    /// Works on partitions `p` with `p % n == k`.
-    pub shard: Option<(u32, u32)>,
+    /// Which partitions of it.
+    pub work: Work,
+    /// Name of this process in receipts and claims; by default a random one.
+    pub worker: Option<String>,
     /// Goes on with a run that another numerics class began; receipts say which partition is whose.
     pub allow_other_numerics: bool,
     /// Ends before it begins where nothing at all can be scored; otherwise such a run is published, as a night is.
@@ -88,7 +93,7 @@ pub enum Outcome {
     AlreadyDone(Finalized),
     /// All partitions are committed and published.
     Published(Finalized),
-    /// This shard is done; others are not.
+    /// This process's part is done; others are not, or publish.
     ShardDone {
         /// Partitions of the run without a receipt.
         n_missing: usize,

@@ -8,7 +8,7 @@ use crate::error::RunError;
 use crate::flow::meter::Meter;
 use crate::flow::stop::stop;
 use crate::ledger::{Plan, nonce};
-use crate::source::Partition;
+use crate::source::{Partition, Todo};
 use crate::store::Root;
 
 /// (sample, cell) pairs of a trial, about.
@@ -38,7 +38,8 @@ impl Job {
         let meter = Meter::default();
         let ready = self.ready(plan.clone()).await?;
         let ((_nobody_asks, never), started) = (stop(), Instant::now());
-        ready.go(vec![Partition { index: 0, rows }], scratch, never, meter.clone()).await?;
+        let todo = Todo::listed(vec![Partition { index: 0, rows }], meter.open.clone());
+        ready.go(todo, scratch, never, meter.clone()).await?;
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         let pairs_per_s = meter.pairs.load(Relaxed) as f64 / started.elapsed().as_secs_f64().max(1e-6);
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]

@@ -10,7 +10,7 @@ use crate::flow::meter::Meter;
 use crate::flow::stop::stop;
 use crate::ledger::{Layout, Receipt, nonce, read_plan};
 use crate::report::differing_tables;
-use crate::source::{Partition, runs};
+use crate::source::{Partition, Todo, runs};
 use crate::store::Root;
 use crate::tables::Table;
 
@@ -61,7 +61,8 @@ impl Job {
         let ready = self.ready(ours).await?;
         let same_canary = stored.check_numerics(&ready.lane.canary).is_ok();
         let (_nobody_asks, never) = stop();
-        ready.go(todo, scratch.clone(), never, Meter::default()).await?;
+        let meter = Meter::default();
+        ready.go(Todo::listed(todo, meter.open.clone()), scratch.clone(), never, meter).await?;
 
         let mut differing = Vec::new();
         for ((index, &slot), run) in (0..).zip(&slots).zip(&drawn) {

@@ -20,13 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
     id: String,
+    worker: String,
     device: String,
     canary: String,
     opened_at_us: i64,
     outcome: (&'static str, u8),
     /// Batches it scored.
     n_batches: u64,
-    /// Partitions it committed, or found committed by another.
+    /// Partitions it scored to their end, those of them included that another committed first.
     n_partitions: u64,
     /// Items that source, decode and corrupt sent on.
     n_sent: [u64; 3],
@@ -34,6 +35,8 @@ pub struct Attempt {
     busy_s: [f64; 6],
     /// Seconds by method, the passes of both parents first.
     methods: Vec<(String, f64)>,
+    /// Partitions that another committed first, and the time that was spent on them.
+    lost: (u64, Duration),
 }
 
 /// Columns of busy seconds, in flow order.
@@ -41,17 +44,19 @@ const BUSY: [&str; 6] =
     ["source_busy_s", "decode_busy_s", "corrupt_busy_s", "batch_busy_s", "score_busy_s", "sink_busy_s"];
 
 impl Attempt {
-    /// Begins now.
+    /// Begins now; `worker` is its name in receipts and claims.
     #[must_use]
-    pub fn open(id: String, device: &str, canary: &str) -> Self {
+    pub fn open(id: String, worker: &str, device: &str, canary: &str) -> Self {
         Self {
             id,
+            worker: worker.to_owned(),
             device: device.to_owned(),
             canary: canary.to_owned(),
             opened_at_us: chrono::Utc::now().timestamp_micros(),
             outcome: ("done", 0),
             n_batches: 0,
             n_partitions: 0,
+            lost: (0, Duration::ZERO),
             n_sent: [0; 3],
             busy_s: [0.0; 6],
             methods: Vec::new(),
@@ -67,6 +72,7 @@ impl Attempt {
         self.busy_s =
             [source, decode, corrupt, batch, score, &meter.sink].map(|stage| stage.busy().as_secs_f64());
         self.methods = methods;
+        self.lost = meter.open.lost();
     }
 
     /// Ends with `problem`, or well.
@@ -99,6 +105,9 @@ impl Attempt {
         row.numbers("method_busy_s", seconds);
         row.text("device", Some(self.device.clone()));
         row.text("canary", Some(self.canary.clone()));
+        row.text("worker", Some(self.worker.clone()));
+        row.whole64("n_lost", signed(self.lost.0));
+        row.number("wasted_s", Some(self.lost.1.as_secs_f64()));
         row
     }
 }

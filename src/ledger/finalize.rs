@@ -3,6 +3,7 @@
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,6 +21,9 @@ use crate::tables::{FORMAT_VERSION, Table};
 
 /// Most bytes a staged or published object may have; the writers stay far below.
 pub(super) const MAX_TABLE_BYTES: u64 = 4 << 30;
+
+/// Receipts that are read at once: most of the time of each is the store's.
+const AT_ONCE: usize = 8;
 
 /// The list of a table's published objects; in format 1 the content of its `_SUCCESS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,8 +182,11 @@ pub(super) async fn read_receipts(
     }
     // Every damaged one is named at once.
     let (mut receipts, mut problems) = (Vec::with_capacity(have.receipts.len()), Vec::new());
-    for partition in 0..plan.n_partitions {
-        match Receipt::read_of(root, layout, plan, partition).await {
+    let reads = (0..plan.n_partitions)
+        .map(async |partition| (partition, Receipt::read_of(root, layout, plan, partition).await));
+    let mut reads = stream::iter(reads).buffered(AT_ONCE);
+    while let Some((partition, read)) = reads.next().await {
+        match read {
             Ok(receipt) => receipts.push(receipt.ok_or_else(|| unreadable(partition))?),
             Err(error) if error.exit() == Exit::BadData => problems.extend(error.problems().to_vec()),
             Err(error) => return Err(error),

@@ -45,6 +45,26 @@ impl Layout {
         format!("{}/{partition:05}.json", self.receipts())
     }
 
+    /// Folder of the claims.
+    #[must_use]
+    pub fn claims(&self) -> String {
+        format!("{}/claims", self.run())
+    }
+
+    /// A claim on a partition; the number behind the last partition stands for publishing the run.
+    #[must_use]
+    pub fn claim(&self, partition: u32, generation: u32) -> String {
+        format!("{}/{partition:05}.{generation}.json", self.claims())
+    }
+
+    /// The partition and generation that a claim is of; `None` when `key` is no name of a claim.
+    #[must_use]
+    pub fn claim_of(&self, key: &str) -> Option<(u32, u32)> {
+        let (partition, generation) = key.rsplit('/').next()?.strip_suffix(".json")?.split_once('.')?;
+        let (partition, generation) = (partition.parse().ok()?, generation.parse().ok()?);
+        (self.claim(partition, generation) == key).then_some((partition, generation))
+    }
+
     /// Folder of what attempts have staged.
     #[must_use]
     pub fn stage(&self) -> String {
@@ -121,6 +141,7 @@ impl Layout {
             || self.is_delta_start(key)
             || receipt() == Some(true)
             || self.staged_of(key).is_some()
+            || self.claim_of(key).is_some()
             || table() == Some(true)
     }
 
@@ -180,6 +201,8 @@ mod tests {
             layout.completion(),
             layout.receipt(7),
             layout.receipt(123_456),
+            layout.claim(7, 0),
+            layout.claim(123_456, 12),
             layout.staged(3, nonce, Table::Signals),
             layout.part(Table::Batches, date, 2),
             layout.runs_row(date),
@@ -198,6 +221,8 @@ mod tests {
             "_t3b/runs/t/delta/attempts.json",
             "_t3b/runs/t/receipts/7.json",
             "_t3b/runs/t/receipts/old/00007.json",
+            "_t3b/runs/t/claims/00007.json",
+            "_t3b/runs/t/claims/00007.01.json",
             "_t3b/runs/u/plan.json",
             "_t3b/runs/t/stage/00003.0123456789abcdef.signals.parquet",
             "tables/signals/run_date=2026-01-02/run_id=u/part-00001.parquet",

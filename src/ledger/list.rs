@@ -77,7 +77,7 @@ pub async fn runs(root: &Root) -> Result<Vec<ListedRun>, RunError> {
 
 async fn one(root: &Root, run_id: &str) -> Result<Option<ListedRun>, RunError> {
     let Some(plan) = read_plan(root, &Layout::new(run_id)).await? else { return Ok(None) };
-    let status = status(root, run_id).await?;
+    let status = status(root, run_id, None).await?;
     Ok(Some(ListedRun {
         run_id: run_id.to_owned(),
         run_date: plan.run_date,

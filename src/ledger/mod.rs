@@ -5,6 +5,7 @@
 //! `tables/`, create-only; the `runs` row comes last and makes the run visible.
 
 mod attempts;
+mod claims;
 mod content;
 mod coverage;
 mod delta;
@@ -23,8 +24,10 @@ mod status;
 mod tidy;
 mod verify;
 mod withdrawn;
+mod workers;
 
 pub use attempts::{Attempt, record};
+pub use claims::{Board, Claim, ClaimRule, LastClaim, claim, is_worker_name, release};
 pub use coverage::{Coverage, Group};
 pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
@@ -41,10 +44,11 @@ pub use nights::{
 };
 pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
 pub(crate) use receipt::entry;
-pub use receipt::{FileEntry, Listed, Receipt, committed, nonce};
+pub use receipt::{FileEntry, Listed, Receipt, committed, is_committed, nonce};
 pub use status::{Status, status};
 pub use tidy::{Tidied, tidy};
 pub(crate) use verify::published_files;
 pub use verify::{Verified, verify};
 pub use withdrawn::{AtWork, at_work};
 pub(crate) use withdrawn::{check_committed, check_stands, withdrawn};
+pub use workers::{Straggler, WorkerStatus};

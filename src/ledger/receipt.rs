@@ -48,6 +48,9 @@ pub struct Receipt {
     pub partition: u32,
     /// Random name of the attempt that wrote it, 32 hex digits.
     pub nonce: String,
+    /// Name of the worker that the attempt was made by; empty where an earlier program wrote it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub worker: String,
     /// The plan this output follows.
     pub spec_sha256: String,
     /// Samples of the partition.
@@ -208,6 +211,16 @@ impl Listed {
     pub fn has(&self, partition: u32) -> bool {
         self.receipts.binary_search_by_key(&partition, |&(known, _)| known).is_ok()
     }
+}
+
+/// Whether a partition has a receipt, asked of the store for this one alone.
+///
+/// # Errors
+/// Store failures.
+pub async fn is_committed(root: &Root, layout: &Layout, partition: u32) -> Result<bool, RunError> {
+    let key = object_store::path::Path::from(layout.receipt(partition));
+    let object = format!("receipt of partition {partition}");
+    Ok(root.size(&key, &object).await.map_err(Problem::from)?.is_some())
 }
 
 /// What stands where the receipts of a run of `n_partitions` do, from one listing.

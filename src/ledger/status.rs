@@ -3,10 +3,12 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
+use super::claims::ClaimRule;
 use super::finalize::{is_published, no_such_run};
 use super::layout::Layout;
 use super::plan::read_plan;
 use super::receipt::{Receipt, committed};
+use super::workers::{Crew, Straggler, WorkerStatus, crew, rate};
 use crate::error::RunError;
 use crate::store::Root;
 
@@ -38,13 +40,19 @@ pub struct Status {
     pub rate_per_min: Option<f64>,
     /// Seconds to the last receipt at that rate.
     pub eta_s: Option<f64>,
+    /// Who committed and who has claims, by name.
+    pub workers: Vec<WorkerStatus>,
+    /// Claims without a receipt that other workers pass over.
+    pub stragglers: Vec<Straggler>,
+    /// How often a claim was passed over.
+    pub n_reissued: u64,
 }
 
-/// Reads the receipts of a run, complete or not.
+/// Reads the receipts of a run, complete or not, and where there is a `rule` for them, its claims.
 ///
 /// # Errors
 /// `R009` no such run, store failures, unreadable receipts.
-pub async fn status(root: &Root, run_id: &str) -> Result<Status, RunError> {
+pub async fn status(root: &Root, run_id: &str, rule: Option<ClaimRule>) -> Result<Status, RunError> {
     let layout = Layout::new(run_id);
     let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
     let listed = committed(root, &layout, plan.n_partitions).await?;
@@ -53,7 +61,12 @@ pub async fn status(root: &Root, run_id: &str) -> Result<Status, RunError> {
     let receipts: Vec<Receipt> =
         stream::iter(reads).buffered(READS).try_filter_map(async |found| Ok(found)).try_collect().await?;
     let is_missing = |p: &u32| !listed.has(*p);
-    let rate_per_min = rate(times);
+    let rate_per_min = rate(&times.iter().map(|&(_, at)| at).collect::<Vec<_>>());
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let crew = match rule {
+        Some(rule) => crew(root, &layout, &listed, &receipts, (plan.n_partitions, rule, now_ms)).await?,
+        None => Crew::default(),
+    };
     let n_left = (plan.n_partitions as usize).saturating_sub(times.len());
     let canaries: std::collections::BTreeSet<_> = receipts.iter().map(|receipt| &receipt.canary).collect();
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -69,25 +82,8 @@ pub async fn status(root: &Root, run_id: &str) -> Result<Status, RunError> {
         is_published: is_published(root, &plan).await?,
         rate_per_min,
         eta_s: rate_per_min.map(|rate| n_left as f64 / rate * 60.0),
+        workers: crew.workers,
+        stragglers: crew.stragglers,
+        n_reissued: crew.n_reissued,
     })
-}
-
-/// Partitions a minute; `None` before two of them were committed at different times.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^53")]
-fn rate(times: &[(u32, i64)]) -> Option<f64> {
-    let first = times.iter().map(|&(_, at)| at).min()?;
-    let last = times.iter().map(|&(_, at)| at).max()?;
-    (last > first).then(|| (times.len() - 1) as f64 * 60_000.0 / (last - first) as f64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_needs_two_receipts() {
-        assert_eq!(rate(&[]), None);
-        assert_eq!(rate(&[(0, 5)]), None);
-        assert_eq!(rate(&[(0, 0), (1, 30_000), (2, 60_000)]), Some(2.0));
-    }
 }

@@ -1,4 +1,4 @@
-//! Staged objects that no receipt names: what crashes and lost races leave behind.
+//! Staged objects that no receipt names, and claims that are settled: what crashes, lost races and work leave behind.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,7 +36,12 @@ pub async fn tidy(root: &Root, run_id: &str, delete: bool, older_than: Duration)
     let layout = Layout::new(run_id);
     let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
     // Listed before the receipts are read: what is staged later is not in the list.
-    let staged = root.list_dated(&layout.stage(), "staged objects").await.map_err(Problem::from)?;
+    let mut staged = root.list_dated(&layout.stage(), "staged objects").await.map_err(Problem::from)?;
+    // Once a receipt is there a claim keeps nobody from anything.
+    let claims = root.list_dated(&layout.claims(), "claims").await.map_err(Problem::from)?;
+    let is_of_run =
+        |key: &str| layout.claim_of(key).is_none_or(|(partition, _)| partition < plan.n_partitions);
+    staged.extend(claims.into_iter().filter(|claim| is_of_run(&claim.name)));
     let listed = committed(root, &layout, plan.n_partitions).await?;
     let (mut named, mut decided) = (BTreeSet::new(), BTreeSet::new());
     for &(partition, _) in &listed.receipts {
@@ -50,7 +55,8 @@ pub async fn tidy(root: &Root, run_id: &str, delete: bool, older_than: Duration)
         chrono::Utc::now().timestamp_millis() - i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
     let mut found = Tidied::default();
     for object in staged.into_iter().filter(|object| !named.contains(&object.name)) {
-        let Some(partition) = layout.staged_of(&object.name) else {
+        let claimed = || layout.claim_of(&object.name).map(|(partition, _)| partition);
+        let Some(partition) = layout.staged_of(&object.name).or_else(claimed) else {
             found.n_foreign += 1;
             continue;
         };
@@ -60,7 +66,7 @@ pub async fn tidy(root: &Root, run_id: &str, delete: bool, older_than: Duration)
             found.n_young += 1;
         } else {
             if delete {
-                root.delete(&object.name, "staged object").await.map_err(Problem::from)?;
+                root.delete(&object.name, "staged object or claim").await.map_err(Problem::from)?;
                 found.n_deleted += 1;
             }
             found.orphans.push((object.name, object.size));

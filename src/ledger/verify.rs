@@ -183,9 +183,10 @@ impl Found {
             let folder = layout.published(table, &plan.run_date);
             self.extra_in(root, &folder, |_| false).await?;
         }
-        // What attempts have staged may lie there for ever.
+        // What attempts have staged and workers have claimed may lie there for ever.
         self.extra_in(root, &layout.run(), |name| {
-            own.contains(name) || layout.staged_of(name).is_some() || layout.is_delta_start(name)
+            let is_left = layout.staged_of(name).is_some() || layout.claim_of(name).is_some();
+            own.contains(name) || is_left || layout.is_delta_start(name)
         })
         .await
     }

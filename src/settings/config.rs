@@ -11,6 +11,7 @@ use super::layers::Reader;
 use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::flow::progress::{LogFormat, LogSettings};
 use crate::graph::{Queues, Resources};
+use crate::ledger::ClaimRule;
 use crate::score::DeviceKind;
 use crate::store::StoreSettings;
 use crate::watch::{LineageSettings, MetricsSettings, WatchSettings, parse_address};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub drain_deadline: Duration,
     /// How long nothing may move before the run is given up.
     pub stall_deadline: Duration,
+    /// When a worker passes over the claims of others.
+    pub claims: ClaimRule,
     /// How progress and logs are shown.
     pub log: LogSettings,
     /// Where metrics and lineage events go.
@@ -100,6 +103,10 @@ impl Settings {
             ),
             drain_deadline: seconds(reader, "stop.drain_deadline_s"),
             stall_deadline: seconds(reader, "stop.stall_deadline_s"),
+            claims: ClaimRule {
+                age: seconds(reader, "worker.claim_age_s"),
+                factor: u32::try_from(reader.whole("worker.claim_factor", 1..=100)).unwrap_or(u32::MAX),
+            },
             log: LogSettings {
                 format: reader.choice(
                     "log.format",

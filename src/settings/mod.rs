@@ -41,8 +41,8 @@ use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 12] = [
-    "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "log", "metrics",
+const CONFIG_SECTIONS: [&str; 13] = [
+    "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "worker", "log", "metrics",
     "lineage", "traces",
 ];
 

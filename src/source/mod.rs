@@ -11,6 +11,7 @@ mod manifest;
 mod ranged;
 mod rows;
 mod shard;
+mod todo;
 mod words;
 
 use std::ops::Range;
@@ -25,6 +26,7 @@ use archive::{ArchiveReader, RowOf};
 pub use grouping::Grouping;
 pub use manifest::{Manifest, ManifestRule};
 use ranged::Ranged;
+pub use todo::Todo;
 
 use crate::flow::budget::ByteBudget;
 use crate::flow::ordered::{driven, off_io};
@@ -112,17 +114,15 @@ pub async fn source(
     rule: SourceRule,
     root: Root,
     manifest: Arc<Manifest>,
-    todo: Vec<Partition>,
+    mut todo: Todo,
     budget: ByteBudget,
     stop: Stop,
     mut outlet: Outlet<Fetched>,
 ) -> Result<(), StageEnd> {
     let reader = Arc::new(Reader { root, rule, archives: Arc::default() });
-    let _reading = outlet.hold();
-    for partition in todo {
-        if stop.phase() >= Phase::Draining {
-            break;
-        }
+    while stop.phase() < Phase::Draining {
+        let Some(partition) = todo.next().await? else { break };
+        let _reading = outlet.hold();
         let slice = manifest.samples[partition.rows.clone()].to_vec();
         let (n_samples, n_by_cell) = (slice.len() as u64, reader.rule.owed(&slice));
         let mut read = std::pin::pin!(read_all(&reader, slice, &budget));

@@ -41,6 +41,8 @@ mod targets;
 #[path = "../support/web.rs"]
 mod web;
 
+/// One run and many workers write what one worker writes.
+mod beyond;
 /// Any CLIP checkpoint loads as its authors meant it, or is refused by name.
 mod checkpoints_as_found;
 /// What is computed is what the references compute, to the bit where they allow it.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -68,6 +69,8 @@ pub enum Mutant {
     PlainPut,
     /// Says yes to every create, whoever was first.
     ExistsIsSuccess,
+    /// Says yes to every claim and keeps none.
+    FreeClaims,
 }
 
 type LateWrite = (u64, Arc<dyn ObjectStore>, Path, PutPayload, PutOptions);
@@ -83,6 +86,7 @@ pub struct Faults {
     applied: Mutex<Vec<String>>,
     mutant: Mutant,
     dice: Option<Mutex<Dice>>,
+    delay_ms: AtomicU64,
 }
 
 impl Faults {
@@ -102,12 +106,18 @@ impl Faults {
             applied: Mutex::default(),
             mutant,
             dice: seed.map(|seed| Mutex::new(Dice::new(seed))),
+            delay_ms: AtomicU64::new(0),
         })
     }
 
     /// `inner` under these faults.
     pub fn over(self: &Arc<Self>, inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
         Arc::new(FaultStore { inner, faults: Arc::clone(self) })
+    }
+
+    /// Holds every operation from now on back.
+    pub fn slow(&self, delay: Duration) {
+        self.delay_ms.store(u64::try_from(delay.as_millis()).unwrap(), SeqCst);
     }
 
     /// Operations so far.
@@ -149,6 +159,10 @@ impl Faults {
         let n_yields = self.dice.as_ref().map_or(0, |dice| dice.lock().unwrap().below(4));
         for _ in 0..n_yields {
             tokio::task::yield_now().await;
+        }
+        let delay_ms = self.delay_ms.load(SeqCst);
+        if delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
         self.land(operation).await;
         self.answer().await;
@@ -215,6 +229,9 @@ impl FaultStore {
         let mutant = self.faults.mutant;
         if mutant == Mutant::PlainPut {
             options.mode = PutMode::Overwrite;
+        }
+        if mutant == Mutant::FreeClaims && path.as_ref().contains("/claims/") {
+            return Ok(PutResult { e_tag: None, version: None, extensions: Default::default() });
         }
         let done = self.inner.put_opts(path, payload, options).await;
         match done {

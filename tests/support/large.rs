@@ -185,6 +185,7 @@ fn stage(
         plan_sha256: plan.plan_sha256.clone(),
         partition,
         nonce,
+        worker: String::new(),
         spec_sha256: plan.spec_sha256.clone(),
         n_samples: BATCH * shape.n_batches,
         n_scored: n_pairs,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::secret::{PSEUDONYM_KEY, pseudonym_secret};
-use super::{Job, Outcome, Request};
+use super::{Job, Outcome, Request, Work};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
 use crate::flow::stop::Stop;
@@ -158,7 +158,8 @@ impl Nights {
         let request = Request {
             run_id: Some(self.layout.run_id(&record.date)),
             run_date: Some(record.date.clone()),
-            shard: None,
+            work: Work::All,
+            worker: None,
             allow_other_numerics: self.allow_other_numerics,
             must_score: false,
             meter: call.meter.clone(),

@@ -69,7 +69,7 @@ fn tidy_deletes_exactly_what_no_receipt_names_and_never_of_an_open_partition() {
         assert!(promised(&store) == promised(&reference));
         runtime().block_on(t3b::ledger::verify(&root(&store), "r")).unwrap();
     }
-    let seen = runtime().block_on(status(&root(&reference), "r")).unwrap();
+    let seen = runtime().block_on(status(&root(&reference), "r", None)).unwrap();
     assert_eq!((seen.n_committed, seen.n_canaries), (3, 1));
     eprintln!("tidy: {n_cases} crash points, no named object lost, no orphan left");
 }

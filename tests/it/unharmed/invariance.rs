@@ -30,6 +30,8 @@ const VARIATIONS: &[(&str, &str)] = &[
     ("device.kind", "cpu"),
     ("stop.drain_deadline_s", "1"),
     ("stop.stall_deadline_s", "60"),
+    ("worker.claim_factor", "1"),
+    ("worker.claim_age_s", "1"),
     ("log.format", "json"),
     ("log.every_s", "1"),
     ("metrics.every_s", "1"),
