@@ -189,17 +189,18 @@ fn print_spent(spent: &Spent, manner: Manner) {
         say!("took    {:.1} s{peak}", spent.wall.as_secs_f64());
         return;
     }
+    let rate = rate(n_pairs, spent.wall);
+    let decimals = if rate < 10.0 { 2 } else { 0 };
     say!(
-        "took    {:.1} s, {n_pairs} pairs in this call, {:.0} a second{peak}",
+        "took    {:.1} s, {n_pairs} pairs in this call, {rate:.decimals$} a second{peak}",
         spent.wall.as_secs_f64(),
-        rate(n_pairs, spent.wall)
     );
     let (n_lost, wasted) = spent.meter.open.lost();
     if n_lost > 0 {
         say!("lost    {n_lost} partitions that others committed first, {:.1} s", wasted.as_secs_f64());
     }
     if manner.profile {
-        super::profile::print(&spent.meter);
+        super::profile::print(&spent.meter, spent.wall);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `t3b run --profile`: what each stage did with its time, within 80 columns.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -9,10 +10,14 @@ use crate::flow::profile::{Profile, StageProfile};
 use crate::store;
 
 /// Prints the profile of this call behind its closing lines.
-pub(super) fn print(meter: &Meter) {
+pub(super) fn print(meter: &Meter, wall: Duration) {
     let Some(profile) = Profile::of(meter) else { return };
     let seconds = profile.flowed.as_secs_f64();
-    say!("\nof {seconds:.1} s from the first read to the last commit");
+    say!(
+        "\n{seconds:.1} s from the first read to the last commit; {:.1} s before and after it:",
+        wall.as_secs_f64() - seconds
+    );
+    say!("settings, checks, models, the look at the archive, publishing");
     say!(
         "{:<9}{:>7}{:>9}{:>9}{:>11}{:>9}   {:<15}",
         "stage",

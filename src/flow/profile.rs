@@ -52,7 +52,7 @@ impl Profile {
             before = Some(stage);
             profile
         });
-        Some(Self { flowed, stages, bottleneck: slowest(meter) })
+        Some(Self { flowed, stages, bottleneck: bottleneck(meter, flowed, &stages) })
     }
 
     /// A part of the time that the graph ran.
@@ -84,6 +84,14 @@ fn of_stage(
         jobs: stage.jobs(),
         queue,
     }
+}
+
+/// The stage that holds up the others. Where no stage waited for the next one for long, as in a run of a few batches, it is the one that was
+/// busy longest.
+fn bottleneck(meter: &Meter, flowed: Duration, stages: &[StageProfile; 6]) -> &'static str {
+    let waited = stages.iter().map(|stage| stage.blocked).max().unwrap_or_default();
+    let busiest = stages.iter().max_by_key(|stage| stage.busy).map_or("source", |stage| stage.name);
+    if waited * 20 >= flowed { slowest(meter) } else { busiest }
 }
 
 /// The stage that holds up the others: the last one that the stage before it waits for about as long as any.
@@ -130,6 +138,15 @@ mod tests {
         assert_eq!((batch.n_items, batch.blocked), (10, ms(5_000)));
         assert_eq!((score.queue, profile.bottleneck), (Some((2.0, 2)), "score"));
         assert_eq!(profile.stages[0].queue, None);
+    }
+
+    #[test]
+    fn a_stage_that_waited_a_moment_does_not_make_the_next_one_the_bottleneck() {
+        let meter = Meter::default();
+        drop(meter.score.hold());
+        meter.flowed_us.store(1_000_000, Relaxed);
+        meter.score.sent(true, ms(1).min(meter.score.busy() / 2));
+        assert_eq!(Profile::of(&meter).map(|profile| profile.bottleneck), Some("score"));
     }
 
     #[test]

@@ -279,4 +279,5 @@ fn bad_line(found: &str) -> Problem {
     let what =
         format!("standard input: found {found}, allowed the number of a partition of the run on each line");
     Problem::new("C032", Exit::Usage, what)
+        .hint("t3b plan PIPELINE says how many partitions there are; they count from 0")
 }

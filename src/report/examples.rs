@@ -73,8 +73,8 @@ mod tests {
         assert!(sure.len() == MAX_WRONG && sure.is_sorted_by(|a, b| a >= b), "{sure:?}");
         assert_eq!(
             found.right.map(|one| one.sample_row),
-            Some(25),
-            "7 * 25 = 10 modulo 11, and 25 is no multiple of 3"
+            Some(14),
+            "7 n = 10 modulo 11 at 3, 14, 25 and 36; of these 3 is wrong, and 14 is before 25"
         );
     }
 }

@@ -41,9 +41,9 @@ use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 13] = [
+const CONFIG_SECTIONS: [&str; 14] = [
     "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "worker", "log", "metrics",
-    "lineage", "traces",
+    "lineage", "traces", "report",
 ];
 
 /// Both kinds of settings with the origin of every key.

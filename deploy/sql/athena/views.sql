@@ -25,7 +25,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS t3b_quarantine_files (sample_id string, mani
 PARTITIONED BY (run_date string, run_id string)
 STORED AS PARQUET LOCATION '${root}/tables/quarantine/';
 
-CREATE EXTERNAL TABLE IF NOT EXISTS t3b_attempts_files (attempt_id string, opened_at timestamp, closed_at timestamp, outcome string, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, n_fetched bigint, n_decoded bigint, n_corrupted bigint, source_busy_s double, decode_busy_s double, corrupt_busy_s double, batch_busy_s double, score_busy_s double, sink_busy_s double, parents_busy_s double, methods array<string>, method_busy_s array<double>, device string)
+CREATE EXTERNAL TABLE IF NOT EXISTS t3b_attempts_files (attempt_id string, opened_at timestamp, closed_at timestamp, outcome string, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, n_fetched bigint, n_decoded bigint, n_corrupted bigint, source_busy_s double, decode_busy_s double, corrupt_busy_s double, batch_busy_s double, score_busy_s double, sink_busy_s double, parents_busy_s double, methods array<string>, method_busy_s array<double>, device string, worker string, n_lost bigint, wasted_s double)
 PARTITIONED BY (run_date string, run_id string)
 STORED AS PARQUET LOCATION '${root}/tables/attempts/';
 

@@ -170,7 +170,10 @@ CREATE EXTERNAL TABLE IF NOT EXISTS t3b_attempts_files (
   methods ARRAY<STRING>,
   method_busy_s ARRAY<DOUBLE>,
   device STRING,
-  canary STRING
+  canary STRING,
+  worker STRING,
+  n_lost BIGINT,
+  wasted_s DOUBLE
 )
 PARTITIONED BY (run_date STRING, run_id STRING)
 STORED AS PARQUET LOCATION '${root}/tables/attempts/';

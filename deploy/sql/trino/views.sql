@@ -20,7 +20,7 @@ WITH (format = 'PARQUET', external_location = '${root}/tables/coefficients', par
 CREATE TABLE IF NOT EXISTS t3b_quarantine_files (sample_id varchar, manifest_row bigint, sample_row bigint, corruption varchar, severity int, stage varchar, reason_code varchar, detail varchar, run_date varchar, run_id varchar)
 WITH (format = 'PARQUET', external_location = '${root}/tables/quarantine', partitioned_by = ARRAY['run_date', 'run_id']);
 
-CREATE TABLE IF NOT EXISTS t3b_attempts_files (attempt_id varchar, opened_at timestamp(6), closed_at timestamp(6), outcome varchar, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, n_fetched bigint, n_decoded bigint, n_corrupted bigint, source_busy_s double, decode_busy_s double, corrupt_busy_s double, batch_busy_s double, score_busy_s double, sink_busy_s double, parents_busy_s double, methods array(varchar), method_busy_s array(double), device varchar, run_date varchar, run_id varchar)
+CREATE TABLE IF NOT EXISTS t3b_attempts_files (attempt_id varchar, opened_at timestamp(6), closed_at timestamp(6), outcome varchar, exit_code int, n_batches bigint, n_partitions bigint, rss_peak_mib bigint, n_fetched bigint, n_decoded bigint, n_corrupted bigint, source_busy_s double, decode_busy_s double, corrupt_busy_s double, batch_busy_s double, score_busy_s double, sink_busy_s double, parents_busy_s double, methods array(varchar), method_busy_s array(double), device varchar, worker varchar, n_lost bigint, wasted_s double, run_date varchar, run_id varchar)
 WITH (format = 'PARQUET', external_location = '${root}/tables/attempts', partitioned_by = ARRAY['run_date', 'run_id']);
 
 CREATE OR REPLACE VIEW t3b_runs AS SELECT * FROM t3b_runs_files;

@@ -21,8 +21,8 @@ fn codes(kind: &str) -> Vec<u8> {
 fn rendered(line: &str) -> String {
     let Some((text, kind)) = line.split_once("# exit codes: ") else { return line.to_owned() };
     let is_open = |c: char| matches!(c, '[' | '(' | '"');
-    let opens = text.rfind(|c: char| matches!(c, '[' | '(')).or_else(|| text.find(is_open)).unwrap();
-    let closes = opens + 1 + text[opens + 1..].find(|c: char| matches!(c, ']' | ')' | '"')).unwrap();
+    let opens = text.rfind(['[', '(']).or_else(|| text.find(is_open)).unwrap();
+    let closes = opens + 1 + text[opens + 1..].find([']', ')', '"']).unwrap();
     let between = if text[opens..].starts_with('"') { " " } else { ", " };
     let list: Vec<String> = codes(kind.trim()).iter().map(u8::to_string).collect();
     format!("{}{}{}# exit codes: {kind}", &text[..=opens], list.join(between), &text[closes..])

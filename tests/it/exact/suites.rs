@@ -36,7 +36,8 @@ fn parameters_that_make_no_sense_are_refused_by_position() {
         r#"[{ name = "x", kind = "gaussian_blur", parameters = [2, 3, 5, 7, 9] }]"#,
     ] {
         let error = fixture.spec(&[("corrupt.custom", own)]).unwrap_err();
-        assert!(error.to_string().contains("corrupt.custom[0]: allowed name"), "{own}: {error}");
+        let said = error.to_string();
+        assert!(said.contains("corrupt.custom[0]: found") && said.contains("allowed name"), "{own}: {said}");
     }
 }
 

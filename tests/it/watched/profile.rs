@@ -35,7 +35,8 @@ fn the_profile_fits_a_terminal_and_a_run_that_does_nothing_has_none() {
     let fixture = Fixture::new();
     let run = || fixture.t3b(&[&run_to("out")[..], &["--profile"]].concat());
     let text = String::from_utf8(run().stdout).unwrap();
-    let (_, table) = text.split_once("of ").filter(|_| text.contains("queue before it")).expect(&text);
+    let (_, table) =
+        text.split_once("pairs in this call").filter(|_| text.contains("queue before it")).expect(&text);
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains(" holds up the others, busy "), "{text}");
     let again = String::from_utf8(run().stdout).unwrap();
