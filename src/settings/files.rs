@@ -84,9 +84,13 @@ fn of_other_kind(table: &Table, name: &str, kind: FileKind) -> Option<Problem> {
     let own = kind.sections();
     let other = kind.other();
     let others = other.sections();
-    let found: Vec<String> =
-        table.keys().filter(|key| others.contains(*key)).take(4).map(|key| format!("[{key}]")).collect();
-    if found.is_empty() || table.keys().any(|key| own.contains(key)) {
+    let found: Vec<String> = table
+        .keys()
+        .filter(|key| others.contains(key.as_str()))
+        .take(4)
+        .map(|key| format!("[{key}]"))
+        .collect();
+    if found.is_empty() || table.keys().any(|key| own.contains(key.as_str())) {
         return None;
     }
     let what = format!(

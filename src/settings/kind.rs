@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use toml::Table;
 
@@ -66,14 +67,23 @@ impl FileKind {
     }
 
     /// The sections that its files have.
-    pub(super) fn sections(self) -> BTreeSet<String> {
-        let of_sweeps = (self == Self::Pipeline).then(|| "sweep".to_owned());
-        let section = |key: String| key.split('.').next().unwrap_or_default().to_owned();
-        self.known().into_keys().map(section).chain(of_sweeps).collect()
+    pub(super) fn sections(self) -> BTreeSet<&'static str> {
+        let of_sweeps = (self == Self::Pipeline).then_some("sweep");
+        let section = |key: &'static String| key.split('.').next().unwrap_or_default();
+        self.known().keys().map(section).chain(of_sweeps).collect()
     }
 
-    /// Every key its reader asks for, and what each may hold.
-    pub(super) fn known(self) -> BTreeMap<String, Shape> {
+    /// Every key its reader asks for, and what each may hold; the reader is asked once.
+    pub(super) fn known(self) -> &'static BTreeMap<String, Shape> {
+        static PIPELINE: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| FileKind::Pipeline.asked());
+        static CONFIG: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| FileKind::Config.asked());
+        match self {
+            Self::Pipeline => &PIPELINE,
+            Self::Config => &CONFIG,
+        }
+    }
+
+    fn asked(self) -> BTreeMap<String, Shape> {
         let table = self.defaults().unwrap_or_default();
         let mut reader = Reader::new(self, vec![(Origin::Default, table)]);
         match self {

@@ -40,12 +40,6 @@ use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
 /// Most bytes of a settings file; a large one has a few thousand.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Sections that belong to `config/*.toml`; a `--set` key goes by its section.
-const CONFIG_SECTIONS: [&str; 14] = [
-    "memory", "fetch", "threads", "queues", "decoder", "store", "device", "stop", "worker", "log", "metrics",
-    "lineage", "traces", "report",
-];
-
 /// Both kinds of settings with the origin of every key.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -98,7 +92,9 @@ impl Spec {
         let (mut file, config) = read_files(sources)?;
         file.remove("sweep");
         let mut layers = vec![(Origin::Default, FileKind::Pipeline.defaults()?)];
-        let flags = flag_layers(sources, |section| !CONFIG_SECTIONS.contains(&section))?;
+        // A `--set` key goes by its section.
+        let of_config = FileKind::Config.sections();
+        let flags = flag_layers(sources, |section| !of_config.contains(section))?;
         // Names of a labels file are as strong as what names it, and weaker than names written beside that.
         let labels = labels_layer(&file, &flags, &dir)?;
         let (below, above): (Vec<_>, Vec<_>) = labels.into_iter().partition(|(is_override, _)| !is_override);
@@ -112,7 +108,7 @@ impl Spec {
 
         let mut layers = vec![(Origin::Default, FileKind::Config.defaults()?)];
         layers.extend(config);
-        layers.extend(flag_layers(sources, |section| CONFIG_SECTIONS.contains(&section))?);
+        layers.extend(flag_layers(sources, |section| of_config.contains(section))?);
         let mut reader = Reader::new(FileKind::Config, layers);
         let settings = Settings::read(&mut reader);
         match (pipeline_keys, reader.finish()) {
@@ -130,7 +126,7 @@ impl Spec {
 /// Every key of both kinds, with or without a default: what their readers ask for.
 #[must_use]
 pub fn known_keys() -> BTreeSet<String> {
-    [FileKind::Pipeline, FileKind::Config].into_iter().flat_map(|kind| kind.known().into_keys()).collect()
+    [FileKind::Pipeline, FileKind::Config].into_iter().flat_map(|kind| kind.known().keys().cloned()).collect()
 }
 
 impl Settings {

@@ -18,15 +18,16 @@ const DOCS: &str = include_str!("../../docs/settings.md");
 pub fn schema(kind: FileKind) -> Value {
     let (comments, meanings, defaults) = (comments(kind.default_text()), meanings(), defaults(kind));
     let mut root = section();
-    for (key, mut shape) in kind.known() {
-        if let Some(value) = defaults.get(&key) {
+    for (key, shape) in kind.known() {
+        let mut shape = shape.clone();
+        if let Some(value) = defaults.get(key) {
             shape.insert("default".to_owned(), value.clone());
         }
-        let meaning = comments.get(&key).or_else(|| meanings.get(&key)).map_or("", String::as_str);
-        let variable = format!("${}", env_name(&key));
+        let meaning = comments.get(key).or_else(|| meanings.get(key)).map_or("", String::as_str);
+        let variable = format!("${}", env_name(key));
         let described = if meaning.is_empty() { variable } else { format!("{meaning} ({variable})") };
         shape.insert("description".to_owned(), described.into());
-        place(&mut root, &key, shape);
+        place(&mut root, key, shape);
     }
     if kind == FileKind::Pipeline {
         root["properties"]["sweep"] = sweep();
