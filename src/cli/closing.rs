@@ -182,9 +182,14 @@ pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMa
     say!("          hive_partitioning = true, union_by_name = true) limit 9\"");
 }
 
+/// The most memory of this process behind a comma, where the system tells.
+pub(super) fn peak() -> String {
+    rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default()
+}
+
 fn print_spent(spent: &Spent, manner: Manner) {
     let n_pairs = spent.meter.pairs.load(Relaxed);
-    let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
+    let peak = peak();
     if n_pairs == 0 {
         say!("took    {:.1} s{peak}", spent.wall.as_secs_f64());
         return;

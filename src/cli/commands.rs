@@ -11,12 +11,12 @@ use super::output::Log;
 use super::signals::{follow, unless_stopped};
 use super::{Cli, Command, DemoArgs, PlanArgs, RunArgs, RunUriArgs, SpecArgs, VerifyArgs};
 use crate::demo;
-use crate::error::{Exit, Problem, RunError, quoted, shown_place};
+use crate::error::{Exit, Problem, RunError, quoted};
 use crate::flow::meter::Meter;
 use crate::flow::open::Ended;
 use crate::flow::progress::LogFormat;
 use crate::job::{Job, Outcome, Pace, Request, Work};
-use crate::ledger::{Layout, finalize, nonce, split_run_uri, verify, withdrawn};
+use crate::ledger::{Layout, finalize, nonce, run_of, verify, withdrawn};
 use crate::settings::{Effective, Settings, Sources, Spec};
 use crate::store::Root;
 
@@ -291,11 +291,7 @@ pub(super) fn open_run(
 ) -> Result<(Settings, Root, String, String), RunError> {
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
-    let (root, run_id) = split_run_uri(&args.run).ok_or_else(|| {
-        let what =
-            format!("run URI: found {}, allowed <output root>/_t3b/runs/<run id>", shown_place(&args.run));
-        Problem::new("R009", Exit::Usage, what).hint("t3b run prints it on its first line")
-    })?;
+    let (root, run_id) = run_of(&args.run)?;
     let place = super::from_here(root);
     // What is only looked at is opened so that nothing can be written; a root that is not there is not made.
     let mut output = Root::open(&place, false, &settings.store)?;

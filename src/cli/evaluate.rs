@@ -6,10 +6,10 @@ use clap::Args;
 use t3b_stats::Compared;
 
 use super::SpecArgs;
+use super::closing::peak;
 use super::commands::{load, on_runtime, start_logging};
 use super::pictures::{add_pictures, albums};
 use crate::error::{Exit, Problem, RunError};
-use crate::flow::progress::rss_mib;
 use crate::job::{self, Job};
 use crate::ledger::{Plan, is_published, plans, split_run_uri};
 use crate::report::{
@@ -102,7 +102,7 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         write(&out, found.files()?).await?;
         say!("{}", found.words());
         let (n, seconds) = (found.n_rows(), started.elapsed().as_secs_f64());
-        let peak = rss_mib("VmHWM:").map(|peak| format!(", {peak} MiB at its peak")).unwrap_or_default();
+        let peak = peak();
         let each_us = seconds * 1e6 / n.max(1) as f64;
         say!("\n{n} rows in {seconds:.1} s, {each_us:.2} us a row{peak}; files below {}", args.out);
         Ok(Exit::Done)

@@ -12,7 +12,7 @@ use super::{RunUriArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Whose};
 use crate::ledger::{
-    AtWork, Layout, ListedRun, Plan, at_work, discard, is_published, read_plan, runs, split_run_uri, status,
+    AtWork, ListedRun, at_work, discard, is_published, planned, runs, split_run_uri, status,
 };
 use crate::report::{SampleStory, accuracy, reasons, story};
 use crate::settings::Settings;
@@ -208,11 +208,6 @@ fn show_run(args: &RunsShowArgs) -> Result<Exit, RunError> {
 
 fn no_such_run(what: &str) -> Problem {
     Problem::new("R009", Exit::Usage, what).hint("t3b runs list ROOT names those that there are")
-}
-
-async fn planned(output: &Root, run_id: &str) -> Result<Plan, RunError> {
-    let plan = read_plan(output, &Layout::new(run_id)).await?;
-    Ok(plan.ok_or_else(|| no_such_run(&format!("no run {run_id} below {}", output.place())))?)
 }
 
 pub(super) fn show_sample(args: &ShowArgs) -> Result<Exit, RunError> {

@@ -168,8 +168,7 @@ pub struct Meter {
     pub planned_batches: Arc<AtomicU64>,
     /// Partitions of the whole run.
     pub planned_partitions: Arc<AtomicU64>,
-    /// Time in which the graph ran.
-    pub flowed_us: Arc<AtomicU64>,
+    flowed_us: Arc<AtomicU64>,
     /// What the data turned out to be.
     pub found: Found,
     /// What took how long, for whoever traces it.
@@ -177,6 +176,17 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// Adds time in which a graph ran.
+    pub fn ran(&self, time: Duration) {
+        self.flowed_us.fetch_add(micros(time), Relaxed);
+    }
+
+    /// Time in which a graph ran.
+    #[must_use]
+    pub fn flowed(&self) -> Duration {
+        Duration::from_micros(self.flowed_us.load(Relaxed))
+    }
+
     /// Stages with their meters, in flow order.
     #[must_use]
     pub fn stages(&self) -> [(&'static str, &StageMeter); 5] {

@@ -1,6 +1,5 @@
 //! Where the time of a run went: what each stage did with it, how full the links were, and which stage holds up the others.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::meter::{Meter, StageMeter};
@@ -103,14 +102,6 @@ pub(super) fn slowest(meter: &Meter) -> &'static str {
     held_up.map_or("source", |n| receivers[n])
 }
 
-impl Meter {
-    /// Time in which a graph ran.
-    #[must_use]
-    pub fn flowed(&self) -> Duration {
-        Duration::from_micros(self.flowed_us.load(Relaxed))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +114,7 @@ mod tests {
     fn the_three_times_of_a_stage_add_up_and_a_full_link_is_full() {
         let meter = Meter::default();
         assert_eq!(Profile::of(&meter), None);
-        meter.flowed_us.store(10_000_000, Relaxed);
+        meter.ran(ms(10_000));
         meter.batch.set_capacity(2);
         // Ten batches, each of which lay in the link for two seconds, after its sender had held it for half a second.
         for _ in 0..10 {
@@ -144,7 +135,7 @@ mod tests {
     fn a_stage_that_waited_a_moment_does_not_make_the_next_one_the_bottleneck() {
         let meter = Meter::default();
         drop(meter.score.hold());
-        meter.flowed_us.store(1_000_000, Relaxed);
+        meter.ran(ms(1_000));
         meter.score.sent(true, ms(1).min(meter.score.busy() / 2));
         assert_eq!(Profile::of(&meter).map(|profile| profile.bottleneck), Some("score"));
     }

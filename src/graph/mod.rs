@@ -13,7 +13,6 @@ pub mod sink;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -110,7 +109,7 @@ pub async fn score_partitions(
 ) -> Result<(), Problem> {
     let started = Instant::now();
     let flowed = flow(graph, resources, stop, &meter).await;
-    meter.flowed_us.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+    meter.ran(started.elapsed());
     flowed
 }
 

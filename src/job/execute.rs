@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::next::{Asked, Claims, Desk, Work};
 use super::publishing::publish_once;
+use super::rules::{corrupt_rule, decode_rule, source_rule};
 use super::{Job, Outcome, Request};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
 use crate::flow::progress::{Extent, Progress};
 use crate::flow::stop::{Phase, Stop};
-use crate::graph::corrupt::{CorruptAt, CorruptRule};
-use crate::graph::decode::DecodeRule;
+use crate::graph::corrupt::CorruptAt;
 use crate::graph::lane::ReadyLane;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
@@ -22,7 +22,7 @@ use crate::ledger::{
 };
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};
-use crate::source::{Manifest, Partition, SourceRule, Todo};
+use crate::source::{Manifest, Partition, Todo};
 use crate::store::{Created, Root};
 use crate::tables::Names;
 use crate::watch::{Ended, Subject, Watch};
@@ -197,32 +197,19 @@ impl Job {
     }
 
     fn rules(&self, plan: Plan, device: &str) -> Rules {
-        let Spec { pipeline, settings, .. } = &self.spec;
+        let pipeline = &self.spec.pipeline;
         let (cells, n_made) = (Arc::clone(&self.manifest.cells), self.manifest.n_made);
         let framing = self.models.preprocess.framing;
         let is_corrupted_first = pipeline.corrupt.at == CorruptAt::Source;
         Rules {
-            source: SourceRule {
-                concurrency: settings.fetch_concurrency,
-                range_bytes: settings.fetch_range_bytes,
-                max_object_bytes: pipeline.input.max_object_bytes,
-                n_cells: (n_made, cells.len()),
-            },
-            decode: DecodeRule {
-                limits: pipeline.limits,
-                rendering: pipeline.rendering,
-                isolation: settings.isolation,
-                program: self.decoder.as_path().into(),
-                framing: (!is_corrupted_first).then_some(framing),
-            },
-            corrupt: CorruptRule {
-                cells: Arc::clone(&cells),
+            source: source_rule(&self.spec, (n_made, cells.len())),
+            decode: decode_rule(&self.spec, self.decoder.as_path(), (!is_corrupted_first).then_some(framing)),
+            corrupt: corrupt_rule(
+                &self.spec,
+                Arc::clone(&cells),
                 n_made,
-                grey: pipeline.corrupt.grey,
-                rng: pipeline.corrupt.rng,
-                seed: pipeline.seed,
-                framing: is_corrupted_first.then_some(framing),
-            },
+                is_corrupted_first.then_some(framing),
+            ),
             batch: (pipeline.batch_size, pipeline.mixing),
             sink: SinkRule {
                 plan,

@@ -10,6 +10,7 @@ mod pictures;
 mod publishing;
 mod recipes;
 mod reproduce;
+mod rules;
 mod samples;
 mod secret;
 mod whose;

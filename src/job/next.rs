@@ -22,8 +22,8 @@ const AHEAD: usize = 1;
 const MISSES: u32 = 4;
 /// How often a worker that waits says so.
 const TICK: Duration = Duration::from_millis(100);
-/// Time between two looks at what others do.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Time between two looks at what others do, the shortest and the longest.
+pub(super) const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// Most bytes of a line with a partition's number.
 const MAX_LINE_BYTES: u64 = 32;
 

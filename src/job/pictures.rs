@@ -12,6 +12,7 @@ use t3b_image::Rgb8;
 use t3b_image::resize::{Framing, Resizer};
 use t3b_report::Picture;
 
+use super::rules::{corrupt_rule, decode_rule, source_rule};
 use super::{open_archive, read_manifest};
 use crate::error::RunError;
 use crate::graph::corrupt::CorruptRule;
@@ -130,29 +131,9 @@ impl Album {
     }
 
     fn rules(&self, cells: Arc<[Cell]>, n_made: usize) -> (SourceRule, DecodeRule, CorruptRule) {
-        let Spec { pipeline, settings, .. } = &self.spec;
-        let source = SourceRule {
-            concurrency: settings.fetch_concurrency,
-            range_bytes: settings.fetch_range_bytes,
-            max_object_bytes: pipeline.input.max_object_bytes,
-            n_cells: (n_made, cells.len()),
-        };
-        let decode = DecodeRule {
-            limits: pipeline.limits,
-            rendering: pipeline.rendering,
-            isolation: settings.isolation,
-            program: Decoder::this_program().into(),
-            framing: Some(Framing::clip(MADE_PX)),
-        };
-        let corrupt = CorruptRule {
-            cells,
-            n_made,
-            grey: pipeline.corrupt.grey,
-            rng: pipeline.corrupt.rng,
-            seed: pipeline.seed,
-            framing: None,
-        };
-        (source, decode, corrupt)
+        let source = source_rule(&self.spec, (n_made, cells.len()));
+        let decode = decode_rule(&self.spec, &Decoder::this_program(), Some(Framing::clip(MADE_PX)));
+        (source, decode, corrupt_rule(&self.spec, cells, n_made, None))
     }
 }
 

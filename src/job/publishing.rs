@@ -1,19 +1,15 @@
 //! Publishing by one of many workers that all see the last receipt.
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 
 use super::Outcome;
+use super::next::LOOKS;
 use crate::error::RunError;
 use crate::flow::stop::{Phase, Stop};
 use crate::ledger::{
     Board, ClaimRule, Layout, Plan, check_stands, claim, finalize_plan, is_published, release,
 };
 use crate::store::Root;
-
-/// Time between two questions whether another has published.
-const EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Publishes, unless another worker has claimed that and its claim is not too old; then waits for it.
 ///
@@ -32,7 +28,7 @@ pub(super) async fn publish_once(
     let (layout, number) = (Layout::new(&plan.run_id), plan.n_partitions);
     let mut board = Board::new(number);
     board.look(root, &layout).await?;
-    let mut every = EVERY.0;
+    let mut every = LOOKS.0;
     loop {
         check_stands(root, plan).await?;
         if is_published(root, plan).await? {
@@ -47,7 +43,7 @@ pub(super) async fn publish_once(
         }
         tokio::select! {
             () = stop.reached(Phase::Draining) => return Ok(None),
-            () = sleep(every) => every = (every * 2).min(EVERY.1),
+            () = sleep(every) => every = (every * 2).min(LOOKS.1),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where everything of a run lies below the output root.
 
+use crate::error::{Exit, Problem, shown_place};
 use crate::tables::Table;
 
 /// Names of one run's objects, relative to the output root.
@@ -170,6 +171,17 @@ fn is_nonce(text: &str) -> bool {
 pub fn split_run_uri(uri: &str) -> Option<(&str, &str)> {
     let (root, run_id) = uri.trim_end_matches('/').rsplit_once("/_t3b/runs/")?;
     (!root.is_empty() && is_run_id(run_id)).then_some((root, run_id))
+}
+
+/// Root and run id of what has to be the URI of a run.
+///
+/// # Errors
+/// `R009` when it is none.
+pub fn run_of(uri: &str) -> Result<(&str, &str), Problem> {
+    split_run_uri(uri).ok_or_else(|| {
+        let what = format!("run URI: found {}, allowed <output root>/_t3b/runs/<run id>", shown_place(uri));
+        Problem::new("R009", Exit::Usage, what).hint("t3b run prints it on its first line")
+    })
 }
 
 /// Whether `text` can be a run id: it becomes part of object keys.

@@ -35,8 +35,8 @@ pub use facts::Facts;
 pub use finalize::{Finalized, finalize, is_published};
 pub(crate) use finalize::{check_nonfinite, finalize_plan, read_entry};
 pub(crate) use layout::is_name;
-pub use layout::{Layout, is_run_id, split_run_uri};
-pub use list::{ListedRun, plans, runs};
+pub use layout::{Layout, is_run_id, run_of, split_run_uri};
+pub use list::{ListedRun, planned, plans, runs};
 pub use nights::{
     DriftState, Entry, FrozenManifest, Mark, Measured, NightKey, NightLayout, NightRecord, NightState,
     PastNight, Taken, TakenOf, fold, last_record, read_new, read_record, read_state, read_taken, settle,

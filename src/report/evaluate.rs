@@ -12,8 +12,8 @@ use super::examples::Examples;
 use super::grouping::units;
 use super::reading::{RunTables, facts, read};
 use super::summary::summary_parquet;
-use crate::error::{Exit, Problem, RunError, shown_place};
-use crate::ledger::{Layout, Plan, read_plan, split_run_uri};
+use crate::error::{Exit, Problem, RunError};
+use crate::ledger::{Plan, planned, run_of};
 use crate::source::Grouping;
 use crate::store::{Root, StoreSettings};
 
@@ -32,16 +32,9 @@ impl RunAt {
     /// # Errors
     /// `R009` no such run, store failures.
     pub async fn open(uri: &str, settings: &StoreSettings) -> Result<Self, RunError> {
-        let (root, run_id) = split_run_uri(uri).ok_or_else(|| {
-            let what =
-                format!("run URI: found {}, allowed <output root>/_t3b/runs/<run id>", shown_place(uri));
-            Problem::new("R009", Exit::Usage, what).hint("t3b run prints it on its first line")
-        })?;
+        let (root, run_id) = run_of(uri)?;
         let root = Root::open(root, false, settings)?;
-        let plan = read_plan(&root, &Layout::new(run_id)).await?.ok_or_else(|| {
-            let what = format!("no run {run_id} below {}", root.place());
-            Problem::new("R009", Exit::Usage, what).hint("t3b runs list ROOT names those that there are")
-        })?;
+        let plan = planned(&root, run_id).await?;
         Ok(Self { root, plan })
     }
 }
