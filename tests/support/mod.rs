@@ -178,6 +178,18 @@ pub fn repo(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
+/// A page in Chromium, by a script of `dashboard/test`, which says what it checks.
+pub fn in_chromium(script: &str, page: &Path) {
+    let script = repo("dashboard/test").join(script);
+    let Ok(said) = Command::new("node").arg(script).arg(page).output() else {
+        println!("skipped: no node here");
+        return;
+    };
+    let words = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+    println!("{words}");
+    assert!(matches!(said.status.code(), Some(0 | 77)), "{words}");
+}
+
 /// The arguments of a run named `r`, of a fixed day, whose tables lie at `output`.
 pub fn run_to(output: &str) -> [&str; 8] {
     ["run", "pipeline.toml", "--run-id", "r", "--run-date", "2026-01-02", "--output", output]

@@ -1,7 +1,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Fixture, python, repo};
+use crate::support::{Fixture, in_chromium, python, repo};
 use crate::tables::table;
 
 fn evaluated(fixture: &Fixture, args: &[&str], images: &str) -> (Option<i32>, String) {
@@ -49,18 +49,7 @@ fn pictures_are_in_a_report_that_asked_for_them_and_in_no_other() {
     let (code, said) = evaluated(&fixture, &["--out", "c", "--images", "pipeline.toml"], "true");
     assert!(code == Some(78) && said.contains("E009"), "{said}");
     assert!(!fixture.path("c").exists());
-    drive(&fixture.path("one/report.html"));
-}
-
-/// The report in Chromium, by `dashboard/test/report.mjs`, which says what it checks.
-fn drive(report: &std::path::Path) {
-    let Ok(said) = Command::new("node").arg(repo("dashboard/test/report.mjs")).arg(report).output() else {
-        println!("skipped: no node here");
-        return;
-    };
-    let words = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
-    println!("{words}");
-    assert!(matches!(said.status.code(), Some(0 | 77)), "{words}");
+    in_chromium("report.mjs", &fixture.path("one/report.html"));
 }
 
 #[test]
