@@ -146,10 +146,10 @@ impl Watch {
         if ended.is_success() {
             state.last_success_s = Some(now_s());
         }
-        // The tasks that write and post have ended before the last word.
+        // The tasks that write and post have ended before the last word; what a thread still writes, the file waits for.
         while self.tasks.join_next().await.is_some() {}
         if let Some(file) = &self.textfile {
-            file.write(&self.page.with(state).text()).await;
+            file.write(self.page.with(state).text()).await;
         }
         self.lineage.tell(Event::End(ended)).await;
         if let Some(traces) = &self.traces {
