@@ -30,6 +30,9 @@ struct Ran {
 pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
     let sources = args.spec.sources();
     let sweep = Sweep::read(&sources.pipeline)?;
+    if sweep.variations.iter().all(|variation| variation.set.is_empty()) {
+        tell!("note: the file has no [sweep.axes], so this is a sweep of one run");
+    }
     let mut specs = Vec::new();
     for variation in &sweep.variations {
         let mut sources = sources.clone();

@@ -166,7 +166,10 @@ fn nothing_is_unbounded_or_unordered() {
         only(word, &[]);
     }
     only("tokio::spawn(", &["src/flow", "src/cli"]);
-    only("spawn_blocking", &["src/flow", "src/store/confined.rs", "src/store/folder.rs"]);
+    only(
+        "spawn_blocking",
+        &["src/flow", "src/store/confined.rs", "src/store/folder.rs", "src/watch/textfile.rs"],
+    );
     only("thread::spawn", &[]);
     only("thread::Builder", &["src/main.rs", "src/graph/lane.rs", "src/model/convert.rs"]);
 }
