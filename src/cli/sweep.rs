@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::SweepArgs;
 use super::closing::{UNLABELLED, is_labelled, notes};
-use super::commands::{on_runtime, start_logging};
 use super::fold::folded;
+use super::opening::{on_runtime, start_logging};
 use super::signals::{follow, unless_stopped};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Outcome, Request};

@@ -17,6 +17,7 @@ mod layout;
 mod list;
 mod nights;
 mod plan;
+mod published;
 mod receipt;
 mod runs;
 mod seal;
@@ -32,8 +33,8 @@ pub use coverage::{Coverage, Group};
 pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
 pub use facts::Facts;
-pub use finalize::{Finalized, finalize, is_published};
-pub(crate) use finalize::{check_nonfinite, finalize_plan, read_entry};
+pub use finalize::{Finalized, finalize};
+pub(crate) use finalize::{check_nonfinite, finalize_plan};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, run_of, split_run_uri};
 pub use list::{ListedRun, planned, plans, runs};
@@ -43,6 +44,8 @@ pub use nights::{
     stage_new,
 };
 pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
+pub use published::is_published;
+pub(crate) use published::read_entry;
 pub(crate) use receipt::entry;
 pub use receipt::{FileEntry, Listed, Receipt, committed, is_committed, nonce};
 pub use status::{Status, status};
