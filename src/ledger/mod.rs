@@ -32,7 +32,7 @@ pub use claims::{Board, Claim, ClaimRule, LastClaim, claim, is_worker_name, rele
 pub use coverage::{Coverage, Group};
 pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
-pub use facts::Facts;
+pub use facts::{Facts, SpecMap};
 pub use finalize::{Finalized, finalize};
 pub(crate) use finalize::{check_nonfinite, finalize_plan};
 pub(crate) use layout::is_name;
@@ -43,7 +43,7 @@ pub use nights::{
     PastNight, Taken, TakenOf, fold, last_record, read_new, read_record, read_state, read_taken, settle,
     stage_new,
 };
-pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
+pub use plan::{Plan, fingerprint, parse as parse_plan, read_plan};
 pub use published::is_published;
 pub(crate) use published::read_entry;
 pub(crate) use receipt::entry;

@@ -5,9 +5,9 @@ use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::layout::Layout;
+use super::layout::{Layout, MAX_JSON_BYTES};
 use super::plan::Plan;
-use super::receipt::{FileEntry, MAX_JSON_BYTES, Receipt, committed, entry};
+use super::receipt::{FileEntry, Receipt, committed, entry};
 use super::runs::{Totals, encode};
 use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;

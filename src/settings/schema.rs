@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::layers::{Shape, env_name};
+use super::values::{Shape, env_name};
 use super::{FileKind, known_keys};
 
 /// Where keys without a default are described.

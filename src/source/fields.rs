@@ -6,7 +6,8 @@ use std::sync::Arc;
 use object_store::path::Path;
 use t3b_decode::Slice;
 
-use super::rows::{COLUMNS, Row, bad};
+use super::problems::bad;
+use super::rows::{COLUMNS, Row};
 use super::words;
 use crate::error::Problem;
 use crate::messages::{Location, Reason};

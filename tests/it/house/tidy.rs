@@ -230,7 +230,7 @@ fn every_error_code_is_documented() {
     }
 }
 
-/// Settings get their hints where they are read (`settings::refused`), rows of manifests by their code (`source::rows`).
+/// Settings get their hints where they are read (`settings::refused`), rows of manifests by their code (`source::problems`).
 #[test]
 fn every_refusal_of_a_command_or_a_manifest_says_what_to_do() {
     let is_refusal = |code: &str| code.starts_with(['C', 'M']) && code[1..].parse::<u16>().is_ok();
@@ -247,7 +247,7 @@ fn every_refusal_of_a_command_or_a_manifest_says_what_to_do() {
             }
         }
         for part in code.split("bad(\"").skip(1).filter(|part| is_refusal(part.get(..4).unwrap_or("C"))) {
-            let remedies = fs::read_to_string(repo("src/source/rows.rs")).unwrap();
+            let remedies = fs::read_to_string(repo("src/source/problems.rs")).unwrap();
             let has_remedy = remedies.contains(&format!("\"{}\" =>", &part[..4]))
                 || remedies.contains(&format!("\"{}\" |", &part[..4]));
             assert!(has_remedy || part.contains("hint("), "{name}: {} has no hint", &part[..4]);
