@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::{env, error::Error, process::Command};
 
 use t3b::demo::CellClass;
-use t3b::model::checkpoint::Role;
+use t3b::model::Role;
 use t3b::model::pair::PairReport;
 use t3b::model::prompts::{Prompts, Tokens};
 use t3b::model::vocabulary::Vocabulary;

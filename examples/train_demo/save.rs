@@ -4,7 +4,8 @@ use std::{collections::HashMap, error::Error, fs, path::Path};
 
 use candle_core::{Device, Tensor};
 use safetensors::{Dtype, tensor::TensorView};
-use t3b::model::checkpoint::{Checkpoint, CheckpointSpec, Role};
+use t3b::model::Role;
+use t3b::model::checkpoint::{Checkpoint, CheckpointSpec};
 use t3b::model::files::Files;
 use t3b::model::normalize::Normalizer;
 use t3b::model::prompts::Tokens;

@@ -7,7 +7,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf, process::Command};
 
-use t3b::model::checkpoint::Role;
+use t3b::model::Role;
 use t3b::model::pair::PairReport;
 use t3b::model::prompts::{Prompts, Tokens};
 use t3b::model::vocabulary::Vocabulary;

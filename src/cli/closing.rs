@@ -177,8 +177,10 @@ pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMa
     }
     say!("tables  {root}/tables/");
     say!("        <table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
+    // A run that scored nothing has its answers in the table of what it left out.
+    let table = if done.n_scored == 0 && done.n_quarantined > 0 { "quarantine" } else { "predictions" };
     say!("look    duckdb -c \"from read_parquet(");
-    say!("          '{root}/tables/predictions/**/*.parquet',");
+    say!("          '{root}/tables/{table}/**/*.parquet',");
     say!("          hive_partitioning = true, union_by_name = true) limit 9\"");
 }
 

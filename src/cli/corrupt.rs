@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::commands::start_logging;
 use super::deliver::deliver;
+use super::opening::start_logging;
 use crate::demo::{CellClass, DEFAULT_SEED, draw_crop};
 use crate::error::{Exit, Problem, RunError};
 use crate::graph::corrupt::content_id;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::ConfigArgs;
-use super::commands::{on_runtime, start_logging};
+use super::opening::{on_runtime, start_logging};
 use crate::error::{Exit, RunError};
 use crate::report::{Bundle, nights, page_files, write};
 use crate::settings::Settings;

@@ -9,7 +9,7 @@ use object_store::path::Path as Key;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::commands::{on_runtime, start_logging};
+use super::opening::{on_runtime, start_logging};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::models;
 use crate::settings::{Settings, Sources, Spec};

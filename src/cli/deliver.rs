@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::commands::on_runtime;
+use super::opening::on_runtime;
 use crate::error::{Exit, Problem, RunError};
 use crate::settings::Settings;
 use crate::store::Root;

@@ -7,7 +7,8 @@ use clap_complete::Shell;
 use serde_json::json;
 
 use super::Cli;
-use super::commands::{load, print_keys, start_logging};
+use super::opening::{load, start_logging};
+use super::plan::print_keys;
 use crate::error::{Exit, Problem, RunError};
 use crate::settings::{FileKind, Settings, Sources, Spec, schema};
 

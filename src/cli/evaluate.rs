@@ -7,7 +7,7 @@ use t3b_stats::Compared;
 
 use super::SpecArgs;
 use super::closing::peak;
-use super::commands::{load, on_runtime, start_logging};
+use super::opening::{load, on_runtime, start_logging};
 use super::pictures::{add_pictures, albums};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{self, Job};

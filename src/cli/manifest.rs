@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::commands::start_logging;
 use super::deliver::deliver;
+use super::opening::start_logging;
 use crate::error::{Exit, Problem, RunError};
 use crate::settings::Settings;
 use crate::source::catalog::{Catalog, CatalogRule, Pick, Slices, catalog};
@@ -65,7 +65,7 @@ pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
     };
     check_ending(&args.out)?;
     let done = deliver(&args.out, &settings, |out| {
-        let runtime = super::commands::runtime(&settings)?;
+        let runtime = super::opening::runtime(&settings)?;
         runtime.block_on(catalog(&root, rule, out)).map_err(|problem| {
             // Of a listing that found nothing, nothing stays; chunks that were listed are kept for the next call.
             let mut parts = out.as_os_str().to_owned();

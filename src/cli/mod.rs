@@ -18,9 +18,12 @@ mod key;
 mod manifest;
 mod models;
 mod nightly;
+mod opening;
 mod past;
 mod pictures;
+mod plan;
 mod profile;
+mod run;
 mod runs;
 mod samples;
 mod signals;
@@ -191,6 +194,7 @@ pub enum Command {
     /// Turns published tables into figures with intervals, tables and a report; reads no model.
     ///
     /// Example: t3b evaluate out/_t3b/runs/night-7 --out report
+    #[command(alias = "report")]
     Evaluate(EvaluateArgs),
     /// Picks lambda, gamma, bounds and batch size from a scored grid (merge.grid) and prints the pipeline's lines; runs
     /// no model.

@@ -9,8 +9,8 @@ use serde_json::json;
 #[cfg(feature = "hub")]
 use super::FetchArgs;
 use super::SpecArgs;
-use super::commands::{load, on_runtime};
 use super::deliver::unwritable;
+use super::opening::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError, quoted};
 use crate::job::models::{self, bank_key};
 use crate::model::checkpoint::{CheckpointSpec, Source};

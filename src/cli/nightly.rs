@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use clap::Args;
 
 use super::SpecArgs;
-use super::commands::{load, on_runtime};
+use super::opening::{load, on_runtime};
 use super::signals::follow;
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;

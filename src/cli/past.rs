@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::closing::print_accuracies;
-use super::commands::{load, on_runtime, open_run, start_logging};
+use super::opening::{load, on_runtime, open_run, start_logging};
 use super::{RunUriArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Whose};

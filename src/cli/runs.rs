@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::commands::{load, on_runtime, open_run};
-use super::{ReproduceArgs, StatusArgs, TidyArgs};
-use crate::error::{Exit, Problem, RunError};
+use serde_json::json;
+
+use super::closing::{exit_of, print_finalized, why_quarantined};
+use super::opening::{load, on_runtime, open_run};
+use super::{ReproduceArgs, RunUriArgs, StatusArgs, TidyArgs, VerifyArgs};
+use crate::error::{Exit, Problem, RunError, quoted};
 use crate::job::{Job, Request};
-use crate::ledger::{Layout, Status, status, tidy};
+use crate::ledger::{Layout, Status, finalize, status, tidy, verify};
 use crate::store::{Root, leftovers, local_path};
 
 /// Where a run stands.
@@ -160,4 +163,41 @@ mod tests {
         assert_eq!(age("0s"), Ok(Duration::ZERO));
         assert!(age("7").is_err() && age("d").is_err() && age("").is_err() && age("é").is_err());
     }
+}
+
+pub(super) fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
+    let (settings, output, root, run_id) = open_run(args, true)?;
+    on_runtime(&settings, async {
+        let done = finalize(&output, &run_id).await?;
+        say!("published {} objects", done.n_written);
+        let why = why_quarantined(&output, &done).await?;
+        print_finalized(&done, &root, &why);
+        Ok(exit_of(&done))
+    })
+}
+
+pub(super) fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
+    let (settings, output, _, run_id) = open_run(&args.run, false)?;
+    on_runtime(&settings, async {
+        let found = verify(&output, &run_id).await?;
+        if let Some(expected) =
+            args.expect.as_ref().filter(|text| !text.trim().eq_ignore_ascii_case(&found.run_sha256))
+        {
+            let what =
+                format!("the run's hash is {}, expected {}", found.run_sha256, quoted(expected.trim()));
+            return Err(Problem::new("V005", Exit::BadData, what)
+                .hint("plan, receipts and tables agree with each other, but are not those that were verified before")
+                .into());
+        }
+        if args.json {
+            say!(
+                "{:#}",
+                json!({ "run_id": run_id, "run_sha256": found.run_sha256, "n_objects": found.n_objects, "n_rows": found.n_rows })
+            );
+            return Ok(Exit::Done);
+        }
+        say!("ok: {} objects and {} rows are as their receipts say", found.n_objects, found.n_rows);
+        say!("hash    {}", found.run_sha256);
+        Ok(Exit::Done)
+    })
 }

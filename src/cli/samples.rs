@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::SpecArgs;
-use super::commands::{load, on_runtime};
+use super::opening::{load, on_runtime};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{PSEUDONYM_KEY, samples};
 

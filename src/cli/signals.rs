@@ -44,7 +44,7 @@ async fn obey(handle: StopHandle, deadline: Duration, meter: Meter) {
     }
     let (open_pairs, at_stake_s) = (meter.open_pairs.load(Relaxed), meter.open.at_stake().as_secs_f64());
     let what = format!(
-        "stopped now: the open partition is given up, {open_pairs} scored (sample, cell) pairs of it are lost, at most \
+        "stopped before the open partition was finished: {open_pairs} scored (sample, cell) pairs of it are lost, at most \
          {at_stake_s:.1} s of work"
     );
     tell!("{}", preempted(&what));

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::SweepArgs;
 use super::closing::{UNLABELLED, is_labelled, notes};
-use super::commands::{on_runtime, start_logging};
 use super::fold::folded;
+use super::opening::{on_runtime, start_logging};
 use super::signals::{follow, unless_stopped};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Outcome, Request};
@@ -30,6 +30,9 @@ struct Ran {
 pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
     let sources = args.spec.sources();
     let sweep = Sweep::read(&sources.pipeline)?;
+    if sweep.variations.iter().all(|variation| variation.set.is_empty()) {
+        tell!("note: the file has no [sweep.axes], so this is a sweep of one run");
+    }
     let mut specs = Vec::new();
     for variation in &sweep.variations {
         let mut sources = sources.clone();

@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::SpecArgs;
 use super::closing::Manner;
-use super::commands::{load, run_spec};
+use super::opening::load;
+use super::run::run_spec;
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
 use crate::job::{Request, Work};

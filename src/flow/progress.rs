@@ -86,6 +86,8 @@ fn bar(extent: Extent) -> ProgressBar {
 async fn show(meter: Meter, extent: Extent, every: Duration, bar: Option<ProgressBar>) {
     let started = Instant::now();
     let mut ticks = tokio::time::interval(every);
+    // A machine that stood still says one line afterwards, not all that were due.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -96,24 +98,34 @@ async fn show(meter: Meter, extent: Extent, every: Duration, bar: Option<Progres
             bar.set_position((extent.n_batches_before + scored).min(extent.n_batches));
             let committed = extent.n_partitions_before + committed;
             let left = left(started.elapsed(), scored, extent);
+            let left = left.map(|left| format!("+{}", HumanDuration(left))).unwrap_or_default();
             let parts = extent.n_partitions;
             bar.set_message(format!("{left}  {committed}/{parts} parts, on {slow}, {rss} MiB"));
         } else {
-            let elapsed_s = started.elapsed().as_secs();
-            let rss_mib = rss_mib("VmRSS:");
-            let (scored, committed) =
-                (scored + extent.n_batches_before, committed + extent.n_partitions_before);
-            let n_batches = extent.n_batches;
-            tracing::info!(scored, n_batches, committed, elapsed_s, rss_mib, waiting_on = slow, "progress");
+            tell_line(extent, (scored, committed), started.elapsed(), slow);
         }
     }
 }
 
-/// The time that is left at this call's own speed, behind a plus; what earlier calls scored says nothing about it.
-fn left(elapsed: Duration, scored: u64, extent: Extent) -> String {
+/// One line of the log: how much of the whole run is done, in batches and in partitions, and what is left of this call.
+fn tell_line(extent: Extent, (scored, committed): (u64, u64), elapsed: Duration, waiting_on: &str) {
+    tracing::info!(
+        batches_scored = extent.n_batches_before + scored,
+        batches = extent.n_batches,
+        partitions_committed = extent.n_partitions_before + committed,
+        partitions = extent.n_partitions,
+        elapsed_s = elapsed.as_secs(),
+        left_s = left(elapsed, scored, extent).map(|left| left.as_secs()),
+        rss_mib = rss_mib("VmRSS:"),
+        waiting_on,
+        "progress"
+    );
+}
+
+/// The time that is left at this call's own speed; what earlier calls scored says nothing about it.
+fn left(elapsed: Duration, scored: u64, extent: Extent) -> Option<Duration> {
     let to_do = extent.n_batches.saturating_sub(extent.n_batches_before + scored);
-    let left = |scored: u64| elapsed.mul_f64(to_do as f64 / scored as f64);
-    if scored == 0 { String::new() } else { format!("+{}", HumanDuration(left(scored))) }
+    (scored > 0).then(|| elapsed.mul_f64(to_do as f64 / scored as f64))
 }
 
 /// A resident-set figure of this process, `VmRSS:` now or `VmHWM:` at its peak, where the system tells.
@@ -140,6 +152,6 @@ mod tests {
         let extent =
             Extent { n_batches: 320, n_batches_before: 60, n_partitions: 10, n_partitions_before: 2 };
         let in_ten = |scored| left(Duration::from_secs(10), scored, extent);
-        assert_eq!((in_ten(0).as_str(), in_ten(20).as_str()), ("", "+2 minutes"));
+        assert_eq!((in_ten(0), in_ten(20)), (None, Some(Duration::from_secs(120))));
     }
 }

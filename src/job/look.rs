@@ -93,7 +93,7 @@ impl Job {
         let rows: Vec<String> = missing.iter().take(EXAMPLES).map(|row| format!("row {row}")).collect();
         let what = format!(
             "input.root: {} of {n_asked} objects looked at do not exist below {}, for example those of manifest {} (from 0); \
-             run.max_missing_first allows a share of {}",
+             run.max_missing_first allows a share of {}; nothing was scored or published",
             missing.len(),
             shown_place(&pipeline.input.root),
             rows.join(" and "),

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::layout::{Layout, is_run_id};
-use super::receipt::{Listed, MAX_JSON_BYTES, committed};
+use super::layout::{Layout, MAX_JSON_BYTES, is_run_id};
+use super::receipt::{Listed, committed};
 use crate::error::{Problem, RunError};
 use crate::store::{Created, Root};
 

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::finalize::{MAX_TABLE_BYTES, read_completion};
-use super::layout::Layout;
+use super::layout::{Layout, MAX_JSON_BYTES};
 use super::plan::Plan;
-use super::receipt::{FileEntry, MAX_JSON_BYTES};
+use super::published::{MAX_TABLE_BYTES, read_completion};
+use super::receipt::FileEntry;
 use super::verify::published_files;
 use crate::error::{Exit, Problem, RunError};
 use crate::store::{Created, Root};

@@ -7,9 +7,9 @@
 use serde::Serialize;
 
 use super::delta;
-use super::finalize::{is_published, no_such_run};
 use super::layout::Layout;
 use super::plan::read_plan;
+use super::published::{is_published, no_such_run};
 use super::withdrawn::record_key;
 use crate::error::{Problem, RunError};
 use crate::store::{Node, Root};

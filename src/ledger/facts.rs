@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::plan::SpecMap;
+/// Everything that decides a row, by dotted key; canonical because the keys are sorted.
+pub type SpecMap = BTreeMap<String, Value>;
 
 /// What a run is, as its row and reports say it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

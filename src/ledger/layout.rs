@@ -3,6 +3,9 @@
 use crate::error::{Exit, Problem, shown_place};
 use crate::tables::Table;
 
+/// Most bytes a receipt or plan may have.
+pub(super) const MAX_JSON_BYTES: u64 = 64 << 20;
+
 /// Names of one run's objects, relative to the output root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {

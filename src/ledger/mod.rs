@@ -17,6 +17,7 @@ mod layout;
 mod list;
 mod nights;
 mod plan;
+mod published;
 mod receipt;
 mod runs;
 mod seal;
@@ -31,9 +32,9 @@ pub use claims::{Board, Claim, ClaimRule, LastClaim, claim, is_worker_name, rele
 pub use coverage::{Coverage, Group};
 pub use diagnostics::{Diagnostics, Joint};
 pub use discard::{Discarded, discard};
-pub use facts::Facts;
-pub use finalize::{Finalized, finalize, is_published};
-pub(crate) use finalize::{check_nonfinite, finalize_plan, read_entry};
+pub use facts::{Facts, SpecMap};
+pub use finalize::{Finalized, finalize};
+pub(crate) use finalize::{check_nonfinite, finalize_plan};
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, run_of, split_run_uri};
 pub use list::{ListedRun, planned, plans, runs};
@@ -42,7 +43,9 @@ pub use nights::{
     PastNight, Taken, TakenOf, fold, last_record, read_new, read_record, read_state, read_taken, settle,
     stage_new,
 };
-pub use plan::{Plan, SpecMap, fingerprint, parse as parse_plan, read_plan};
+pub use plan::{Plan, fingerprint, parse as parse_plan, read_plan};
+pub use published::is_published;
+pub(crate) use published::read_entry;
 pub(crate) use receipt::entry;
 pub use receipt::{FileEntry, Listed, Receipt, committed, is_committed, nonce};
 pub use status::{Status, status};

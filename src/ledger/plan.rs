@@ -1,6 +1,5 @@
 //! What a run computes, frozen once: created before the first partition and compared ever after.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -8,16 +7,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::coverage::{Coverage, Group};
-use super::facts::Facts;
-use super::layout::Layout;
-use super::receipt::MAX_JSON_BYTES;
+use super::facts::{Facts, SpecMap};
+use super::layout::{Layout, MAX_JSON_BYTES};
 use super::seal;
 use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;
 use crate::tables::Origin;
-
-/// Everything that decides a row, by dotted key; canonical because the keys are sorted.
-pub type SpecMap = BTreeMap<String, Value>;
 
 /// The frozen plan of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -248,7 +243,7 @@ mod tests {
         Facts {
             name: "night".into(),
             manifest_hmac_sha256: String::new(),
-            tags: BTreeMap::new(),
+            tags: std::collections::BTreeMap::new(),
             pretrained_sha256: String::new(),
             expert_sha256: String::new(),
             batch_size: 32,

@@ -6,15 +6,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::diagnostics::Diagnostics;
-use super::layout::Layout;
+use super::layout::{Layout, MAX_JSON_BYTES};
 use super::plan::Plan;
 use super::seal;
 use crate::error::{Exit, Problem, RunError};
 use crate::store::{Created, Root};
 use crate::tables::{FORMAT_VERSION, Table};
-
-/// Most bytes a receipt or plan may have.
-pub(super) const MAX_JSON_BYTES: u64 = 64 << 20;
 
 /// One object that a receipt or the list of a published table names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::claims::ClaimRule;
-use super::finalize::{is_published, no_such_run};
 use super::layout::Layout;
 use super::plan::read_plan;
+use super::published::{is_published, no_such_run};
 use super::receipt::{Receipt, committed};
 use super::workers::{Crew, Straggler, WorkerStatus, crew, rate};
 use crate::error::RunError;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::finalize::no_such_run;
 use super::layout::Layout;
 use super::plan::read_plan;
+use super::published::no_such_run;
 use super::receipt::{Receipt, committed};
 use crate::error::{Problem, RunError};
 use crate::store::Root;

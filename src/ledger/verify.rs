@@ -7,11 +7,11 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::content::Content;
-use super::finalize::{
-    Completion, MAX_TABLE_BYTES, PublishedList, no_such_run, read_completion, read_entry, read_receipts,
-};
 use super::layout::Layout;
 use super::plan::{Plan, read_plan};
+use super::published::{
+    Completion, MAX_TABLE_BYTES, PublishedList, no_such_run, read_completion, read_entry, read_receipts,
+};
 use super::receipt::{FileEntry, Receipt};
 use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;

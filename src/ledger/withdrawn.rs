@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use object_store::path::Path;
 
-use super::finalize::{is_published, no_such_run};
 use super::layout::Layout;
 use super::plan::{Plan, read_plan};
+use super::published::{is_published, no_such_run};
 use super::receipt::{Receipt, committed};
 use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// Largest temperature accepted, as a logarithm: logits 22,026 times the cosine. What is stored as it is and not as a
+/// logarithm, 14 or 100, lies above.
+pub const MAX_LOGIT_SCALE: f64 = 10.0;
+
 /// Names or disagreements printed before "and N more".
 const LISTED: usize = 8;
 /// Characters of a foreign name that are printed.
@@ -220,10 +224,7 @@ fn scale_line(value: &Option<f64>) -> String {
     match value {
         None => "logit_scale is missing".to_owned(),
         Some(value) => {
-            format!(
-                "logit_scale: found {value:.4}, allowed at most {:.4}",
-                super::checkpoint::MAX_LOGIT_SCALE
-            )
+            format!("logit_scale: found {value:.4}, allowed at most {:.4}", MAX_LOGIT_SCALE)
         }
     }
 }

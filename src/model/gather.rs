@@ -6,12 +6,13 @@ use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
 use super::{
-    checkpoint::{Checkpoint, MAX_LOGIT_SCALE, Role, brackets},
+    checkpoint::{Checkpoint, MAX_LOGIT_SCALE, brackets},
     config::ClipConfig,
     error::{CheckpointFault, Disagreement, ModelError},
     layout::{self, IMAGE_POSITIONS, LOGIT_BIAS, LOGIT_SCALE, Part, TensorSpec, VISUAL_PROJECTION},
     naming::{Naming, Origin, Take},
     positions::{self, Cubic},
+    role::Role,
     shards::Entry,
     widen,
 };

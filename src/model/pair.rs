@@ -3,10 +3,12 @@
 use candle_core::{CpuStorage, Storage, Tensor};
 
 use super::{
-    checkpoint::{Checkpoint, Role, brackets},
+    checkpoint::{Checkpoint, brackets},
     config::ClipConfig,
-    error::{CheckpointFault, Disagreement, ModelError, ModelWarning},
+    error::{CheckpointFault, Disagreement, ModelError},
     layout::{self, LOGIT_SCALE, Part},
+    role::Role,
+    warning::ModelWarning,
 };
 
 /// How two checkpoints of one architecture relate; what does not differ need not be merged or encoded twice.

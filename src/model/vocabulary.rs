@@ -12,7 +12,7 @@ use super::{
     checkpoint::Checkpoint,
     config::TextKind,
     error::{CheckpointFault, ModelError},
-    vocabulary_files::Cleaning,
+    vocabulary_files::{Cleaning, refused},
 };
 
 pub use super::vocabulary_files::VocabularyFiles;
@@ -337,8 +337,4 @@ fn unusable(found: &str, allowed: &str) -> ModelError {
         allowed: allowed.to_owned(),
     }
     .into()
-}
-
-pub(super) fn refused(found: &str, allowed: &str) -> ModelError {
-    CheckpointFault::Vocabulary { found: found.to_owned(), allowed: allowed.to_owned() }.into()
 }

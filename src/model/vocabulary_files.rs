@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{error::ModelError, files::Files, vocabulary::refused};
+use super::{
+    error::{CheckpointFault, ModelError},
+    files::Files,
+};
 
 /// Bounds in bytes; the largest real ones are 34 MB (Gemma's `tokenizer.json`), 0.5 MB and 0.3 MB.
 const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
@@ -211,6 +214,10 @@ fn entity(name: &str) -> Option<char> {
         None => number.parse().ok()?,
     };
     char::from_u32(code)
+}
+
+pub(super) fn refused(found: &str, allowed: &str) -> ModelError {
+    CheckpointFault::Vocabulary { found: found.to_owned(), allowed: allowed.to_owned() }.into()
 }
 
 #[cfg(test)]

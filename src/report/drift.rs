@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use t3b_report::{Drift, Features, Quantity, drift};
 use t3b_stats::{Compared, Histogram};
 
-use super::evaluate::RunAt;
 use super::features::{FeatureSample, StoredFeatures};
 use super::reading::{RunTables, read};
+use super::run_at::RunAt;
 use super::summary::encode;
 use crate::error::{Exit, Problem, RunError};
 

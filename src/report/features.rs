@@ -6,8 +6,8 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Int64Type};
 
-use super::evaluate::RunAt;
 use super::parts::each_batch;
+use super::run_at::RunAt;
 use crate::error::RunError;
 use crate::tables::Table;
 

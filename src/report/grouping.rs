@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
-use super::evaluate::RunAt;
 use super::parts::each_batch;
+use super::run_at::RunAt;
 use crate::error::{Exit, Problem, RunError};
 use crate::source::Grouping;
 use crate::tables::Table;

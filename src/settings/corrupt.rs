@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::json;
 use toml::{Table, Value};
 
-use super::layers::{Reader, nearest_of};
+use super::layers::Reader;
+use super::values::nearest_of;
 use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::graph::corrupt::CorruptAt;
 use t3b_corrupt::{Assets, Cell, Corruption, Grey, RngMode, Severity, Suite};

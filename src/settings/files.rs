@@ -100,9 +100,9 @@ fn of_other_kind(table: &Table, name: &str, kind: FileKind) -> Option<Problem> {
         found.join(", ")
     );
     let hint = match other {
-        FileKind::Pipeline => format!("give it as PIPELINE.toml, without --config: t3b run {name}"),
+        FileKind::Pipeline => format!("give it in the place of PIPELINE.toml, without --config: {name}"),
         FileKind::Config => {
-            format!("give it behind the pipeline file: t3b run PIPELINE.toml --config {name}")
+            format!("give it behind the pipeline file: PIPELINE.toml --config {name}")
         }
     };
     Some(Problem::new("C006", Exit::Config, what).hint(hint))

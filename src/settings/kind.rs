@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use toml::Table;
 
 use super::files::parse;
-use super::layers::{Origin, Reader, Shape};
+use super::layers::Reader;
+use super::values::{Origin, Shape};
 use super::{Pipeline, Settings};
 use crate::error::Problem;
 

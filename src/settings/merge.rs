@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::layers::{Reader, nearest_of};
+use super::layers::Reader;
+use super::values::nearest_of;
 use crate::error::{Exit, Problem, quoted};
 use crate::merge::beta_mixture::MixtureRule;
 use crate::merge::coefficient::{Direction, Guard, T3Rule};

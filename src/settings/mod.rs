@@ -13,9 +13,11 @@ mod merge;
 mod models;
 mod nightly;
 mod pipeline;
+mod places;
 mod refused;
 mod schema;
 mod sweep;
+mod values;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,17 +27,19 @@ use toml::Table;
 pub use config::{Settings, Threads};
 pub use corrupt::Corrupt;
 pub use kind::FileKind;
-pub use layers::{Effective, Origin, env_name};
+pub use layers::Effective;
 pub use merge::Merge;
 pub use models::Models;
 pub use nightly::{Incoming, Nightly};
 pub use pipeline::{Input, Labels, Output, Pipeline};
 pub use schema::schema;
 pub use sweep::{Sweep, Variation};
+pub use values::{Origin, env_name};
 
 use crate::error::{Exit, Problem, RunError};
 use files::{display, read_kind, read_table};
-use layers::{Reader, is_dotted_key, nested, parse_scalar, variable};
+use layers::Reader;
+use values::{is_dotted_key, nested, parse_scalar, variable};
 
 /// Most bytes of a settings file; a large one has a few thousand.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -222,7 +226,7 @@ fn config_layers(sources: &Sources) -> Result<Vec<OriginTable>, Vec<Problem>> {
             if let Some(place) = place
                 && let Some(text) = place.as_str()
             {
-                *place = pipeline::location(text, &folder_of(path)).into();
+                *place = places::location(text, &folder_of(path)).into();
             }
         }
         Ok((Origin::File(display(path)), table))

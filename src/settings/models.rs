@@ -6,7 +6,8 @@ use serde_json::json;
 use toml::Value;
 
 use super::layers::Reader;
-use super::pipeline::{location, read_sha256};
+use super::places::location;
+use crate::error::{Exit, Problem};
 use crate::model::preprocess::{ByHand, ResizeMode};
 use crate::score::TowerKind;
 use t3b_image::resize::{CropRule, Filter};
@@ -111,4 +112,16 @@ fn channels(value: &Value, above: f64) -> Option<[f64; 3]> {
     let numbers = value.as_array()?.iter().map(number).collect::<Option<Vec<f64>>>()?;
     let numbers: [f64; 3] = numbers.try_into().ok()?;
     numbers.iter().all(|number| number.is_finite() && *number > above).then_some(numbers)
+}
+
+fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
+    let text = reader.opt_text(key);
+    reader.narrow(key, json!({ "pattern": "^[0-9A-Fa-f]{64}$" }));
+    let text = text?.to_ascii_lowercase();
+    if hex::decode(&text).map_or(0, |bytes| bytes.len()) != 32 {
+        let what = format!("{key}: found {} characters, allowed 64 hex digits", text.chars().count());
+        let hint = "t3b models inspect prints a checkpoint's";
+        reader.problem(&[key], Problem::new("C001", Exit::Config, what).hint(hint));
+    }
+    Some(text)
 }

@@ -11,6 +11,7 @@ use super::layers::Reader;
 use super::merge::Merge;
 use super::models::Models;
 use super::nightly::Nightly;
+use super::places::normal;
 use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::ledger::{Facts, is_name};
 use crate::messages::Mixing;
@@ -298,44 +299,6 @@ fn read_rendering(reader: &mut Reader) -> Rendering {
         &[("quarantine", BurnedIn::Quarantine)],
     );
     Rendering { window: window.unwrap_or_default(), burned_in, ..Rendering::default() }
-}
-
-pub(super) fn read_sha256(reader: &mut Reader, key: &str) -> Option<String> {
-    let text = reader.opt_text(key);
-    reader.narrow(key, json!({ "pattern": "^[0-9A-Fa-f]{64}$" }));
-    let text = text?.to_ascii_lowercase();
-    if hex::decode(&text).map_or(0, |bytes| bytes.len()) != 32 {
-        let what = format!("{key}: found {} characters, allowed 64 hex digits", text.chars().count());
-        let hint = "t3b models inspect prints a checkpoint's";
-        reader.problem(&[key], Problem::new("C001", Exit::Config, what).hint(hint));
-    }
-    Some(text)
-}
-
-/// A URI as it is; a path made absolute against the pipeline's folder.
-pub(super) fn location(text: &str, dir: &Path) -> String {
-    if text.is_empty() || text.contains("://") {
-        return text.to_owned();
-    }
-    let joined = dir.join(text);
-    let absolute = std::path::absolute(&joined).unwrap_or(joined);
-    normal(&absolute).to_string_lossy().into_owned()
-}
-
-/// Resolves `.` and `..` by text, so that containment can be compared before the folders exist.
-fn normal(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// What a root resolves to, so that one inside another is found: links of local folders followed as far as they exist,

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Value;
 
 use super::FileKind;
-use super::layers::{Origin, Shape, env_name, nearest_of};
 use super::schema::explained;
+use super::values::{Origin, Shape, env_name, nearest_of};
 use crate::error::{Exit, Problem, may_be_secret, printable, quoted};
 
 /// Unknown keys that are named one by one.

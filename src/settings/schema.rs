@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::layers::{Shape, env_name};
+use super::values::{Shape, env_name};
 use super::{FileKind, known_keys};
 
 /// Where keys without a default are described.
@@ -44,11 +44,11 @@ pub fn schema(kind: FileKind) -> Value {
 /// What a key means, in the words of the file of defaults or of the table of keys without one, and where that stands.
 pub(super) fn explained(kind: FileKind, key: &str) -> String {
     if let Some(meaning) = meanings().remove(key) {
-        return format!("{key}: {meaning} (docs/settings.md)");
+        return format!("{meaning} (docs/settings.md)");
     }
     let file = kind.default_name();
     match (comments(kind.default_text()).remove(key), defaults(kind).remove(key)) {
-        (Some(meaning), _) => format!("{key}: {meaning} ({file})"),
+        (Some(meaning), _) => format!("{meaning} ({file})"),
         (None, Some(default)) => format!("the default is {default} ({file})"),
         (None, None) => format!("{file} has the keys with their meanings"),
     }

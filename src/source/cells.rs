@@ -5,7 +5,8 @@ use std::sync::Arc;
 use t3b_corrupt::Cell;
 
 use super::fields::{CORRUPTION, SEVERITY};
-use super::rows::{Row, bad};
+use super::problems::bad;
+use super::rows::Row;
 use crate::error::Problem;
 use crate::messages::{Location, Sample};
 

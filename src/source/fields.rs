@@ -6,7 +6,8 @@ use std::sync::Arc;
 use object_store::path::Path;
 use t3b_decode::Slice;
 
-use super::rows::{COLUMNS, Row, bad};
+use super::problems::bad;
+use super::rows::{COLUMNS, Row};
 use super::words;
 use crate::error::Problem;
 use crate::messages::{Location, Reason};
@@ -164,8 +165,7 @@ pub(super) fn check_label(n: usize, row: &Row, labels: &[String]) -> Result<Labe
         Some(Some(index)) if usize::try_from(index).is_ok_and(|index| index < labels.len()) => {
             let place = usize::try_from(index).unwrap_or(usize::MAX);
             if by_name.is_some_and(|name| name != Some(place)) {
-                let what = format!("class list differs from labels.names at position {index} (row {n})");
-                return Err(bad("M011", what).hint("list labels.names in the order of label_idx"));
+                return Err(other_order(n, place, by_name.flatten(), labels));
             }
             Ok(Labelled::Class(narrow(place)))
         }
@@ -179,6 +179,16 @@ pub(super) fn check_label(n: usize, row: &Row, labels: &[String]) -> Result<Labe
         },
         None => Ok(Labelled::UnknownIndex(None)),
     }
+}
+
+/// A row whose number and name are two classes. A name that is none of the classes is not repeated: it may be anything.
+fn other_order(n: usize, place: usize, by_name: Option<usize>, labels: &[String]) -> Problem {
+    let found = by_name.map_or_else(|| "of no class".to_owned(), |name| format!("\"{}\"", labels[name]));
+    let what = format!(
+        "row {n}: found label_idx {place} with a label {found}, allowed \"{}\", which labels.names has at that position",
+        labels[place]
+    );
+    bad("M011", what).hint("list labels.names in the order of label_idx")
 }
 
 /// The outer `None` for a text that is no number; the inner one for a number that means no class.

@@ -1,6 +1,6 @@
 //! Which of a manifest's columns are read, whatever their capitals and the blanks around them.
 
-use super::rows::bad;
+use super::problems::bad;
 use crate::error::Problem;
 
 /// Columns a manifest may have; others are never read.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::Labelled;
-use super::rows::bad;
+use super::problems::bad;
 use crate::error::Problem;
 
 /// Rows that are named.

@@ -15,7 +15,8 @@ use super::fields::{
 };
 use super::header::Header;
 use super::labels::{BadLabels, Splits};
-use super::rows::{self, Row, bad};
+use super::problems::bad;
+use super::rows::{self, Row};
 use crate::error::Problem;
 use crate::messages::Sample;
 use t3b_corrupt::Cell;

@@ -8,6 +8,7 @@ mod grouping;
 mod header;
 mod labels;
 mod manifest;
+mod problems;
 mod ranged;
 mod rows;
 mod shard;

@@ -152,7 +152,8 @@ const RIGHTS: &str =
 
 /// The client reads the environment and the machine's role, not the files of the AWS command line.
 const NO_CREDENTIALS: &str = "for AWS profiles and SSO: eval \"$(aws configure export-credentials --format env)\"; else set \
-     AWS_ACCESS_KEY_ID, AZURE_STORAGE_ACCOUNT_KEY or GOOGLE_APPLICATION_CREDENTIALS, see docs/stores.md";
+     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_REGION, where the bucket has another than store.region says), \
+     AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or GOOGLE_APPLICATION_CREDENTIALS; docs/stores.md has all of them";
 
 /// What to do where an http root is asked for more than objects.
 pub(super) const READ_ONLY: &str = "to write or list, use file, s3, gs or az";

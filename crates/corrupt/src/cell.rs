@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::kind::{Corruption, Severity};
+use crate::kind::Corruption;
+use crate::severity::Severity;
 
 /// One (corruption, severity) of an evaluation; `clean/0` has no corruption.
 #[derive(Debug, Clone, PartialEq)]

@@ -81,7 +81,7 @@ fn find<T>(known: &mut Vec<(f64, Vec<T>)>, photons: f64, law: impl Fn(u8) -> T) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::Severity;
+    use crate::severity::Severity;
 
     #[test]
     fn black_stays_black_and_draws_nothing() {

@@ -1,11 +1,11 @@
 //! Every random stream a corruption can draw from.
 
-use super::kind::Severity;
 use super::rng::counter::{BATCH, Counter};
 use super::rng::legacy::Legacy;
 use super::rng::pcg64::Pcg64;
 use super::rng::python::Python;
 use super::rng::ziggurat::Ziggurat;
+use super::severity::Severity;
 
 /// How corruptions are made random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -44,6 +44,11 @@ pub struct SetFacts {
 }
 
 impl SetFacts {
+    /// The set's name among MedMNIST's, if it has one.
+    pub(crate) fn medmnist_flag(&self) -> Option<&str> {
+        self.tags.dataset.as_deref().filter(|name| name.ends_with("mnist"))
+    }
+
     /// Places of all (method, cell) pairs: `method * cells + cell`.
     #[must_use]
     pub fn n_groups(&self) -> usize {

@@ -112,7 +112,7 @@ impl Figures {
     /// result file holds them. Many sets are so held at once.
     pub fn shrink(&mut self) {
         let (clean, n_cells) = (self.facts.clean(), self.facts.cells.len());
-        let is_told = crate::files::medmnist_flag(&self.facts).is_some();
+        let is_told = self.facts.medmnist_flag().is_some();
         self.rows.shrink(|place| is_told && clean == Some(place % n_cells));
         self.draws.shrink();
     }

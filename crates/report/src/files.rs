@@ -126,16 +126,11 @@ pub fn clip_benchmark(set: &Figures, method: &str) -> Option<Value> {
     }))
 }
 
-/// The set's name among MedMNIST's, if it has one.
-pub(crate) fn medmnist_flag(facts: &SetFacts) -> Option<&str> {
-    facts.tags.dataset.as_deref().filter(|name| name.ends_with("mnist"))
-}
-
 /// MedMNIST's own result file of a clean test set: its name and content. `None` for sets it does not know or runs
 /// without probabilities.
 #[must_use]
 pub fn medmnist_result(set: &Figures, method: &str) -> Option<(String, String)> {
-    let flag = medmnist_flag(&set.facts)?;
+    let flag = set.facts.medmnist_flag()?;
     let (place, clean) = (set.facts.method(method)?, set.facts.clean()?);
     let Detail::Whole { probs, .. } = &set.rows.groups[set.facts.group(place, clean)].detail else {
         return None;

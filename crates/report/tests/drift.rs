@@ -99,7 +99,8 @@ fn undrifted_nights_are_silent_and_each_planted_drift_alarms_where_it_is() {
     let share = |n: usize| 100.0 * n as f64 / n_nights as f64;
     println!("nights that alarm: {:.1} %; with p <= 0.05: {:.1} %", share(n_alarms), share(n_significant));
     assert!(share(n_alarms) <= 5.5, "{n_alarms} of {n_nights}");
-    assert!(!is_full || share(n_significant) <= 6.5, "the permutations alone: {n_significant} of {n_nights}");
+    // A family-wise level of 5 %, and what 1000 nights miss it by once in a thousand; crates/stats checks the level itself.
+    assert!(!is_full || share(n_significant) <= 7.2, "the permutations alone: {n_significant} of {n_nights}");
     let planted = [
         (Planted::Divergence, "js_nats"),
         (Planted::Coefficient, "lambda_sample"),

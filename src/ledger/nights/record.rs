@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::NightLayout;
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::receipt::{FileEntry, MAX_JSON_BYTES};
+use crate::ledger::layout::MAX_JSON_BYTES;
+use crate::ledger::receipt::FileEntry;
 use crate::ledger::seal;
 use crate::store::{Created, Root};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NightLayout;
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::receipt::MAX_JSON_BYTES;
+use crate::ledger::layout::MAX_JSON_BYTES;
 use crate::store::Root;
 
 /// A figure of the primary method on clean images.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::NightLayout;
 use super::record::{NightRecord, TakenOf};
 use crate::error::{Exit, Problem, RunError};
-use crate::ledger::finalize::{MAX_TABLE_BYTES, read_entry};
+use crate::ledger::published::{MAX_TABLE_BYTES, read_entry};
 use crate::ledger::receipt::entry;
 use crate::store::{Created, Root};
 

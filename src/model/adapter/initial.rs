@@ -6,7 +6,7 @@
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
-use super::{linear_algebra, refused};
+use super::{linear_algebra, refused::refused};
 use crate::model::error::ModelError;
 
 /// What `init_lora_weights` did to the base.

@@ -7,6 +7,7 @@
 mod initial;
 mod linear_algebra;
 mod names;
+mod refused;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -15,14 +16,16 @@ use candle_core::{D, Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::{
-    checkpoint::{Checkpoint, Role, pinned},
+    checkpoint::{Checkpoint, pinned},
     error::{CheckpointFault, ModelError},
     files::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Files},
     layout::{self, TensorSpec},
+    role::Role,
     shards::{Entry, Shards},
     widen,
 };
 use names::{Module, Sorted};
+use refused::refused;
 use settings::Settings;
 
 /// Bounds in bytes. An adapter as large as the largest CLIP is none.
@@ -137,9 +140,4 @@ fn tensor(entry: &Entry<'_>) -> Result<Tensor, ModelError> {
         );
     }
     Ok(Tensor::from_vec(values, entry.shape.as_slice(), &Device::Cpu)?)
-}
-
-fn refused(key: &str, found: &str, allowed: &str) -> ModelError {
-    CheckpointFault::Adapter { key: key.to_owned(), found: found.to_owned(), allowed: allowed.to_owned() }
-        .into()
 }

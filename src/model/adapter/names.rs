@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{refused, settings::Settings};
+use super::{refused::refused, settings::Settings};
 use crate::model::error::ModelError;
 use crate::model::layout::{TensorRole, TensorSpec};
 use crate::model::shards::Entry;

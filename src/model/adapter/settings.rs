@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{initial::Initial, refused};
+use super::{initial::Initial, refused::refused};
 use crate::model::error::ModelError;
 use crate::model::files::ADAPTER_CONFIG;
 

@@ -13,11 +13,11 @@ pub use by_hand::{ByHand, ResizeMode};
 use serde_json::{Value, json};
 
 use super::{
-    checkpoint::Role,
     config::{ClipConfig, VisionKind},
     error::{CheckpointFault, ModelError},
     files::Files,
     normalize::{MEAN, STD},
+    role::Role,
 };
 use t3b_image::resize::{CropRule, Filter, Framing, Scale};
 

@@ -1,7 +1,7 @@
 //! Rows of an npz array as the `.npy` files they would be, and what an npz holds.
 
+use super::RowContent;
 use super::cut;
-use super::{RowContent, class::describe};
 use crate::messages::Reason;
 use crate::source::ranged::{ArchiveFault, Ranged};
 use t3b_image::npz::{NpyHeader, Npz, NpzError, Rows};
@@ -163,5 +163,38 @@ pub(super) fn fault(error: NpzError) -> ArchiveFault {
         NpzError::Size { found, .. } => {
             ArchiveFault::bytes(Reason::ArchiveTruncated, format!("{found} rows than the shape says"))
         }
+    }
+}
+
+/// numpy's name of an element type in words.
+fn describe(descr: &str) -> String {
+    let (order, rest) = descr.split_at_checked(1).unwrap_or(("", descr));
+    let (kind, size) = rest.split_at_checked(1).unwrap_or((rest, ""));
+    let bits = size.parse::<u32>().unwrap_or_default().saturating_mul(8);
+    let plain = match kind {
+        "b" => "bool".to_owned(),
+        "u" => format!("uint{bits}"),
+        "i" => format!("int{bits}"),
+        "f" => format!("float{bits}"),
+        "c" => format!("complex{bits}"),
+        "S" => "byte strings".to_owned(),
+        "U" => "unicode strings".to_owned(),
+        "O" => "objects, which are pickled,".to_owned(),
+        _ => "another type".to_owned(),
+    };
+    if order == ">" { format!("big endian {plain}") } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_described_in_the_words_of_the_listing() {
+        for descr in ["|u1", "<f4", ">u2", "|O", "<U5", "|S3", "<c16", "|b1", "<M8[ns]", "", "\u{e9}"] {
+            let text = describe(descr);
+            assert!(crate::source::words::are_ours(&text), "{descr}: {text}");
+        }
+        assert_eq!(describe(">u2"), "big endian uint16");
     }
 }

@@ -121,25 +121,6 @@ fn name(text: &str) -> Option<Label> {
     (!text.is_empty()).then(|| Label::Name(text.to_owned()))
 }
 
-/// numpy's name of an element type in words.
-pub(super) fn describe(descr: &str) -> String {
-    let (order, rest) = descr.split_at_checked(1).unwrap_or(("", descr));
-    let (kind, size) = rest.split_at_checked(1).unwrap_or((rest, ""));
-    let bits = size.parse::<u32>().unwrap_or_default().saturating_mul(8);
-    let plain = match kind {
-        "b" => "bool".to_owned(),
-        "u" => format!("uint{bits}"),
-        "i" => format!("int{bits}"),
-        "f" => format!("float{bits}"),
-        "c" => format!("complex{bits}"),
-        "S" => "byte strings".to_owned(),
-        "U" => "unicode strings".to_owned(),
-        "O" => "objects, which are pickled,".to_owned(),
-        _ => "another type".to_owned(),
-    };
-    if order == ">" { format!("big endian {plain}") } else { plain }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,14 +148,5 @@ mod tests {
         for values in [&[0, 0, 0][..], &[1, 0, 1], &[0, 2, 0]] {
             assert_eq!(of(values), None);
         }
-    }
-
-    #[test]
-    fn types_are_described_in_the_words_of_the_listing() {
-        for descr in ["|u1", "<f4", ">u2", "|O", "<U5", "|S3", "<c16", "|b1", "<M8[ns]", "", "\u{e9}"] {
-            let text = describe(descr);
-            assert!(crate::source::words::are_ours(&text), "{descr}: {text}");
-        }
-        assert_eq!(describe(">u2"), "big endian uint16");
     }
 }

@@ -19,7 +19,8 @@ use crate::source::fields::{
     SAMPLE_ID, SEVERITY, SHA256, SPLIT, URI, whole,
 };
 use crate::source::manifest::place_of;
-use crate::source::rows::{self, bad};
+use crate::source::problems::bad;
+use crate::source::rows;
 use crate::store::Root;
 
 /// Endings of manifests.

@@ -5,7 +5,8 @@ mod imagenet;
 mod medmnist;
 
 use super::assets::Assets;
-use super::kind::{Corruption, Severity};
+use super::kind::Corruption;
+use super::severity::Severity;
 
 const NAMES: [&str; 14] = [
     "pathmnist",

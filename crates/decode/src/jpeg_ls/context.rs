@@ -1,11 +1,7 @@
 //! What the coder has learnt about values with similar neighbours.
 
 use super::bits::BitReader;
-use super::scan::Coding;
-
-/// The entropy-coded data hold an impossible code.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BadData;
+use super::coding::{BadData, Coding};
 
 /// Statistics of one context; the letters are those of T.87.
 #[derive(Debug, Clone, Copy)]

@@ -8,13 +8,15 @@
 //! Reference: ITU-T T.87.
 
 mod bits;
+mod coding;
 mod context;
 mod scan;
 mod transform;
 
 use super::error::{Fault, Reason};
 use bits::BitReader;
-use scan::{Coding, Interleave, Lines};
+use coding::{Coding, Presets};
+use scan::{Interleave, Lines};
 use transform::Transform;
 
 const SOF: u8 = 0xf7;
@@ -23,14 +25,6 @@ const APP8: u8 = 0xe8;
 const DRI: u8 = 0xdd;
 const SOS: u8 = 0xda;
 const EOI: u8 = 0xd9;
-
-/// Values that a preset segment may set; 0 keeps the default.
-#[derive(Debug, Clone, Copy, Default)]
-struct Presets {
-    max_value: u16,
-    thresholds: [u16; 3],
-    reset: u16,
-}
 
 struct Frame {
     precision: u8,

@@ -8,7 +8,6 @@ use std::io::Read;
 use super::gzip::Members;
 
 use super::super::error::{Fault, Reason};
-use super::rows::Data;
 
 const HEADER_LEN: usize = 348;
 const HEADER_LEN_2: usize = 540;
@@ -96,6 +95,15 @@ fn first_of_gzip(bytes: &[u8]) -> Vec<u8> {
     // What was read before the damage is enough to say what it is.
     let _damaged = Members::new(bytes).take(HEADER_LEN_2 as u64).read_to_end(&mut head);
     head
+}
+
+/// Where the voxels stand.
+#[derive(Debug)]
+pub(super) enum Data<'a> {
+    /// In the object, all of them and nothing else.
+    Plain(&'a [u8]),
+    /// In gzip members from their beginning, behind so many bytes of header.
+    Gzip(Box<Members<'a>>, usize),
 }
 
 /// Reads the header; the data begin where the second value stands. Bytes behind the voxels are ignored, as in nibabel.

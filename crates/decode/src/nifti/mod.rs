@@ -98,7 +98,7 @@ impl Wanted {
 
     /// The slice's voxels as stored, the first of the axes that are left fastest. Reads the data to their end, so that a cut
     /// behind the slice and a wrong checksum are noticed too.
-    fn read(&self, header: &NiftiHeader, data: rows::Data<'_>) -> Result<Vec<u8>, Fault> {
+    fn read(&self, header: &NiftiHeader, data: header::Data<'_>) -> Result<Vec<u8>, Fault> {
         let [_, ny, nz] = header.sides;
         let n_voxels = self.width_px as usize * self.height_px as usize;
         let mut voxels = Vec::with_capacity(n_voxels * header.voxel_bytes());

@@ -3,17 +3,7 @@
 use std::io::{self, Read};
 
 use super::super::error::Fault;
-use super::gzip::Members;
-use super::header::NiftiHeader;
-
-/// Where the voxels stand.
-#[derive(Debug)]
-pub(super) enum Data<'a> {
-    /// In the object, all of them and nothing else.
-    Plain(&'a [u8]),
-    /// In gzip members from their beginning, behind so many bytes of header.
-    Gzip(Box<Members<'a>>, usize),
-}
+use super::header::{Data, NiftiHeader};
 
 /// Most bytes behind the voxels of a gzipped volume.
 const MAX_TRAILING_BYTES: u64 = 1 << 20;

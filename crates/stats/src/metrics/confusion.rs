@@ -1,6 +1,6 @@
 //! Counts of (label, prediction).
 
-use super::margins::Margins;
+use super::margins::{ClassScores, Margins};
 
 /// How often each label was predicted as each class. Counts are added, so parts of a table merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,20 +8,6 @@ pub struct Confusion {
     n_classes: usize,
     /// Row: label; column: prediction.
     counts: Vec<u64>,
-}
-
-/// Precision, recall and F1 of one class. A figure whose denominator is 0 is `None`, except F1, which is 0 when the
-/// class is a label or a prediction of some row.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ClassScores {
-    /// Share of the class's predictions that are right.
-    pub precision: Option<f64>,
-    /// Share of the class's rows that are found.
-    pub recall: Option<f64>,
-    /// Harmonic mean of both; `None` when the class is neither a label nor a prediction.
-    pub f1: Option<f64>,
-    /// Rows with this label.
-    pub n: u64,
 }
 
 impl Confusion {
@@ -91,9 +77,19 @@ impl Confusion {
         (0..self.n_classes).map(|label| self.count(label, class)).sum()
     }
 
+    /// What its figures are made of.
+    #[must_use]
+    pub fn margins(&self) -> Margins {
+        let mut margins = Margins::new(self.n_classes);
+        for label in 0..self.n_classes {
+            (0..self.n_classes).for_each(|pred| margins.add(label, pred, self.count(label, pred)));
+        }
+        margins
+    }
+
     /// Precision, recall and F1 of one class.
     #[must_use]
     pub fn class(&self, class: usize) -> ClassScores {
-        Margins::of(self).class(class)
+        self.margins().class(class)
     }
 }

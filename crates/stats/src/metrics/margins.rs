@@ -1,7 +1,6 @@
 //! What the figures of a confusion need of it, in space linear in the number of classes: a block of samples or a resample keeps
 //! this, for a table of thousands of them would not fit in memory where classes are many.
 
-use super::confusion::{ClassScores, Confusion};
 use super::real;
 
 /// Rows by label, by prediction and right, and how far predictions are from their labels.
@@ -13,22 +12,25 @@ pub struct Margins {
     squares: u64,
 }
 
+/// Precision, recall and F1 of one class. A figure whose denominator is 0 is `None`, except F1, which is 0 when the
+/// class is a label or a prediction of some row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClassScores {
+    /// Share of the class's predictions that are right.
+    pub precision: Option<f64>,
+    /// Share of the class's rows that are found.
+    pub recall: Option<f64>,
+    /// Harmonic mean of both; `None` when the class is neither a label nor a prediction.
+    pub f1: Option<f64>,
+    /// Rows with this label.
+    pub n: u64,
+}
+
 impl Margins {
     /// No rows yet.
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
         Self { classes: vec![[0; 3]; n_classes], squares: 0 }
-    }
-
-    /// Those of a table.
-    #[must_use]
-    pub fn of(confusion: &Confusion) -> Self {
-        let n_classes = confusion.n_classes();
-        let mut margins = Self::new(n_classes);
-        for label in 0..n_classes {
-            (0..n_classes).for_each(|pred| margins.add(label, pred, confusion.count(label, pred)));
-        }
-        margins
     }
 
     /// Bytes that one of them takes.

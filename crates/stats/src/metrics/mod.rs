@@ -12,11 +12,11 @@ mod tally;
 pub use auc::{AscendingAuc, Auc, OneVsRest, Ranked, one_vs_rest};
 pub use baselines::{Suite, alexnet_error};
 pub use calibration::{AdaptiveEce, Bins, Ece, adaptive_ece};
-pub use confusion::{ClassScores, Confusion};
+pub use confusion::Confusion;
 pub use corruption::{
     CellErrors, Normalised, balanced_against_alexnet, corruption_error, mean_error, relative_corruption_error,
 };
-pub use margins::Margins;
+pub use margins::{ClassScores, Margins};
 pub use name::Metric;
 pub use tally::{Outcome, Tally, Totals};
 
