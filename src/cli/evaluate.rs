@@ -13,7 +13,8 @@ use crate::error::{Exit, Problem, RunError};
 use crate::job::{self, Job};
 use crate::ledger::{Plan, is_published, plans, split_run_uri};
 use crate::report::{
-    Request, RunAt, best_lambda, divergences, drift_of, drift_parquet, evaluate, read, t3_settings, write,
+    Request, RunAt, best_lambda, best_setting, divergences, drift_of, drift_parquet, evaluate, read,
+    t3_settings, write,
 };
 use crate::settings::{Settings, Sources};
 use crate::store::Root;
@@ -184,7 +185,14 @@ pub(super) fn tune_run(args: &TuneArgs) -> Result<Exit, RunError> {
         }
         say!("[merge.constant]\nlambda = {}", picked.lambda);
         let found = t3_settings(&figures, &divergences(&run.root, &run.plan).await?);
-        if let Some(best) = found.first() {
+        if let Some(best) = best_setting(&found, &run.plan.facts) {
+            let n_alike = found.iter().filter(|one| one.top1 == best.top1).count();
+            if n_alike > 1 {
+                say!(
+                    "\n# {n_alike} of {} settings are alike on this split: it cannot tell them apart",
+                    found.len()
+                );
+            }
             say!("\n# T3_B, estimated from the grid's nearest rows (not exact): {:.2} %", 100.0 * best.top1);
             say!(
                 "[merge]\ngamma = {:?}\nlambda_min = {:?}\nlambda_max = {:?}",

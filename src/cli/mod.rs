@@ -35,6 +35,7 @@ mod worker;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
 pub use commands::execute;
@@ -55,7 +56,7 @@ pub use samples::SamplesArgs;
 pub use worker::WorkerArgs;
 
 use crate::error::{Exit, may_be_secret, printable};
-use crate::settings::{PATH_KEYS, Sources};
+use crate::settings::{PATH_KEYS, Sources, env_name, known_keys};
 
 /// Scores archives of medical images with two CLIP models merged at test time (T3_B).
 ///
@@ -82,9 +83,25 @@ pub fn parse() -> Result<Cli, Exit> {
                 _ => Exit::Done,
             };
         }
-        tell!("{}", printable_lines(&error.render().to_string()));
+        let text = error.render().to_string();
+        // A word that begins with dashes is no value of any command.
+        let lines = text.lines().filter(|line| !line.contains("as a value, use '-- "));
+        tell!("{}", printable_lines(&lines.collect::<Vec<_>>().join("\n")));
+        if let Some(key) = as_setting(&error) {
+            tell!(
+                "  hint: {key} is a setting: --set {key}=VALUE where a pipeline is given, or {}",
+                env_name(&key)
+            );
+        }
         Exit::Usage
     })
+}
+
+/// The setting that an unknown flag was probably meant to be: `--split` for `input.split`.
+fn as_setting(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(flag) = error.get(ContextKind::InvalidArg)? else { return None };
+    let name = flag.strip_prefix("--")?.split('=').next()?.replace('-', "_");
+    known_keys().into_iter().find(|key| *key == name || key.rsplit('.').next() == Some(name.as_str()))
 }
 
 /// Text of several lines that may repeat what was typed.

@@ -116,7 +116,11 @@ pub struct ShapeArgs {
 pub(super) fn models(command: &ModelsCommand) -> Result<Exit, RunError> {
     match command {
         ModelsCommand::Inspect(args) => inspect(args)?,
-        ModelsCommand::Compare(args) => compare(args).map_err(Problem::from)?,
+        ModelsCommand::Compare(args) => {
+            there(&args.pretrained)?;
+            there(&args.expert)?;
+            compare(args).map_err(Problem::from)?;
+        }
         ModelsCommand::Encode(args) => encode(args)?,
         #[cfg(feature = "hub")]
         ModelsCommand::Fetch(args) => super::fetch::fetch(args)?,

@@ -69,12 +69,22 @@ pub(super) fn open_run(
 ) -> Result<(Settings, Root, String, String), RunError> {
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
-    let (root, run_id) = run_of(&args.run)?;
+    let (output, root, run_id) = open_run_at(&args.run, &settings, writes)?;
+    Ok((settings, output, root, run_id))
+}
+
+/// The run that a URI names: where it lies, its output root and its id.
+pub(super) fn open_run_at(
+    uri: &str,
+    settings: &Settings,
+    writes: bool,
+) -> Result<(Root, String, String), RunError> {
+    let (root, run_id) = run_of(uri)?;
     let place = super::from_here(root);
     // What is only looked at is opened so that nothing can be written; a root that is not there is not made.
     let mut output = Root::open(&place, false, &settings.store)?;
     if writes {
         output = Root::open(&place, true, &settings.store)?;
     }
-    Ok((settings, output, root.to_owned(), run_id.to_owned()))
+    Ok((output, root.to_owned(), run_id.to_owned()))
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::closing::print_accuracies;
-use super::opening::{load, on_runtime, open_run, start_logging};
+use super::opening::{load, on_runtime, open_run, open_run_at, start_logging};
 use super::{RunUriArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{Job, Whose};
@@ -101,9 +101,14 @@ pub(super) fn runs_of(command: &RunsCommand) -> Result<Exit, RunError> {
     }
 }
 
-fn open_root(root: &str, how: &super::ConfigArgs) -> Result<(Settings, Root), RunError> {
+fn open_settings(how: &super::ConfigArgs) -> Result<Settings, RunError> {
     let settings = Settings::defaults(&how.sources())?;
     start_logging(&settings);
+    Ok(settings)
+}
+
+fn open_root(root: &str, how: &super::ConfigArgs) -> Result<(Settings, Root), RunError> {
+    let settings = open_settings(how)?;
     let output = Root::open(&super::from_here(root), false, &settings.store)?;
     Ok((settings, output))
 }
@@ -211,12 +216,17 @@ fn no_such_run(what: &str) -> Problem {
 }
 
 pub(super) fn show_sample(args: &ShowArgs) -> Result<Exit, RunError> {
-    let (settings, output, _, run_id) = open_run(&args.run, false)?;
+    let RunUriArgs { run, how } = &args.run;
     let spec = args.pipeline.clone().map(|pipeline| {
-        let RunUriArgs { how, .. } = &args.run;
         load(&SpecArgs { pipeline, config: how.config.clone(), set: how.set.clone(), output: None })
     });
     let spec = spec.transpose()?;
+    // With a pipeline, --set may name its keys too.
+    let settings = match &spec {
+        Some(spec) => spec.settings.clone(),
+        None => open_settings(how)?,
+    };
+    let (output, _, run_id) = open_run_at(run, &settings, false)?;
     on_runtime(&settings, async {
         let plan = planned(&output, &run_id).await?;
         if !is_published(&output, &plan).await? {
@@ -240,7 +250,8 @@ fn print_story(story: &SampleStory, whose: Option<&Whose>) {
     say!("sample  {}", story.sample_id);
     say!("label   {}", story.label.as_deref().unwrap_or("none"));
     if let Some(whose) = whose {
-        say!("object  {} (manifest row {}, from 0)", whose.key, whose.manifest_row);
+        let within = whose.within.map(|at| format!(", {at} within it")).unwrap_or_default();
+        say!("object  {}{within} (manifest row {}, from 0)", whose.key, whose.manifest_row);
     }
     for refusal in &story.refusals {
         let cell = match (&refusal.corruption, refusal.severity) {

@@ -83,6 +83,7 @@ pub(super) fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         let output = Root::open(&spec.pipeline.output.root, true, &settings.store)?;
         let job = Job::prepare(spec).await?;
         output.probe(&nonce()?).await?;
+        output.check_writable().await?;
         notes(&job);
         let looked = match job.partitions().first() {
             Some(first) => Some(job.look(first, true).await?),

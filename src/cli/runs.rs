@@ -153,18 +153,6 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_a_unit() {
-        assert_eq!(age("7d"), Ok(Duration::from_secs(7 * 86_400)));
-        assert_eq!(age("0s"), Ok(Duration::ZERO));
-        assert!(age("7").is_err() && age("d").is_err() && age("").is_err() && age("é").is_err());
-    }
-}
-
 pub(super) fn finalize_run(args: &RunUriArgs) -> Result<Exit, RunError> {
     let (settings, output, root, run_id) = open_run(args, true)?;
     on_runtime(&settings, async {
@@ -200,4 +188,16 @@ pub(super) fn verify_run(args: &VerifyArgs) -> Result<Exit, RunError> {
         say!("hash    {}", found.run_sha256);
         Ok(Exit::Done)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_a_unit() {
+        assert_eq!(age("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(age("0s"), Ok(Duration::ZERO));
+        assert!(age("7").is_err() && age("d").is_err() && age("").is_err() && age("é").is_err());
+    }
 }

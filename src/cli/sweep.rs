@@ -38,7 +38,14 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<Exit, RunError> {
         let mut sources = sources.clone();
         sources.set.extend(variation.set.iter().cloned());
         // All of them before the first is scored: a mistyped value of the last axis costs no night.
-        specs.push((variation, Spec::load(&sources)?));
+        let spec = Spec::load(&sources);
+        if spec.is_err() && !variation.label.is_empty() {
+            tell!(
+                "note: settings of the combination {} of [sweep.axes], which are set as by --set:",
+                variation.label
+            );
+        }
+        specs.push((variation, spec?));
     }
     let mut rows: Vec<Row> = Vec::new();
     let mut last = None;

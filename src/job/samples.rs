@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::secret::pseudonym_secret;
 use super::{MAX_MANIFEST_BYTES, open_archive, read_manifest};
 use crate::error::{Exit, Problem, RunError, shown_place};
-use crate::messages::{Location, Sample};
+use crate::messages::Sample;
 use crate::settings::{Settings, Spec};
 use crate::source::Grouping;
 use crate::store::Root;
@@ -62,16 +62,11 @@ pub async fn grouping(manifest: &str, settings: &Settings) -> Result<Grouping, R
 }
 
 fn named(sample: &Sample) -> Named {
-    let within = match sample.location {
-        Location::Offset(at) => Some(at),
-        Location::Row { row, .. } => Some(row),
-        Location::Whole | Location::Refused(..) => None,
-    };
     Named {
         sample_id: sample.id.to_string(),
         manifest_row: sample.manifest_row,
         sample_row: sample.row,
         uri: sample.key.to_string(),
-        within,
+        within: sample.location.within(),
     }
 }

@@ -53,7 +53,7 @@ fn checked(given: OsString) -> Result<String, Problem> {
 }
 
 fn refused(why: &str) -> Problem {
-    let hint = "t3b key new prints a good one; unset the variable to go without";
+    let hint = "t3b key new prints a good one; t3b run goes without when the variable is unset, t3b nightly never does";
     Problem::new("C021", Exit::Config, format!("{PSEUDONYM_KEY} {why}")).hint(hint)
 }
 

@@ -13,6 +13,8 @@ pub struct Whose {
     pub key: String,
     /// Data row of the manifest file, from 0.
     pub manifest_row: u64,
+    /// Row of the archive at `key`, or the byte at which the image begins in it.
+    pub within: Option<u64>,
 }
 
 impl Job {
@@ -31,6 +33,10 @@ impl Job {
         let sample = self.manifest.samples.iter().find(|sample| &*sample.id == sample_id);
         let sample = sample
             .ok_or_else(|| Problem::new("R010", Exit::Usage, "the manifest has no sample of that id"))?;
-        Ok(Whose { key: sample.key.as_ref().to_owned(), manifest_row: sample.manifest_row })
+        Ok(Whose {
+            key: sample.key.as_ref().to_owned(),
+            manifest_row: sample.manifest_row,
+            within: sample.location.within(),
+        })
     }
 }

@@ -7,9 +7,9 @@
 use serde::Serialize;
 
 use super::delta;
+use super::known::planned;
 use super::layout::Layout;
-use super::plan::read_plan;
-use super::published::{is_published, no_such_run};
+use super::published::is_published;
 use super::withdrawn::record_key;
 use crate::error::{Problem, RunError};
 use crate::store::{Node, Root};
@@ -44,7 +44,7 @@ struct Record<'a> {
 /// `R009` no such run, store failures.
 pub async fn discard(root: &Root, run_id: &str, delete: bool) -> Result<Discarded, RunError> {
     let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
+    let plan = planned(root, run_id).await?;
     let was_published = is_published(root, &plan).await?;
     let mut objects = objects(root, &layout, &plan.run_date).await?;
     if !delete {

@@ -7,11 +7,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::delta;
 use super::diagnostics::Diagnostics;
+use super::known::planned;
 use super::layout::Layout;
 use super::plan::{Plan, read_plan};
 use super::published::{
-    Completion, MAX_TABLE_BYTES, PublishedList, no_such_run, parse_completion, read_completion, read_entry,
-    read_receipts,
+    Completion, MAX_TABLE_BYTES, PublishedList, parse_completion, read_completion, read_entry, read_receipts,
 };
 use super::receipt::{FileEntry, Receipt};
 use super::runs::{Totals, is_over};
@@ -46,7 +46,7 @@ pub struct Finalized {
 /// `R005` a run of another format, `R012` one that is withdrawn, `R008` when partitions have no receipt yet, `R006` when a staged or
 /// published object has other bytes than its receipt says, and store failures.
 pub async fn finalize(root: &Root, run_id: &str) -> Result<Finalized, RunError> {
-    let plan = read_plan(root, &Layout::new(run_id)).await?.ok_or_else(|| no_such_run(root, run_id))?;
+    let plan = planned(root, run_id).await?;
     finalize_plan(root, plan).await
 }
 

@@ -6,6 +6,9 @@ use crate::tables::Table;
 /// Most bytes a receipt or plan may have.
 pub(super) const MAX_JSON_BYTES: u64 = 64 << 20;
 
+/// Where the records of withdrawn runs are.
+pub(super) const DISCARDED: &str = "_t3b/discarded";
+
 /// Names of one run's objects, relative to the output root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {

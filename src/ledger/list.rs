@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::layout::{Layout, is_run_id};
 use super::plan::{Plan, read_plan};
 use super::status::status;
-use crate::error::{Exit, Problem, RunError};
+use crate::error::{Problem, RunError};
 use crate::store::{Node, Root};
 
 /// Runs read at once.
@@ -61,18 +61,6 @@ pub async fn plans(root: &Root) -> Result<Vec<Plan>, RunError> {
     let mut plans: Vec<Plan> = reads.try_filter_map(async |plan| Ok(plan)).try_collect().await?;
     plans.sort_by(|a, b| a.run_id.cmp(&b.run_id));
     Ok(plans)
-}
-
-/// The plan of a run that has to be there.
-///
-/// # Errors
-/// `R009` no such run, store failures, a plan that cannot be read.
-pub async fn planned(root: &Root, run_id: &str) -> Result<Plan, RunError> {
-    let plan = read_plan(root, &Layout::new(run_id)).await?;
-    plan.ok_or_else(|| {
-        let what = format!("no run {run_id} below {}", root.place());
-        Problem::new("R009", Exit::Usage, what).hint("t3b runs list ROOT names those that there are").into()
-    })
 }
 
 /// Every run below `root` that has a plan, oldest first.

@@ -13,6 +13,7 @@ mod diagnostics;
 mod discard;
 mod facts;
 mod finalize;
+mod known;
 mod layout;
 mod list;
 mod nights;
@@ -35,9 +36,10 @@ pub use discard::{Discarded, discard};
 pub use facts::{Facts, SpecMap};
 pub use finalize::{Finalized, finalize};
 pub(crate) use finalize::{check_nonfinite, finalize_plan};
+pub use known::planned;
 pub(crate) use layout::is_name;
 pub use layout::{Layout, is_run_id, run_of, split_run_uri};
-pub use list::{ListedRun, planned, plans, runs};
+pub use list::{ListedRun, plans, runs};
 pub use nights::{
     DriftState, Entry, FrozenManifest, Mark, Measured, NightKey, NightLayout, NightRecord, NightState,
     PastNight, Taken, TakenOf, fold, last_record, read_new, read_record, read_state, read_taken, settle,

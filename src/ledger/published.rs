@@ -35,12 +35,6 @@ pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
     Ok(root.size(&row, "runs row").await.map_err(Problem::from)?.is_some())
 }
 
-/// A run id that no plan has.
-pub(super) fn no_such_run(root: &Root, run_id: &str) -> Problem {
-    Problem::new("R009", Exit::Usage, format!("no run {run_id} below {}", root.place()))
-        .hint("a run's URI is printed when it starts: <output root>/_t3b/runs/<run id>")
-}
-
 /// Every receipt of the plan, by partition.
 pub(super) async fn read_receipts(
     root: &Root,

@@ -4,9 +4,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::claims::ClaimRule;
+use super::known::planned;
 use super::layout::Layout;
-use super::plan::read_plan;
-use super::published::{is_published, no_such_run};
+use super::published::is_published;
 use super::receipt::{Receipt, committed};
 use super::workers::{Crew, Straggler, WorkerStatus, crew, rate};
 use crate::error::RunError;
@@ -54,7 +54,7 @@ pub struct Status {
 /// `R009` no such run, store failures, unreadable receipts.
 pub async fn status(root: &Root, run_id: &str, rule: Option<ClaimRule>) -> Result<Status, RunError> {
     let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
+    let plan = planned(root, run_id).await?;
     let listed = committed(root, &layout, plan.n_partitions).await?;
     let times = &listed.receipts;
     let reads = times.iter().map(|&(partition, _)| Receipt::read_of(root, &layout, &plan, partition));

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::known::planned;
 use super::layout::Layout;
-use super::plan::read_plan;
-use super::published::no_such_run;
 use super::receipt::{Receipt, committed};
 use crate::error::{Problem, RunError};
 use crate::store::Root;
@@ -34,7 +33,7 @@ pub struct Tidied {
 /// `R009` no such run, store failures, receipts that are damaged or not what they are named.
 pub async fn tidy(root: &Root, run_id: &str, delete: bool, older_than: Duration) -> Result<Tidied, RunError> {
     let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
+    let plan = planned(root, run_id).await?;
     // Listed before the receipts are read: what is staged later is not in the list.
     let mut staged = root.list_dated(&layout.stage(), "staged objects").await.map_err(Problem::from)?;
     // Once a receipt is there a claim keeps nobody from anything.

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::content::Content;
+use super::known::planned;
 use super::layout::Layout;
-use super::plan::{Plan, read_plan};
+use super::plan::Plan;
 use super::published::{
-    Completion, MAX_TABLE_BYTES, PublishedList, no_such_run, read_completion, read_entry, read_receipts,
+    Completion, MAX_TABLE_BYTES, PublishedList, is_published, read_completion, read_entry, read_receipts,
 };
 use super::receipt::{FileEntry, Receipt};
 use crate::error::{Exit, Problem, RunError};
@@ -32,12 +33,18 @@ pub struct Verified {
 /// Reads every object of a run and compares plan, receipts, row and tables with each other.
 ///
 /// # Errors
-/// `R020` a damaged plan or receipt, `V001` to `V003` and `V006` one for each changed, missing, extra or contradicting object;
+/// `R008` a run that is not published; `R020` a damaged plan or receipt, `V001` to `V003` and `V006` one for each changed, missing, extra or contradicting object;
 /// store failures.
 pub async fn verify(root: &Root, run_id: &str) -> Result<Verified, RunError> {
     let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
+    let plan = planned(root, run_id).await?;
     let receipts = read_receipts(root, &layout, &plan).await?;
+    if read_completion(root, &layout).await?.is_none() && !is_published(root, &plan).await? {
+        let what = format!("run {run_id} is not published yet");
+        return Err(Problem::new("R008", Exit::BadData, what)
+            .hint("t3b finalize RUN_URI publishes it")
+            .into());
+    }
     let mut found = Found::default();
     let tables = Table::of_format(plan.format_version);
     for receipt in &receipts {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use object_store::path::Path;
 
-use super::layout::Layout;
-use super::plan::{Plan, read_plan};
-use super::published::{is_published, no_such_run};
+use super::known::planned;
+use super::layout::{DISCARDED, Layout};
+use super::plan::Plan;
+use super::published::is_published;
 use super::receipt::{Receipt, committed};
 use crate::error::{Exit, Problem, RunError};
 use crate::store::Root;
@@ -22,7 +23,7 @@ const WITHDRAWN: &str = "R012";
 pub(super) fn record_key(plan: &Plan) -> String {
     // Format 1 had no hash of the plan; this program works on no run of it.
     let hash = if plan.plan_sha256.is_empty() { &plan.spec_sha256 } else { &plan.plan_sha256 };
-    format!("_t3b/discarded/{}.{}.json", plan.run_id, hash.get(..16).unwrap_or(hash))
+    format!("{DISCARDED}/{}.{}.json", plan.run_id, hash.get(..16).unwrap_or(hash))
 }
 
 /// Checks that nobody has withdrawn the run of `plan`.
@@ -89,7 +90,7 @@ pub struct AtWork {
 /// `R009` no such run, store failures.
 pub async fn at_work(root: &Root, run_id: &str, within: Duration) -> Result<Option<AtWork>, RunError> {
     let layout = Layout::new(run_id);
-    let plan = read_plan(root, &layout).await?.ok_or_else(|| no_such_run(root, run_id))?;
+    let plan = planned(root, run_id).await?;
     if is_published(root, &plan).await? {
         return Ok(None);
     }

@@ -53,6 +53,18 @@ pub enum Location {
     Refused(Reason, Arc<str>),
 }
 
+impl Location {
+    /// Row of the archive, or the byte at which the image begins in it; `None` where the object is the image.
+    #[must_use]
+    pub fn within(&self) -> Option<u64> {
+        match self {
+            Self::Offset(at) => Some(*at),
+            Self::Row { row, .. } => Some(*row),
+            Self::Whole | Self::Refused(..) => None,
+        }
+    }
+}
+
 impl fmt::Debug for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sample(row {}, {})", self.row, self.id)

@@ -28,5 +28,5 @@ pub use first_pass::{MAX_ROWS, SignalRow, parent_probs, signals};
 pub use inspect::{Answer, Refusal, SampleStory, coefficient_means, reasons, story};
 pub use reading::{RunTables, divergences, facts, read};
 pub use run_at::RunAt;
-pub use tune::{Picked, Setting, best_lambda, t3_settings};
+pub use tune::{Picked, Setting, best_lambda, best_setting, t3_settings};
 pub use worklist::{Disagreement, Worklist};

@@ -3,6 +3,8 @@
 use t3b_report::{Figures, line_lambda};
 use t3b_stats::Metric;
 
+use crate::ledger::Facts;
+
 /// The best constant of a grid on one split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picked {
@@ -77,6 +79,18 @@ pub fn t3_settings(figures: &Figures, js_nats: &[Vec<f64>]) -> Vec<Setting> {
     }
     found.sort_by(|a, b| b.top1.total_cmp(&a.top1));
     found
+}
+
+/// The setting to take: among those that are best alike, the run's own, else the first.
+#[must_use]
+pub fn best_setting<'f>(found: &'f [Setting], own: &Facts) -> Option<&'f Setting> {
+    let is_own = |one: &&Setting| {
+        one.gamma == own.gamma
+            && one.bounds == [own.lambda_min, own.lambda_max]
+            && one.batch_size == own.batch_size as usize
+    };
+    let first = found.first()?;
+    found.iter().take_while(|one| one.top1 == first.top1).find(is_own).or(Some(first))
 }
 
 fn estimate(

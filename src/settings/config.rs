@@ -177,7 +177,7 @@ fn read_url(reader: &mut Reader, key: &str) -> Option<String> {
 
 fn read_store(reader: &mut Reader) -> StoreSettings {
     StoreSettings {
-        endpoint: reader.opt_text("store.endpoint"),
+        endpoint: read_url(reader, "store.endpoint"),
         region: reader.opt_text("store.region"),
         allow_http: reader.switch("store.allow_http"),
         connect_timeout: seconds(reader, "store.connect_timeout_s"),

@@ -25,6 +25,8 @@ pub(super) struct Refused {
 struct Found {
     /// The key that it is about.
     key: String,
+    /// Keys in whose light it was seen.
+    others: Vec<String>,
     problem: Problem,
     why: Why,
 }
@@ -43,7 +45,7 @@ enum Why {
 impl Refused {
     /// A value that could not be read.
     pub(super) fn add_unread(&mut self, key: &str, problem: Problem) {
-        self.found.push(Found { key: key.to_owned(), problem, why: Why::Unread });
+        self.found.push(Found { key: key.to_owned(), others: Vec::new(), problem, why: Why::Unread });
     }
 
     /// A problem of the first of `keys`, seen in the light of the others. It only follows, and is left out, where that key was
@@ -54,7 +56,8 @@ impl Refused {
             (found.key == *key && found.why != Why::Unfit) || others.contains(&found.key.as_str())
         });
         if !follows {
-            self.found.push(Found { key: (*key).to_owned(), problem, why: Why::Unfit });
+            let others = others.iter().map(|&other| other.to_owned()).collect();
+            self.found.push(Found { key: (*key).to_owned(), others, problem, why: Why::Unfit });
         }
     }
 
@@ -63,7 +66,7 @@ impl Refused {
         if !self.found.iter().any(|found| found.key == key) {
             let problem =
                 Problem::new("C001", Exit::Config, format!("{key}: missing, and it has no default"));
-            self.found.push(Found { key: key.to_owned(), problem, why: Why::Missing });
+            self.found.push(Found { key: key.to_owned(), others: Vec::new(), problem, why: Why::Missing });
         }
     }
 
@@ -83,7 +86,8 @@ impl Refused {
         let said = self
             .found
             .into_iter()
-            .filter(|found| found.why != Why::Missing || !misspelt.contains(&*found.key));
+            .filter(|found| found.why != Why::Missing || !misspelt.contains(&*found.key))
+            .filter(|found| !found.others.iter().any(|other| misspelt.contains(other.as_str())));
         let mut problems: Vec<Problem> = said.map(|found| placed(found, kind, values)).collect();
         problems.extend(named.into_iter().map(|(key, origin)| unknown_key(key, origin, kind, known)));
         if n_more > 0 {
@@ -96,7 +100,7 @@ impl Refused {
 
 /// The problem with where its value comes from and, where it has no hint of its own, what the key means.
 fn placed(found: Found, kind: FileKind, values: &BTreeMap<String, (Value, Origin)>) -> Problem {
-    let Found { key, mut problem, why } = found;
+    let Found { key, mut problem, why, .. } = found;
     if let Some((_, origin)) = values.get(&key)
         && problem.what.starts_with(&key)
         && !problem.what.contains("(from ")

@@ -122,6 +122,11 @@ impl Header {
             format!("column '{}' not found among {}, which are: {known}", COLUMNS[column], self.n_columns);
         let hint = match (COLUMNS[column], self.uri_synonym) {
             ("uri", Some(theirs)) => format!("rename the column '{theirs}' to 'uri'"),
+            ("uri", None) if self.n_columns == 1 => {
+                "the first line names the columns, one of them 'uri', with commas between; a file with semicolons or tabs is \
+                 saved again as CSV with commas"
+                    .to_owned()
+            }
             ("uri", None) => {
                 "the first line names the columns; one is 'uri', a key below input.root".to_owned()
             }

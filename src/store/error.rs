@@ -151,7 +151,8 @@ const RIGHTS: &str =
     "docs/stores.md lists the rights that each command needs; then run the same command again";
 
 /// The client reads the environment and the machine's role, not the files of the AWS command line.
-const NO_CREDENTIALS: &str = "for AWS profiles and SSO: eval \"$(aws configure export-credentials --format env)\"; else set \
+/// What to do where there are no credentials, or half of them.
+pub(super) const NO_CREDENTIALS: &str = "for AWS profiles and SSO: eval \"$(aws configure export-credentials --format env)\"; else set \
      AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_REGION, where the bucket has another than store.region says), \
      AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or GOOGLE_APPLICATION_CREDENTIALS; docs/stores.md has all of them";
 

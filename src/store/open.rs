@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use object_store::aws::{AmazonS3Builder, Checksum, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::Root;
 use super::confined::Confined;
 use super::direct::{Direct, POOL_IDLE};
-use super::error::READ_ONLY;
+use super::error::{NO_CREDENTIALS, READ_ONLY};
 use super::settings::{StoreSettings, has_credentials, local_path};
 use crate::error::{Exit, Problem, quoted, shown_place};
 
@@ -47,6 +47,9 @@ impl Root {
         let (scheme, rest) = uri.split_once("://").unwrap_or(("file", uri));
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
+        if bucket.is_empty() && !matches!(scheme, "file" | "memory") {
+            return Err(unusable("the URI names no bucket, container or host"));
+        }
         let (store, prefix): (Arc<dyn ObjectStore>, &str) = match scheme {
             "file" if create => (open_output(local(uri)?, settings)?, ""),
             "file" => (open_folder(local(uri)?)?, ""),
@@ -178,7 +181,8 @@ fn open_s3(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore
     if let Some(region) = &settings.region {
         builder = builder.with_region(region);
     }
-    Ok(Arc::new(builder.build().map_err(|_| unusable("S3 settings are incomplete"))?))
+    check_endpoint(builder.get_config_value(&AmazonS3ConfigKey::Endpoint))?;
+    Ok(Arc::new(builder.build().map_err(|error| incomplete("S3", &error))?))
 }
 
 fn open_gs(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
@@ -187,7 +191,7 @@ fn open_gs(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore
         .with_client_options(client(settings))
         .with_http_connector(Direct::new(settings))
         .with_retry(retry(settings));
-    Ok(Arc::new(builder.build().map_err(|_| unusable("GCS settings are incomplete"))?))
+    Ok(Arc::new(builder.build().map_err(|error| incomplete("GCS", &error))?))
 }
 
 fn open_az(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
@@ -205,7 +209,30 @@ fn open_az(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectSt
     if is_emulator && !settings.allow_http {
         return Err(plain_http("the Azure emulator"));
     }
-    Ok(Arc::new(builder.build().map_err(|_| unusable("Azure settings are incomplete"))?))
+    check_endpoint(builder.get_config_value(&AzureConfigKey::Endpoint))?;
+    Ok(Arc::new(builder.build().map_err(|error| incomplete("Azure", &error))?))
+}
+
+/// The client takes an endpoint for a URL without looking, and ends the process where it is none.
+fn check_endpoint(endpoint: Option<String>) -> Result<(), Problem> {
+    let is_url = |text: &str| {
+        let url = reqwest::Url::parse(text);
+        url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    };
+    let Some(other) = endpoint.filter(|endpoint| !is_url(endpoint)) else { return Ok(()) };
+    let what = format!("store.endpoint: found {}, allowed a URL with its scheme", quoted(&other));
+    Err(Problem::new("C001", Exit::Config, what)
+        .hint("write https://host:port without the bucket; AWS_ENDPOINT_URL sets it too"))
+}
+
+/// What a client says that has not all it needs; half of a pair of credentials is none.
+fn incomplete(store: &str, error: &object_store::Error) -> Problem {
+    if error.to_string().to_ascii_lowercase().contains("access") {
+        let what =
+            format!("{store} credentials are incomplete: one of the key's id and its secret is missing");
+        return Problem::new("S010", Exit::Permission, what).hint(NO_CREDENTIALS);
+    }
+    unusable(&format!("{store} settings are incomplete"))
 }
 
 fn open_http(uri: &str, create: bool, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {

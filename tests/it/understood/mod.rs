@@ -30,5 +30,7 @@ mod store_causes;
 mod store_rights;
 /// What `t3b sweep` answers: one of the first walk's faults, by its letter.
 mod sweeps;
+/// The faults of a third new user that were words.
+mod third_day;
 /// Withdrawing a run beside whoever works on it.
 mod withdrawing;
