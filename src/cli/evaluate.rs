@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use t3b_stats::Compared;
 
-use super::SpecArgs;
 use super::closing::peak;
 use super::opening::{load, on_runtime, start_logging};
 use super::pictures::{add_pictures, albums};
+use super::{ConfigArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
 use crate::job::{self, Job};
 use crate::ledger::{Plan, is_published, plans, split_run_uri};
@@ -16,7 +16,7 @@ use crate::report::{
     Request, RunAt, best_lambda, best_setting, divergences, drift_of, drift_parquet, evaluate, read,
     t3_settings, write,
 };
-use crate::settings::{Settings, Sources};
+use crate::settings::Settings;
 use crate::store::Root;
 
 /// `t3b evaluate`.
@@ -49,9 +49,9 @@ pub struct EvaluateArgs {
     /// With report.images: the pipeline that a run was made of, for pictures of its archive. Once for each pipeline.
     #[arg(long, value_name = "PIPELINE.toml", env = "T3B_IMAGES")]
     pub images: Vec<PathBuf>,
-    /// How it is carried out.
-    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// How the stores are spoken to.
+    #[command(flatten)]
+    pub how: ConfigArgs,
 }
 
 /// Opens a run by its URI, which must be published: what stands in tables before that is a part.
@@ -72,8 +72,7 @@ pub(super) async fn run_at(uri: &str, settings: &Settings) -> Result<RunAt, RunE
 }
 
 pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
-    let settings =
-        Settings::defaults(&Sources { config: args.config.iter().cloned().collect(), ..Sources::default() })?;
+    let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     on_runtime(&settings, async {
         let started = std::time::Instant::now();
@@ -96,7 +95,7 @@ pub(super) fn evaluate_runs(args: &EvaluateArgs) -> Result<Exit, RunError> {
         for file in &args.groups {
             request.groupings.push(job::grouping(&super::from_here(file), &settings).await?);
         }
-        let albums = albums(&args.images, &args.config, &settings).await?;
+        let albums = albums(&args.images, &args.how, &settings).await?;
         let mut found = evaluate(&runs, &request).await?;
         add_pictures(&mut found, &runs, &albums).await?;
         let out = Root::open(&super::from_here(&args.out), true, &settings.store)?;
@@ -183,6 +182,7 @@ pub(super) fn tune_run(args: &TuneArgs) -> Result<Exit, RunError> {
             );
             say!("# headroom of every rule over the best constant: {headroom:.2} points");
         }
+        say!("# keys for the sections that the pipeline file has:");
         say!("[merge.constant]\nlambda = {}", picked.lambda);
         let found = t3_settings(&figures, &divergences(&run.root, &run.plan).await?);
         if let Some(best) = best_setting(&found, &run.plan.facts) {
@@ -218,14 +218,13 @@ pub struct DriftArgs {
     /// Folder or URI for drift.parquet.
     #[arg(long, value_name = "DIR|URI", env = "T3B_DRIFT_OUT")]
     pub out: Option<String>,
-    /// How it is carried out.
-    #[arg(long, value_name = "FILE", env = "T3B_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// How the stores are spoken to.
+    #[command(flatten)]
+    pub how: ConfigArgs,
 }
 
 pub(super) fn drift_run(args: &DriftArgs) -> Result<Exit, RunError> {
-    let settings =
-        Settings::defaults(&Sources { config: args.config.iter().cloned().collect(), ..Sources::default() })?;
+    let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     on_runtime(&settings, async {
         let run = published_run_at(&args.run, &settings).await?;

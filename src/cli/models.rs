@@ -144,6 +144,11 @@ fn there(path: &Path) -> Result<(), Problem> {
     if path.exists() {
         return Ok(());
     }
+    if path.to_string_lossy().contains("://") {
+        let what = "found a URI, allowed a local folder or weights file";
+        return Err(Problem::new("C007", Exit::BadData, what)
+            .hint("copy the checkpoint here; pipelines take URIs in models.pretrained and models.expert"));
+    }
     let what = format!("cannot read {}: no such file or folder", quoted(&path.to_string_lossy()));
     Err(Problem::new("C007", Exit::BadData, what).hint("name a local folder or a weights file in it"))
 }
@@ -151,7 +156,11 @@ fn there(path: &Path) -> Result<(), Problem> {
 fn inspect(args: &InspectArgs) -> Result<(), Problem> {
     there(&args.path)?;
     let role = Role::Pretrained;
-    match look::at(&args.path, &spec(&args.path, role, &args.shape))? {
+    let found = look::at(&args.path, &spec(&args.path, role, &args.shape)).map_err(|error| {
+        let problem = Problem::from(error);
+        Problem { what: format!("{}: {}", args.path.display(), problem.what), ..problem }
+    })?;
+    match found {
         Look::Whole(checkpoint) => print_checkpoint(&checkpoint, args.shape.json),
         Look::Half(tensors) => {
             print_part("an image half, which the generalist completes", &tensors, &[], args.shape.json)

@@ -64,8 +64,15 @@ pub(super) fn nightly(args: &NightlyArgs) -> Result<Exit, RunError> {
         let call = Call { stop, meter };
         let mut exit = Exit::Empty(args.exit_when_empty);
         for date in nights {
-            let night = all.night(date, &call).await.inspect_err(|_| say!("night {date} FAILED"))?;
-            tell_night(date, &night, &output_root, args.json);
+            let mut taken_up = Vec::new();
+            let night = all.night(date, &call, &mut taken_up).await;
+            for state in taken_up {
+                let night = Night::Settled(state.clone());
+                tell_night(&state.date, &night, &output_root, args.json);
+                exit = worse(exit, exit_of(&night, args.exit_when_empty));
+            }
+            let night = night.inspect_err(|_| say!("night {date} FAILED"))?;
+            tell_night(&date.to_string(), &night, &output_root, args.json);
             exit = worse(exit, exit_of(&night, args.exit_when_empty));
         }
         Ok(exit)
@@ -116,7 +123,7 @@ fn worse(a: Exit, b: Exit) -> Exit {
     if weight(b) > weight(a) { b } else { a }
 }
 
-fn tell_night(date: NaiveDate, night: &Night, output_root: &str, json: bool) {
+fn tell_night(date: &str, night: &Night, output_root: &str, json: bool) {
     let word = match night {
         Night::Settled(_) => "done",
         Night::Already(_) => "already_done",
@@ -128,7 +135,7 @@ fn tell_night(date: NaiveDate, night: &Night, output_root: &str, json: bool) {
                 Night::Settled(state) | Night::Already(state) => Some(state),
                 Night::Empty => None,
             };
-            say!("{}", serde_json::json!({ "date": date.to_string(), "state": word, "night": state }));
+            say!("{}", serde_json::json!({ "date": date, "state": word, "night": state }));
         }
         Night::Empty => say!("night {date} empty: nothing that no night has taken"),
         Night::Settled(state) => say!("night {date} {}", line(state, output_root)),
@@ -169,6 +176,10 @@ fn line(state: &NightState, output_root: &str) -> String {
     }
     if drift.alarms.is_empty() {
         words.push(match drift.n_nights {
+            0 if drift.n_other_classes > 0 => format!(
+                "WARNING drift was not looked for: none of the {} nights before has these classes",
+                drift.n_other_classes
+            ),
             0 => "no night to compare with".to_owned(),
             n => format!("no drift against {n} nights"),
         });

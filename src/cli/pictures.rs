@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::ConfigArgs;
 use crate::error::{Exit, Problem, RunError};
 use crate::job::Album;
 use crate::report::{Evaluation, RunAt};
@@ -16,7 +17,7 @@ const MAX_BYTES: usize = 400 << 10;
 /// `C001` pipelines without the setting, whatever keeps their manifests from being read.
 pub(super) async fn albums(
     pipelines: &[PathBuf],
-    config: &Option<PathBuf>,
+    how: &ConfigArgs,
     settings: &Settings,
 ) -> Result<Vec<Album>, RunError> {
     if !settings.report_images && !pipelines.is_empty() {
@@ -29,8 +30,7 @@ pub(super) async fn albums(
     }
     let mut albums = Vec::new();
     for pipeline in pipelines {
-        let config = config.iter().cloned().collect();
-        let sources = Sources { pipeline: pipeline.clone(), config, ..Sources::default() };
+        let sources = Sources { pipeline: pipeline.clone(), ..how.sources() };
         albums.push(Album::open(Spec::load(&sources)?).await?);
     }
     Ok(albums)

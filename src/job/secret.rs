@@ -32,6 +32,12 @@ fn checked(given: OsString) -> Result<String, Problem> {
     if text.trim().is_empty() {
         return Err(refused("is empty"));
     }
+    let is_stray = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'');
+    if text.starts_with(is_stray) || text.ends_with(is_stray) {
+        return Err(refused(
+            "begins or ends with a blank, a newline or a quote, which would make it another secret",
+        ));
+    }
     if text.len() > MAX_CHARS {
         return Err(refused("has over 1024 characters"));
     }

@@ -195,7 +195,10 @@ impl Plan {
         let (code, hint) = if manifest_only {
             ("R002", "another manifest, split or T3B_PSEUDONYM_KEY: use a new --run-id, or those of the run")
         } else {
-            ("R001", "use a new --run-id (of a sweep another run.name), or restore the setting")
+            (
+                "R001",
+                "use a new --run-id (of a sweep another run.name), restore the setting, or withdraw the run with t3b discard",
+            )
         };
         let list: Vec<_> = differing.into_iter().map(|(key, change)| format!("{key} {change}")).collect();
         let what = format!("run {} was started with another spec: {}", self.run_id, list.join("; "));

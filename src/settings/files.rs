@@ -32,8 +32,9 @@ pub(super) fn read_kind(path: &Path, kind: FileKind) -> Result<Table, Problem> {
 pub(super) fn read_table(path: &Path) -> Result<Table, Problem> {
     let unusable = |why: &str| {
         let what = format!("{}: {why}", display(path));
-        Problem::new("C007", Exit::Config, what)
-            .hint("name a TOML file; t3b config show --default prints one to begin with")
+        Problem::new("C007", Exit::Config, what).hint(
+            "name a TOML file; t3b config show --default=pipeline (or =config) prints one to begin with",
+        )
     };
     let unreadable = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::InvalidData => unusable("found bytes that are no text, allowed UTF-8"),

@@ -121,8 +121,12 @@ fn placed(found: Found, kind: FileKind, values: &BTreeMap<String, (Value, Origin
 
 /// The known key that `key` was probably meant to be.
 fn nearest<'k>(key: &str, known: &'k BTreeMap<String, Shape>) -> Option<&'k str> {
-    let is_long = key.len() > 200;
-    if is_long { None } else { nearest_of(key, known.keys().map(String::as_str)) }
+    if key.len() > 200 {
+        return None;
+    }
+    // A key without its section is of the section that has it.
+    let of_section = known.keys().find(|known| known.rsplit_once('.').is_some_and(|(_, name)| name == key));
+    of_section.map(String::as_str).or_else(|| nearest_of(key, known.keys().map(String::as_str)))
 }
 
 fn unknown_key(key: &str, origin: &Origin, kind: FileKind, known: &BTreeMap<String, Shape>) -> Problem {

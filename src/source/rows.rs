@@ -33,12 +33,34 @@ pub(super) type Take<'a> = &'a mut dyn FnMut(&Header, usize, &Row) -> Result<(),
 /// # Errors
 /// `M009` not UTF-8, `M012` unreadable Parquet, `M018` a malformed row, `M027` a column that stands twice, and what `take` says.
 pub(super) fn read(name: &str, bytes: &Bytes, take: Take<'_>) -> Result<(Header, usize), Problem> {
+    check_form(name, bytes)?;
     let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     match ending.as_str() {
         "json" | "jsonl" | "ndjson" => json::read(bytes, take),
         "parquet" => parquet::read(bytes, take),
         _ => read_csv(bytes, take),
     }
+}
+
+/// A file that is another than its ending says is told by its first bytes.
+fn check_form(name: &str, bytes: &Bytes) -> Result<(), Problem> {
+    let is_parquet = bytes.starts_with(b"PAR1");
+    let is_named_parquet = name.to_ascii_lowercase().ends_with(".parquet");
+    if bytes.starts_with(b"PK\x03\x04") {
+        let what =
+            "the manifest is a zip file, as spreadsheets are, allowed CSV, JSON, JSON Lines and Parquet";
+        return Err(bad("M018", what).hint("save the sheet as CSV, UTF-8, with commas"));
+    }
+    if is_parquet && !is_named_parquet {
+        return Err(bad("M018", "the manifest is Parquet under another ending").hint("name it .parquet"));
+    }
+    let is_text = std::str::from_utf8(&bytes[..bytes.len().min(512)]).is_ok();
+    if is_named_parquet && is_text && !is_parquet && !bytes.is_empty() {
+        return Err(
+            bad("M012", "the manifest is a text under the ending .parquet").hint("name it .csv or .jsonl")
+        );
+    }
+    Ok(())
 }
 
 /// A field as rows have it; blanks around it are kept where they could be part of a name.

@@ -124,6 +124,10 @@ fn no_folder(folder: &str) -> Problem {
     if is_hidden {
         return denied(format!("local folder {} cannot be opened: permission denied", shown_place(folder)));
     }
+    if std::fs::metadata(folder).is_ok_and(|metadata| metadata.is_file()) {
+        let what = format!("store root cannot be used: {} is a file", shown_place(folder));
+        return Problem::new("S003", Exit::Config, what).hint("name the folder around it");
+    }
     unusable(&format!("no such local folder, {}", shown_place(folder)))
 }
 
@@ -156,6 +160,15 @@ fn open_folder(folder: &str) -> Result<Arc<dyn ObjectStore>, Problem> {
 }
 
 fn local(uri: &str) -> Result<&str, Problem> {
+    for part in uri.trim_start_matches("file://").split('/') {
+        if part == "~" || part.starts_with("$HOME") || part.starts_with("${") {
+            return Err(unusable(&format!("{part} is what a shell expands and a setting does not"))
+                .hint("write the whole path"));
+        }
+        if ["s3:", "gs:", "az:", "http:", "https:", "file:"].contains(&part) {
+            return Err(unusable(&format!("{part} has to be followed by two slashes")));
+        }
+    }
     local_path(uri).ok_or_else(|| unusable("a file URI names an absolute path of this machine"))
 }
 

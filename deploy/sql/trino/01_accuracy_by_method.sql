@@ -8,7 +8,7 @@ WITH counts AS (
     GROUP BY run_id, run_date, method, corruption, severity
 )
 SELECT run_id, run_date, method, corruption, severity, n, k / n AS accuracy,
-       (k / n + 1.9207294103 / n - 1.959963985 * SQRT(k / n * (1 - k / n) / n + 0.9603647052 / (n * n))) / (1 + 3.8414588207 / n) AS low,
-       (k / n + 1.9207294103 / n + 1.959963985 * SQRT(k / n * (1 - k / n) / n + 0.9603647052 / (n * n))) / (1 + 3.8414588207 / n) AS high
+       GREATEST(0.0, (k / n + 1.9207294103 / n - 1.959963985 * SQRT(k / n * (1 - k / n) / n + 0.9603647052 / (n * n))) / (1 + 3.8414588207 / n)) AS low,
+       LEAST(1.0, (k / n + 1.9207294103 / n + 1.959963985 * SQRT(k / n * (1 - k / n) / n + 0.9603647052 / (n * n))) / (1 + 3.8414588207 / n)) AS high
 FROM counts
 ORDER BY run_date, run_id, corruption, severity, method;

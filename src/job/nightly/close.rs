@@ -100,23 +100,26 @@ impl Nights {
             Err(error) => return Err(error),
         };
         self.write(record, "profile.json", profile.to_json().into()).await?;
-        let mut others = Vec::new();
+        let (mut others, mut n_other_classes) = (Vec::new(), 0);
         for date in self.reference(record) {
             let key = self.layout.profile(&date);
             let found = self.output.read(&key, "profile of a night", MAX_PROFILE_BYTES).await;
             let other = found.map_err(Problem::from)?.and_then(|bytes| Profile::from_json(&bytes));
-            // Another list of classes, or none any more: nothing to compare with.
-            others.extend(other.filter(|other| other.is_comparable(&profile)));
+            match other {
+                Some(other) if other.is_comparable(&profile) => others.push(other),
+                Some(_) => n_other_classes += 1,
+                None => {}
+            }
         }
         if others.is_empty() {
-            return Ok(DriftState::default());
+            return Ok(DriftState { n_other_classes, ..DriftState::default() });
         }
         let n_nights = others.len();
         let mut found = drift_between(profile, others)?;
         found.iter_mut().for_each(|one| one.is_alarm = is_alarm(one));
         self.write(record, "drift.parquet", drift_parquet(&run.plan.run_id, &found)?.into()).await?;
         let alarms = found.iter().filter(|one| one.is_alarm);
-        Ok(DriftState { n_nights, alarms: alarms.map(|one| one.name.clone()).collect() })
+        Ok(DriftState { n_nights, alarms: alarms.map(|one| one.name.clone()).collect(), n_other_classes })
     }
 
     /// Days of the nights that this one is compared with, newest first: those before it that did not drift.

@@ -79,11 +79,17 @@ impl Nights {
         Ok(Self { spec, output, manifests, layout, key, key_check, allow_other_numerics })
     }
 
-    /// Brings one night to its end: finishes a night that an earlier call left, then this one.
+    /// Brings one night to its end: finishes a night that an earlier call left, then this one. Other nights than the one of
+    /// `date` that are settled on the way go into `taken_up`, also where the night itself fails.
     ///
     /// # Errors
     /// Everything that kept a night from being settled; the next call goes on from there.
-    pub async fn night(&self, date: NaiveDate, call: &Call) -> Result<Night, RunError> {
+    pub async fn night(
+        &self,
+        date: NaiveDate,
+        call: &Call,
+        taken_up: &mut Vec<NightState>,
+    ) -> Result<Night, RunError> {
         let day = date.to_string();
         for _ in 0..TRIES {
             if let Some(night) = self.known(&day, call).await? {
@@ -96,6 +102,8 @@ impl Nights {
                     if last.date == day && state.run_id.is_some() {
                         return Ok(Night::Settled(state));
                     }
+                    // Nobody else will tell of it: the call that froze it has ended.
+                    taken_up.push(state);
                     // Looked at anew: the night that was just settled may be what this one comes after.
                     continue;
                 }

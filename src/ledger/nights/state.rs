@@ -31,6 +31,13 @@ pub struct DriftState {
     pub n_nights: usize,
     /// Quantities that drifted.
     pub alarms: Vec<String>,
+    /// Nights that it was not compared with, because they have other classes.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub n_other_classes: usize,
+}
+
+fn is_none(n: &usize) -> bool {
+    *n == 0
 }
 
 /// How a night ended.

@@ -97,6 +97,46 @@ fn a_withdrawn_night_is_scored_anew_and_an_old_archive_is_filled_up() {
     assert!(said.code == Some(78) && said.errors.contains("nightly.keep"), "{}", said.errors);
 }
 
+/// Who calls for the next date only would never hear of it.
+#[test]
+fn a_night_that_another_call_takes_up_keeps_its_line_and_its_alarm() {
+    let mut ward = Ward::new(DATED);
+    ward.put_day(0, 4, "");
+    ward.put(&format!("{}/broken.png", day(0).format("%Y/%m/%d")), b"no image".to_vec());
+    let strict = ["--set", "run.max_quarantine=0"];
+    let date = day(0).to_string();
+    // Dead somewhere behind its record and before its end.
+    for at in 20.. {
+        let mut command = ward.command(&[&["--date", &date], &strict[..]].concat());
+        command.env("T3B_CRASH_AT", format!("after:{at}")).stdout(Stdio::null()).stderr(Stdio::null());
+        assert_eq!(command.status().unwrap().code(), None);
+        if ward.everything().keys().any(|key| key.ends_with("log/000001.json")) {
+            break;
+        }
+    }
+    assert!(ward.state(0).is_none());
+    let said = ward.night(1, &strict);
+    assert_eq!(said.code, Some(3), "{} {}", said.line, said.errors);
+    let lines: Vec<&str> = said.line.lines().collect();
+    assert!(lines[0].contains(&date) && lines[0].contains("ALARM over run.max_quarantine"), "{}", said.line);
+    assert!(lines[1].contains(&day(1).to_string()) && lines[1].contains("empty"), "{}", said.line);
+}
+
+#[test]
+fn drift_that_cannot_be_looked_for_because_the_classes_changed_is_said() {
+    let mut ward = Ward::new(DATED);
+    ward.put_day(0, 8, "");
+    assert!(ward.night(0, &[]).line.contains("no night to compare with"));
+    ward.put_day(1, 8, "");
+    let names = r#"labels.names=["red blood cell", "white blood cell", "thrombocyte", "plasma background"]"#;
+    let said = ward.night(1, &["--set", names]);
+    assert!(
+        said.code == Some(0) && said.line.contains("none of the 1 nights before has these classes"),
+        "{}",
+        said.line
+    );
+}
+
 #[test]
 fn a_night_that_cannot_be_finished_is_given_up_and_the_next_takes_its_objects() {
     let mut ward = Ward::new(DATED);

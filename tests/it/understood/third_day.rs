@@ -142,3 +142,55 @@ fn a_run_that_scored_nothing_points_at_what_it_left_out() {
     assert!(said.status.code() == Some(3) && text.contains("tables/quarantine/**/*.parquet"), "{text}");
     assert!(!text.contains("tables/predictions/**"), "{text}");
 }
+
+#[test]
+fn roots_that_are_no_folders_are_told_for_what_they_are() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("one.npz"), "x").unwrap();
+    for (root, why) in [
+        ("one.npz", "is a file"),
+        ("~/photos", "a shell expands"),
+        ("$HOME/photos", "a shell expands"),
+        ("s3:/archive/2026", "two slashes"),
+    ] {
+        let (code, text) = say(&fixture, &["manifest", "build", root, "-o", "m.csv"]);
+        assert!(code == 78 && text.contains("S003") && text.contains(why), "{root}: {text}");
+    }
+    let (code, text) = say(&fixture, &["check", "pipeline.toml", "--output", "~/out"]);
+    assert!(code == 78 && text.contains("a shell expands") && !fixture.path("~").exists(), "{text}");
+}
+
+#[test]
+fn a_key_without_its_section_is_answered_with_the_section() {
+    let fixture = Fixture::new();
+    let (code, text) = say(&fixture, &["check", "pipeline.toml", "--set", "batch_size=16"]);
+    assert!(code == 78 && text.contains("did you mean run.batch_size?"), "{text}");
+}
+
+#[test]
+fn a_secret_in_quotes_or_with_a_blank_is_not_another_secret() {
+    let fixture = Fixture::new();
+    let secret = "kqzvWpLxTnRbYcDfGhJm3X-nights";
+    for wrong in [format!("\"{secret}\""), format!(" {secret}"), format!("{secret}\n"), format!("'{secret}'")]
+    {
+        let (code, text) = say_with(&fixture, &["check", "pipeline.toml"], &[("T3B_PSEUDONYM_KEY", &wrong)]);
+        assert!(code == 78 && text.contains("C021") && text.contains("begins or ends with"), "{text}");
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn a_manifest_under_a_wrong_ending_is_told_by_what_it_is() {
+    let fixture = Fixture::new();
+    let text = fs::read(fixture.path("archive/manifest.csv")).unwrap();
+    for (name, bytes, why) in [
+        ("m.csv", &b"PAR1 and more"[..], "name it .parquet"),
+        ("m.csv", b"PK\x03\x04 and more", "save the sheet as CSV"),
+        ("m.parquet", &text, "name it .csv"),
+    ] {
+        fs::write(fixture.path("archive").join(name), bytes).unwrap();
+        let (code, text) =
+            say(&fixture, &["check", "pipeline.toml", "--set", &format!("input.manifest={name}")]);
+        assert!(code == 65 && text.contains(why), "{name}: {text}");
+    }
+}
