@@ -61,3 +61,9 @@ pub(super) fn is_connecting(error: &object_store::client::HttpError) -> bool {
         .and_then(|source| source.downcast_ref::<reqwest::Error>())
         .is_some_and(reqwest::Error::is_connect)
 }
+
+/// Whether a text is an address that can be asked over HTTP.
+pub(super) fn is_url(text: &str) -> bool {
+    let url = reqwest::Url::parse(text);
+    url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::Root;
 use super::confined::Confined;
-use super::direct::{Direct, POOL_IDLE};
+use super::direct::{Direct, POOL_IDLE, is_url};
 use super::error::{NO_CREDENTIALS, READ_ONLY};
 use super::settings::{StoreSettings, has_credentials, local_path};
 use crate::error::{Exit, Problem, quoted, shown_place};
@@ -228,10 +228,6 @@ fn open_az(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectSt
 
 /// The client takes an endpoint for a URL without looking, and ends the process where it is none.
 fn check_endpoint(endpoint: Option<String>) -> Result<(), Problem> {
-    let is_url = |text: &str| {
-        let url = reqwest::Url::parse(text);
-        url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-    };
     let Some(other) = endpoint.filter(|endpoint| !is_url(endpoint)) else { return Ok(()) };
     let what = format!("store.endpoint: found {}, allowed a URL with its scheme", quoted(&other));
     Err(Problem::new("C001", Exit::Config, what)
