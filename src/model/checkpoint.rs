@@ -132,7 +132,7 @@ impl Checkpoint {
         &self.sha256
     }
 
-    /// Every tensor of the architecture, f32 on the CPU, contiguous, by name; [`layout::tensors`] lists them.
+    /// Every tensor of the architecture, f32 on the CPU, contiguous, by name; [`tensors`](super::layout::tensors) lists them.
     #[must_use]
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors

@@ -61,7 +61,7 @@ impl Checkpoint {
     /// Checks `file`, the content of a safetensors file with a complete model, against `config`.
     ///
     /// Floats of 16, 32 and 64 bits are accepted; those of 16 are widened to f32, which changes no value, those of 64 rounded
-    /// to it. Names are those of any [`Naming`], a wrapper's prefix before them; buffers of old files are ignored.
+    /// to it. Names are those of any [`Naming`](super::naming::Naming), a wrapper's prefix before them; buffers of old files are ignored.
     ///
     /// # Errors
     /// In this order: `W002`, `W003`, `W004` for the container; `W011` without a `logit_scale`; `W005` for other missing and

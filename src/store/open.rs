@@ -45,6 +45,11 @@ impl Root {
         refuse_plain_http(settings)?;
         refuse_unprintable_environment()?;
         let (scheme, rest) = uri.split_once("://").unwrap_or(("file", uri));
+        if create && rest.split('/').any(|part| part == "_t3b") {
+            return Err(
+                unusable("it lies inside _t3b, where a root keeps its runs").hint("name the root itself")
+            );
+        }
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         if bucket.is_empty() && !matches!(scheme, "file" | "memory") {

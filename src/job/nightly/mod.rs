@@ -102,8 +102,8 @@ impl Nights {
                     if last.date == day && state.run_id.is_some() {
                         return Ok(Night::Settled(state));
                     }
-                    // Nobody else will tell of it: the call that froze it has ended.
-                    taken_up.push(state);
+                    // Nobody else will tell of it: the call that froze it has ended. One with nothing new has nothing to tell.
+                    taken_up.extend(state.run_id.is_some().then_some(state));
                     // Looked at anew: the night that was just settled may be what this one comes after.
                     continue;
                 }

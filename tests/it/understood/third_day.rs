@@ -158,6 +158,8 @@ fn roots_that_are_no_folders_are_told_for_what_they_are() {
     }
     let (code, text) = say(&fixture, &["check", "pipeline.toml", "--output", "~/out"]);
     assert!(code == 78 && text.contains("a shell expands") && !fixture.path("~").exists(), "{text}");
+    let (code, text) = say(&fixture, &["check", "pipeline.toml", "--output", "out/_t3b/runs/r"]);
+    assert!(code == 78 && text.contains("inside _t3b") && !fixture.path("out").exists(), "{text}");
 }
 
 #[test]
