@@ -56,7 +56,7 @@ pub use samples::SamplesArgs;
 pub use worker::WorkerArgs;
 
 use crate::error::{Exit, may_be_secret, printable};
-use crate::settings::{PATH_KEYS, Sources, env_name, known_keys};
+use crate::settings::{PATH_KEYS, Sources, env_name, key_named};
 
 /// Scores archives of medical images with two CLIP models merged at test time (T3_B).
 ///
@@ -100,8 +100,7 @@ pub fn parse() -> Result<Cli, Exit> {
 /// The setting that an unknown flag was probably meant to be: `--split` for `input.split`.
 fn as_setting(error: &clap::Error) -> Option<String> {
     let ContextValue::String(flag) = error.get(ContextKind::InvalidArg)? else { return None };
-    let name = flag.strip_prefix("--")?.split('=').next()?.replace('-', "_");
-    known_keys().into_iter().find(|key| *key == name || key.rsplit('.').next() == Some(name.as_str()))
+    key_named(&flag.strip_prefix("--")?.split('=').next()?.replace('-', "_"))
 }
 
 /// Text of several lines that may repeat what was typed.

@@ -82,8 +82,7 @@ pub(super) fn check(args: &SpecArgs) -> Result<Exit, RunError> {
     on_runtime(&settings, async {
         let output = Root::open(&spec.pipeline.output.root, true, &settings.store)?;
         let job = Job::prepare(spec).await?;
-        output.probe(&nonce()?).await?;
-        output.check_writable().await?;
+        output.probe_writing(&nonce()?).await?;
         notes(&job);
         let looked = match job.partitions().first() {
             Some(first) => Some(job.look(first, true).await?),

@@ -39,7 +39,7 @@ pub use values::{Origin, env_name};
 use crate::error::{Exit, Problem, RunError};
 use files::{display, read_kind, read_table};
 use layers::Reader;
-use values::{is_dotted_key, nested, parse_scalar, variable};
+use values::{is_dotted_key, nested, parse_scalar, variable, with_section};
 
 /// Most bytes of a settings file; a large one has a few thousand.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -131,6 +131,14 @@ impl Spec {
 #[must_use]
 pub fn known_keys() -> BTreeSet<String> {
     [FileKind::Pipeline, FileKind::Config].into_iter().flat_map(|kind| kind.known().keys().cloned()).collect()
+}
+
+/// The key of that name: the whole one, or the last part of one.
+#[must_use]
+pub fn key_named(name: &str) -> Option<String> {
+    let keys = known_keys();
+    let whole = keys.get(name).map(String::as_str);
+    whole.or_else(|| with_section(name, keys.iter().map(String::as_str))).map(str::to_owned)
 }
 
 impl Settings {

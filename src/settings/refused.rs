@@ -7,7 +7,7 @@ use toml::Value;
 
 use super::FileKind;
 use super::schema::explained;
-use super::values::{Origin, Shape, env_name, nearest_of};
+use super::values::{Origin, Shape, env_name, nearest_of, with_section};
 use crate::error::{Exit, Problem, may_be_secret, printable, quoted};
 
 /// Unknown keys that are named one by one.
@@ -124,9 +124,8 @@ fn nearest<'k>(key: &str, known: &'k BTreeMap<String, Shape>) -> Option<&'k str>
     if key.len() > 200 {
         return None;
     }
-    // A key without its section is of the section that has it.
-    let of_section = known.keys().find(|known| known.rsplit_once('.').is_some_and(|(_, name)| name == key));
-    of_section.map(String::as_str).or_else(|| nearest_of(key, known.keys().map(String::as_str)))
+    let keys = || known.keys().map(String::as_str);
+    with_section(key, keys()).or_else(|| nearest_of(key, keys()))
 }
 
 fn unknown_key(key: &str, origin: &Origin, kind: FileKind, known: &BTreeMap<String, Shape>) -> Problem {

@@ -46,6 +46,11 @@ pub(super) fn nearest_of<'n>(found: &str, names: impl Iterator<Item = &'n str>) 
     near.min_by_key(|(_, far)| *far).map(|(name, _)| name)
 }
 
+/// The one of `keys` that `name` is without its section.
+pub(super) fn with_section<'k>(name: &str, mut keys: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    keys.find(|key| key.rsplit_once('.').is_some_and(|(_, last)| last == name))
+}
+
 /// The environment variable that overrides `key`.
 #[must_use]
 pub fn env_name(key: &str) -> String {

@@ -60,9 +60,6 @@ fn node(root: &Path, path: &Path, folder: &str, entry: &DirEntry) -> Node {
         }
     }
     if metadata.is_dir() {
-        if fs::read_dir(&target).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
-            return refused("a folder that is not permitted to be read");
-        }
         return Node::Folder(below(text));
     }
     if !metadata.is_file() {

@@ -316,6 +316,11 @@ impl Root {
         Ok(names)
     }
 
+    /// Whether it is a local folder that is only read.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// What stands directly in `folder`, sorted by name; nothing in one that is not there, for object stores have no folders.
     ///
     /// # Errors

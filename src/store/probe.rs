@@ -22,9 +22,23 @@ impl Root {
     /// # Errors
     /// `S001` when a round has not exactly one winner or the winner cannot be read back, and store failures.
     pub async fn probe(&self, nonce: &str) -> Result<(), Problem> {
-        if self.read(PASSED, "probe result", 1 << 20).await?.is_some() {
-            return Ok(());
-        }
+        if self.has_passed().await? { Ok(()) } else { self.pass(nonce).await }
+    }
+
+    /// [`probe`](Self::probe), and a root that passed once is written to all the same: it may have passed under other
+    /// credentials, and be read alone under these.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn probe_writing(&self, nonce: &str) -> Result<(), Problem> {
+        if self.has_passed().await? { self.remember().await } else { self.pass(nonce).await }
+    }
+
+    async fn has_passed(&self) -> Result<bool, Problem> {
+        Ok(self.read(PASSED, "probe result", 1 << 20).await?.is_some())
+    }
+
+    async fn pass(&self, nonce: &str) -> Result<(), Problem> {
         let mut may_delete = true;
         for round in 0..ROUNDS {
             let key = format!("_t3b/probe/{nonce}.{round}");
@@ -33,14 +47,10 @@ impl Root {
             may_delete = may_delete && self.delete(&key, "probe object").await.is_ok();
             result?;
         }
-        self.check_writable().await
+        self.remember().await
     }
 
-    /// Writes what the probe remembers once more: a root that passed under other credentials may be read alone under these.
-    ///
-    /// # Errors
-    /// Store failures.
-    pub async fn check_writable(&self) -> Result<(), Problem> {
+    async fn remember(&self) -> Result<(), Problem> {
         let passed = serde_json::json!({ "rounds": ROUNDS, "racers": RACERS }).to_string();
         Ok(self.write(PASSED, "probe result", passed.into()).await?)
     }

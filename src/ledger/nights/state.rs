@@ -32,11 +32,11 @@ pub struct DriftState {
     /// Quantities that drifted.
     pub alarms: Vec<String>,
     /// Nights that it was not compared with, because they have other classes.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub n_other_classes: usize,
 }
 
-fn is_none(n: &usize) -> bool {
+fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 

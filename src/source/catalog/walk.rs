@@ -64,9 +64,15 @@ fn below(root: Root, nodes: Vec<Node>, depth: usize) -> BoxStream<'static, Resul
                 }
                 Node::Folder(folder) => {
                     let name = folder.clone();
+                    // In a bucket a refusal is of whoever asks, not of one folder.
+                    let may_refuse = depth > 0 && root.is_folder();
                     let children = driven(async move { root.children(&folder, "archive").await });
                     match children.await {
                         Ok(nodes) => Ok((None, nodes)),
+                        Err(error) if error.cause == Cause::Denied && may_refuse => {
+                            let what = "a folder that is not permitted to be read";
+                            Ok((Some(Found::Refused(Unnamed { name, why: NoKey::Name, what })), Vec::new()))
+                        }
                         // The client gives up a whole folder for one such name.
                         Err(error) if error.cause == Cause::Unnameable => {
                             let what = "a folder with a name that no key can be";
