@@ -6,12 +6,12 @@ mkdir -p .cache
 if [ ! -x .cache/py/bin/python ]; then
     python3 -m venv .cache/py
 fi
-.cache/py/bin/pip install --quiet --disable-pip-version-check \
+.cache/py/bin/python -m pip install --quiet --disable-pip-version-check \
     'duckdb==2.*' 'polars==2.*' 'pandas==3.*' 'pyarrow==26.*' 'numpy==2.*' 'scipy==1.*' 'mpmath==1.*' 'moto[server]==5.*' 'deltalake==1.*' \
     'jsonschema==4.*' 'dagster-pipes==1.*' 'openlineage-python==1.*' 'opentelemetry-proto==1.*' 'sqlglot==30.*' \
     'kubernetes-validate==1.*' 'hera==7.*' 'pyyaml==6.*'
 if [ -n "${T3B_FULL:-}" ]; then
-    .cache/py/bin/pip install --quiet --disable-pip-version-check 'ray==2.*'
+    .cache/py/bin/python -m pip install --quiet --disable-pip-version-check 'ray==2.*'
 fi
 if [ ! -e .cache/assets/rowmand.jhf ]; then
     sh tests/support/fetch_assets.sh
