@@ -136,6 +136,16 @@ class Archive:
         self.models, self.n_images = Path(folder, "models"), n_images
 
 
+def sha256(output):
+    """One hash of every published table below an output but `attempts` and `runs`, which tell who worked and when."""
+    tables, digest = Path(output, "tables"), hashlib.sha256()
+    for path in sorted(path for path in tables.rglob("*") if path.is_file()):
+        name = path.relative_to(tables).as_posix()
+        if not name.startswith(("attempts/", "runs/")):
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 class Run:
     """One run: its folder, the servers and the processes that work on it."""
 
@@ -191,15 +201,6 @@ class Run:
         for server in self.servers:
             server.shutdown()
             server.server_close()
-
-    def sha256(self):
-        """One hash of every published table but `attempts` and `runs`, which tell who worked and when."""
-        tables, digest = self.folder / "out/tables", hashlib.sha256()
-        for path in sorted(path for path in tables.rglob("*") if path.is_file()):
-            name = path.relative_to(tables).as_posix()
-            if not name.startswith(("attempts/", "runs/")):
-                digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-        return digest.hexdigest()
 
     def last_receipt_s(self, began_at):
         """Seconds from the beginning to the last receipt."""
@@ -269,7 +270,7 @@ def crew(args, archive, folder, size, seed):
         ideal = ideal_s(archive.n_images, image_s, lives)
         return {
             "size": size, "seed": seed, "ideal_s": ideal, "scored_s": run.last_receipt_s(began_at), "published_s": published,
-            "ended_s": ended, "ratio": published / ideal, "sha256": run.sha256(), **run.counts(),
+            "ended_s": ended, "ratio": published / ideal, "sha256": sha256(run.folder / "out"), **run.counts(),
         }
     finally:
         run.close()
@@ -283,7 +284,7 @@ def shards(args, archive, folder, size):
             run.start(f"shard-{k}", args.slow if size > 1 and k == 1 else 1.0, f"{k}/{size}")
         published, _ = run.finish()
         lives = [[0.0, None, args.slow if size > 1 and k == 1 else 1.0] for k in range(size)]
-        return {"size": size, "published_s": published, "ideal_s": ideal_s(archive.n_images, args.image_ms / 1000, lives), "sha256": run.sha256()}
+        return {"size": size, "published_s": published, "ideal_s": ideal_s(archive.n_images, args.image_ms / 1000, lives), "sha256": sha256(run.folder / "out")}
     finally:
         run.close()
 
@@ -327,7 +328,7 @@ def main():
     one.start("one")
     one.finish()
     one.close()
-    reference, rows, static = one.sha256(), [], {}
+    reference, rows, static = sha256(one.folder / "out"), [], {}
     print(f"{args.partitions} partitions of {args.images} images, {args.image_ms:g} ms an image; load {os.getloadavg()[0]:.1f}; tables {reference[:16]}")
     with ThreadPoolExecutor(args.at_once) as pool:
         asked = [pool.submit(shards, args, archive, f"{folder}/static-{size}", size) for size in args.sizes if not args.no_static]

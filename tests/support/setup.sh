@@ -11,7 +11,9 @@ fi
     'jsonschema==4.*' 'dagster-pipes==1.*' 'openlineage-python==1.*' 'opentelemetry-proto==1.*' 'sqlglot==30.*' \
     'kubernetes-validate==1.*' 'hera==7.*' 'pyyaml==6.*'
 if [ -n "${T3B_FULL:-}" ]; then
-    .cache/py/bin/python -m pip install --quiet --disable-pip-version-check 'ray==2.*'
+    # Beside a part of OpenTelemetry, which the line above brings, the agents of Ray's nodes need the rest of it.
+    .cache/py/bin/python -m pip install --quiet --disable-pip-version-check \
+        'ray==2.*' 'opentelemetry-sdk==1.*' 'opentelemetry-exporter-prometheus'
 fi
 if [ ! -e .cache/assets/rowmand.jhf ]; then
     sh tests/support/fetch_assets.sh
@@ -23,3 +25,14 @@ if [ ! -x .cache/azurite/node_modules/.bin/azurite-blob ]; then
         echo "skipped: Azurite cannot be installed, the tests do without Azure"
 fi
 sh tests/support/fetch_nifti.sh
+# The types of KubeRay's, JobSet's and Kueue's objects, which crd_schemas.py makes schemas of.
+if [ ! -d .cache/schemas/src ]; then
+    kinds=kube-custom-resources-rs-2024.11.1
+    if cargo info --quiet "${kinds%-*}@${kinds##*-}" >/dev/null 2>&1; then
+        mkdir -p .cache/schemas
+        tar -xzf "$(ls "${CARGO_HOME:-$HOME/.cargo}"/registry/cache/*/"$kinds.crate" | head -1)" -C .cache/schemas --strip-components 1 \
+            "$kinds/src/ray_io" "$kinds/src/jobset_x_k8s_io" "$kinds/src/kueue_x_k8s_io"
+    else
+        echo "skipped: $kinds cannot be fetched, the files of KubeRay, JobSet and Kueue are not checked"
+    fi
+fi

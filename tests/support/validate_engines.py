@@ -54,33 +54,115 @@ def kubernetes():
     job = read("k8s/workers.yaml")[0]
     documents = [("workers.yaml", job), *((f"nightly.yaml {one['kind']}", one) for one in read("k8s/nightly.yaml"))]
     check_job("workers.yaml", job["spec"])
+    assert job["spec"]["completionMode"] == "Indexed" and job["spec"]["backoffLimitPerIndex"] > 0
     for replicated in read("k8s/workers-jobset.yaml")[0]["spec"]["replicatedJobs"]:
         name = f"workers-jobset.yaml {replicated['name']}"
         check_job(name, replicated["template"]["spec"])
         wrapped = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "one"}, **replicated["template"]}
         documents.append((name, wrapped))
-    cluster = read("ray/rayjob.yaml")[0]["spec"]["rayClusterSpec"]
-    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, **group["template"]}
-        documents.append(("rayjob.yaml pod", pod))
+    for file in RAY:
+        cluster = ray_job(file)["rayClusterSpec"]
+        for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, **group["template"]}
+            documents.append((f"{file} pod", pod))
     for name, document in documents:
         validate(document, "1.33", strict=True)
         print(f"kubernetes 1.33, strict: {name} is valid")
-    broken = {**job, "spec": {**job["spec"], "backofLimitPerIndex": 1}}
+    noticed("kubernetes", ValidationError, lambda broken: validate(broken, "1.33", strict=True), job, "backoffLimitPerIndex")
+
+
+RAY = ("rayjob.yaml", "raycronjob.yaml")
+CUSTOM = ("ray/rayjob.yaml", "ray/raycronjob.yaml", "k8s/workers-jobset.yaml", "k8s/queue.yaml")
+
+
+def ray_job(file):
+    """The spec of a RayJob, which a RayCronJob holds as its template."""
+    spec = read(f"ray/{file}")[0]["spec"]
+    return spec.get("jobTemplate", spec)
+
+
+def noticed(engine, error, check, document, key):
+    """A schema that takes any key says nothing: the same document with `key`, wherever it stands, misspelt must be refused."""
+
+    def misspelt(value):
+        if isinstance(value, dict):
+            return {(f"{name}x" if name == key else name): misspelt(one) for name, one in value.items()}
+        return [misspelt(one) for one in value] if isinstance(value, list) else value
+
+    broken = misspelt(document)
+    assert broken != document, (engine, key)
     try:
-        validate(broken, "1.33", strict=True)
-    except ValidationError:
+        check(broken)
+    except error:
         return
-    raise AssertionError("a misspelt key was not noticed")
+    raise AssertionError(f"{engine}: {key}, misspelt, was not noticed")
+
+
+def custom():
+    import crd_schemas
+    from jsonschema import ValidationError
+
+    if not crd_schemas.is_there():
+        return
+    for name in CUSTOM:
+        for document in read(name):
+            crd_schemas.check(document)
+            print(f"{document['apiVersion']} {document['kind']}: {name} is valid")
+    for name, key in [
+        ("ray/rayjob.yaml", "rayStartParams"), ("ray/rayjob.yaml", "maxReplicas"), ("ray/raycronjob.yaml", "schedule"),
+        ("ray/raycronjob.yaml", "backoffLimit"), ("k8s/workers-jobset.yaml", "backoffLimitPerIndex"), ("k8s/queue.yaml", "nominalQuota"),
+        ("k8s/queue.yaml", "nodeLabels"), ("k8s/queue.yaml", "clusterQueue"),
+    ]:
+        noticed(name, ValidationError, lambda broken: [crd_schemas.check(one) for one in broken], read(name), key)
+
+
+def queues():
+    """Whoever is labelled with a queue names one that stands in queue.yaml, and begins suspended where Kueue asks for that."""
+    documents = read("k8s/queue.yaml")
+    local = {one["metadata"]["name"]: one["spec"]["clusterQueue"] for one in documents if one["kind"] == "LocalQueue"}
+    cluster = {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "ClusterQueue"}
+    flavors = {one["metadata"]["name"] for one in documents if one["kind"] == "ResourceFlavor"}
+    for name, queue in local.items():
+        groups = cluster[queue]["resourceGroups"]
+        assert all(flavor["name"] in flavors for group in groups for flavor in group["flavors"]), name
+    for name in ("ray/rayjob.yaml", "ray/raycronjob.yaml", "k8s/workers-jobset.yaml"):
+        document = read(name)[0]
+        assert document["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] in local, name
+    assert read("k8s/workers-jobset.yaml")[0]["spec"]["suspend"] is True
+    nightly = {**ray_job("raycronjob.yaml"), "entrypoint": "", "activeDeadlineSeconds": 0}
+    assert nightly == {**ray_job("rayjob.yaml"), "entrypoint": "", "activeDeadlineSeconds": 0}, "one cluster in both files"
+    print("kueue: every label names a queue of queue.yaml")
 
 
 def argo():
     from hera.workflows.models import Workflow
+    from pydantic import BaseModel
+
+    def unknown(model, value, path):
+        """Keys that no field of the model takes; the models themselves leave such keys out without a word."""
+        if isinstance(model, list):
+            return [one for n, (inner, item) in enumerate(zip(model, value)) for one in unknown(inner, item, f"{path}[{n}]")]
+        if hasattr(model, "root"):
+            return unknown(model.root, value, path)
+        if not isinstance(model, BaseModel):
+            return []
+        fields = {field.alias or name: name for name, field in type(model).model_fields.items()}
+        wrong = [f"{path}.{key}" for key in value if key not in fields]
+        return wrong + [
+            one for key in value if key in fields for one in unknown(getattr(model, fields[key]), value[key], f"{path}.{key}")
+        ]
+
+    def check(document):
+        wrong = unknown(Workflow.model_validate(document), document, "")
+        if wrong:
+            raise ValueError(f"no such keys: {wrong}")
 
     document = read("argo/workers.yaml")[0]
-    workflow = Workflow.model_validate(document) if hasattr(Workflow, "model_validate") else Workflow.parse_obj(document)
-    worker = next(template for template in workflow.spec.templates if template.name == "worker")
-    expression = worker.retry_strategy.expression
+    check(document)
+    for key in ("podSpecPatch", "retryPolicy", "withSequence", "volumeMounts", "resources"):
+        noticed("argo", ValueError, check, document, key)
+    worker = next(template for template in document["spec"]["templates"] if template["name"] == "worker")
+    expression = worker["retryStrategy"]["expression"]
     listed = json.loads(expression[expression.index("[") : expression.index("]") + 1])
     assert listed == AGAIN, expression
     print("argo: workers.yaml is valid")
@@ -96,6 +178,16 @@ def batch():
         report = ParamValidator().validate(parameters, model.operation_model(operation).input_shape)
         assert not report.has_errors(), report.generate_report()
         print(f"aws batch: {name} is valid for {operation}")
+    for key in ("evaluateOnExit", "onStatusReason", "attemptDurationSeconds"):
+        definition = json.loads((DEPLOY / "aws-batch/job-definition.json").read_text())
+        shape = model.operation_model("RegisterJobDefinition").input_shape
+
+        def check(broken):
+            report = ParamValidator().validate(broken, shape)
+            if report.has_errors():
+                raise ValueError(report.generate_report())
+
+        noticed("aws batch", ValueError, check, definition, key)
 
 
 def slurm():
@@ -130,6 +222,9 @@ def slurm_ends(script, code):
 
 
 slurm()
+queues()
+if has("jsonschema"):
+    custom()
 if has("kubernetes_validate"):
     kubernetes()
 if has("hera"):

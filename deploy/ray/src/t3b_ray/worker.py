@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import threading
@@ -13,6 +14,8 @@ import ray
 
 # Exit codes that the same command mends: the store gave up, a signal came.
 AGAIN = (74, 75)  # exit codes: again
+# A run that is published, and one of which more was left out than its pipeline allows.
+DONE = (0, 3)
 # Most bytes of a process's own words that are repeated.
 WORDS_BYTES = 4000
 # Numbers in hand of one worker: one that is scored and one that is read ahead.
@@ -25,11 +28,18 @@ class Ended:
 
     code: int
     words: str
+    # Of the process: several partitions are answered by one end.
+    pid: int = 0
 
     @property
     def is_fatal(self) -> bool:
-        """Whether trying again cannot help: neither a signal, nor a code that resumes, nor an end without a fault."""
-        return self.code > 0 and self.code not in AGAIN
+        """Whether trying again cannot help: neither a signal, nor a code that resumes, nor the end of a run."""
+        return self.code > 0 and self.code not in AGAIN and not self.is_done
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is published, be it with more left out than is allowed: whoever begins then reads no number."""
+        return self.code in DONE
 
 
 class Process:
@@ -63,7 +73,11 @@ class Process:
     def close(self) -> Ended:
         """Ends the lines, after which the program finishes what is open, publishes if it can, and ends."""
         with self._lock:
-            self._process.stdin.close()
+            try:
+                self._process.stdin.close()
+            except OSError:
+                # It has ended already.
+                pass
         self._reader.join()
         return self.ended
 
@@ -81,7 +95,7 @@ class Process:
         code = self._process.wait()
         size = self._words.seek(0, 2)
         self._words.seek(max(0, size - WORDS_BYTES))
-        ended = Ended(code, self._words.read().decode(errors="replace"))
+        ended = Ended(code, self._words.read().decode(errors="replace"), self.pid)
         with self._lock:
             self.ended, unanswered = ended, list(self._open.values())
         for answer in unanswered:
@@ -93,7 +107,9 @@ class Worker:
     """Scores partitions; its process is started again after it ended."""
 
     def __init__(self, command: list[str]):
-        self._command, self._process, self._lock = [*command, "--stdin"], None, threading.Lock()
+        # The name that claims, receipts and `t3b status` show: the node tells one machine of the cluster from another.
+        name = f"ray-{ray.get_runtime_context().get_node_id()[:8]}-{os.getpid()}"
+        self._command, self._process, self._lock = [*command, "--stdin", "--name", name], None, threading.Lock()
 
     def score(self, partition: int) -> dict | Ended:
         """The process's answer about a partition, or how it ended."""
