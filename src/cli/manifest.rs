@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::SpecArgs;
 use super::deliver::deliver;
-use super::opening::start_logging;
-use crate::error::{Exit, Problem, RunError};
+use super::opening::{load, on_runtime, start_logging};
+use crate::error::{Exit, Problem, RunError, shown_place};
 use crate::settings::Settings;
 use crate::source::catalog::{Catalog, CatalogRule, Pick, Slices, catalog};
+use crate::source::is_frozen;
 use crate::store::Root;
 
 /// `t3b manifest`.
@@ -18,6 +20,21 @@ pub enum ManifestCommand {
     ///
     /// A call that was cut short is taken up again where it stood.
     Build(BuildArgs),
+    /// Checks a pipeline's manifest once and writes it as a list of partitions, so that any number of workers open it by a few reads.
+    ///
+    /// The pipeline then names the list as its `input.manifest`. It holds names of the archive, as the manifest does.
+    Freeze(FreezeArgs),
+}
+
+/// `t3b manifest freeze`.
+#[derive(Debug, Args)]
+pub struct FreezeArgs {
+    /// The pipeline whose manifest, split, classes and sizes are meant.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The list to write, a file or a URI that ends in .frozen; its parts lie beside it.
+    #[arg(short, long, value_name = "FILE", env = "T3B_MANIFEST_OUT")]
+    pub out: String,
 }
 
 /// `t3b manifest build`.
@@ -50,7 +67,35 @@ pub struct BuildArgs {
 }
 
 pub(super) fn manifest(command: &ManifestCommand) -> Result<Exit, RunError> {
-    let ManifestCommand::Build(args) = command;
+    match command {
+        ManifestCommand::Build(args) => build(args),
+        ManifestCommand::Freeze(args) => freeze(args),
+    }
+}
+
+fn freeze(args: &FreezeArgs) -> Result<Exit, RunError> {
+    let spec = load(&args.spec)?;
+    let (folder, name) = args.out.rsplit_once('/').unwrap_or((".", &args.out));
+    if !is_frozen(name) || name.starts_with('.') {
+        let what = format!("-o: found {}, allowed a name that ends in .frozen", shown_place(&args.out));
+        return Err(Problem::new("C007", Exit::Config, what)
+            .hint("frozen manifests are known by their ending: -o lists/night.frozen")
+            .into());
+    }
+    let (settings, place) = (spec.settings.clone(), super::from_here(folder));
+    if spec.pipeline.is_in_output(&place) {
+        let what = format!("-o: found {}, which lies inside output.root", shown_place(&args.out));
+        return Err(Problem::new("C002", Exit::Config, what)
+            .hint("manifests hold names of the archive: keep them where its owner alone can read")
+            .into());
+    }
+    let root = Root::open(&place, true, &settings.store)?;
+    let (n_samples, frozen) = on_runtime(&settings, crate::job::freeze(&spec, &root, name))?;
+    say!("{}  {n_samples} samples in {} parts, {} bytes", args.out, frozen.n_parts, frozen.n_bytes);
+    Ok(Exit::Done)
+}
+
+fn build(args: &BuildArgs) -> Result<Exit, RunError> {
     let settings = Settings::defaults(&args.how.sources())?;
     start_logging(&settings);
     let (root, directory) = split_directory(&args.root);

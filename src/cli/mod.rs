@@ -47,7 +47,7 @@ pub use evaluate::{DriftArgs, EvaluateArgs, TuneArgs};
 #[cfg(feature = "hub")]
 pub use fetch::FetchArgs;
 pub use key::KeyCommand;
-pub use manifest::{BuildArgs, ManifestCommand};
+pub use manifest::{BuildArgs, FreezeArgs, ManifestCommand};
 pub use models::{CompareArgs, ConvertArgs, InspectArgs, ModelsCommand, ShapeArgs};
 pub use nightly::NightlyArgs;
 pub use output::finish;

@@ -234,7 +234,7 @@ pub(super) fn show_sample(args: &ShowArgs) -> Result<Exit, RunError> {
         }
         let story = story(&output, &plan, &args.sample_id).await?;
         let whose = match spec {
-            Some(spec) => Some(Job::prepare(spec).await?.whose(&plan, &args.sample_id)?),
+            Some(spec) => Some(Job::prepare(spec).await?.whose(&plan, &args.sample_id).await?),
             None => None,
         };
         if args.json {

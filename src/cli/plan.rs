@@ -18,9 +18,8 @@ pub(super) fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         let job = Job::prepare(spec).await?;
         let partitions = job.partitions();
         let plan = job.plan(&Request::default())?;
-        let sizes: Option<Vec<u64>> = job.manifest.samples.iter().map(|sample| sample.size_bytes).collect();
-        let n_bytes = sizes.map(|sizes| sizes.iter().sum::<u64>());
-        let (n_samples, n_batches) = (job.manifest.samples.len(), job.n_batches(&partitions));
+        let n_bytes = job.manifest.n_bytes;
+        let (n_samples, n_batches) = (job.manifest.n_samples, job.n_batches(partitions));
         let n_pairs = job.manifest.n_pairs();
         let (partition_size, batch_size) = (job.spec.pipeline.partition_size, job.spec.pipeline.batch_size);
         let merge = &job.spec.pipeline.merge;
@@ -37,7 +36,7 @@ pub(super) fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
                 plan.cells.iter().map(|(c, s)| json!({ "corruption": c, "severity": s })).collect();
             let plan = json!({
                 "run_id": plan.run_id, "spec_sha256": plan.spec_sha256, "n_samples": n_samples,
-                "n_partitions": partitions.len(), "n_cells": cells.len(), "n_batches": n_batches,
+                "n_partitions": partitions.n(), "n_cells": cells.len(), "n_batches": n_batches,
                 "batch_size": batch_size, "input_bytes": n_bytes, "cells": cells,
                 "methods": plan.spec.get("merge.methods"), "partition_size": partition_size,
                 "pairs_per_s": pace.map(|pace| pace.pairs_per_s),
@@ -48,12 +47,12 @@ pub(super) fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
         }
         say!("run id      {}", plan.run_id);
         say!("samples     {n_samples}{}", n_bytes.map(|n| format!(" ({n} bytes)")).unwrap_or_default());
-        say!("partitions  {} of at most {}", partitions.len(), partition_size);
+        say!("partitions  {} of at most {}", partitions.n(), partition_size);
         say!("cells       {}", plan.cells.len());
         say!("batches     {n_batches} of at most {}", batch_size);
         say!("rows        {} predictions", n_pairs * n_methods as u64);
         if let Some(pace) = pace {
-            print_pace(pace, partitions.len());
+            print_pace(pace, partitions.n());
         }
         Ok(Exit::Done)
     })
@@ -62,11 +61,10 @@ pub(super) fn print_plan(args: &PlanArgs) -> Result<Exit, RunError> {
 /// A partition that takes longer than this loses much to an interrupt.
 const LONG_PARTITION_S: f64 = 600.0;
 
-#[expect(clippy::cast_precision_loss, reason = "partitions are far below 2^53")]
-fn print_pace(pace: Pace, n_partitions: usize) {
+fn print_pace(pace: Pace, n_partitions: u32) {
     say!("pace        about {:.0} (sample, cell) pairs a second on this machine", pace.pairs_per_s);
     say!("partition   about {:.0} s", pace.seconds_per_partition);
-    say!("in all      about {:.0} s", pace.seconds_per_partition * n_partitions as f64);
+    say!("in all      about {:.0} s", pace.seconds_per_partition * f64::from(n_partitions));
     if pace.seconds_per_partition > LONG_PARTITION_S {
         tell!(
             "warning: a partition takes over {:.0} minutes, and an interrupt loses the open one;\n  \
@@ -84,13 +82,13 @@ pub(super) fn check(args: &SpecArgs) -> Result<Exit, RunError> {
         let job = Job::prepare(spec).await?;
         output.probe_writing(&nonce()?).await?;
         notes(&job);
-        let looked = match job.partitions().first() {
-            Some(first) => Some(job.look(first, true).await?),
+        let looked = match job.partitions().get(0) {
+            Some(first) => Some(job.look(&first, false, true).await?),
             None => None,
         };
         print_keys("pipeline", &job.spec.pipeline_keys);
         print_keys("config", &job.spec.config_keys);
-        say!("samples      {}", job.manifest.samples.len());
+        say!("samples      {}", job.manifest.n_samples);
         if let Some(looked) = looked {
             say!("objects      {} of {} that were looked for are there", looked.n_found, looked.n_asked);
         }

@@ -4,6 +4,8 @@ use std::io::BufReader;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use futures::{Stream, stream};
+
 use super::next::{Asked, Claims, Desk, Work};
 use super::publishing::publish_once;
 use super::rules::{corrupt_rule, decode_rule, source_rule};
@@ -17,12 +19,12 @@ use crate::graph::lane::ReadyLane;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
 use crate::ledger::{
-    Attempt, Layout, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan, record,
-    withdrawn,
+    Attempt, Layout, Listed, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan,
+    record, withdrawn,
 };
 use crate::score::{Lane, LaneRule, numerics_class, pick};
 use crate::settings::{Settings, Spec};
-use crate::source::{Manifest, Partition, Todo};
+use crate::source::{Manifest, Partition, Partitions, Todo};
 use crate::store::{Created, Root};
 use crate::tables::Names;
 use crate::watch::{Ended, Subject, Watch};
@@ -88,6 +90,7 @@ impl Job {
         if let Some(stored) = &stored {
             stored.check_same(&ours)?;
         }
+        let joins = stored.is_some() && request.work != Work::All;
         let done = committed(&output, &layout, ours.n_partitions).await?;
         if let Some(plan) = stored.filter(|_| done.receipts.len() == n_partitions) {
             let was_published = is_published(&output, &plan).await?;
@@ -95,19 +98,13 @@ impl Job {
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));
         }
-        let mut all = self.partitions();
-        if let Work::Shard(k, n) = request.work {
-            all.retain(|partition| partition.index % n == k);
-        }
-        let todo: Vec<Partition> = all.iter().filter(|p| !done.has(p.index)).cloned().collect();
-        if let Some(first) = todo.first() {
-            self.look(first, request.must_score).await?;
+        let todo = Unscored { all: self.partitions(), work: request.work, done };
+        if let Some(first) = todo.iter().next() {
+            self.look(&first, joins, request.must_score).await?;
         }
         let claims = self.spec.settings.claims;
         let (plan, worker) = self.score(ours, request, todo, output.clone(), stop.clone()).await?;
-        // An engine's numbers are its own to count.
-        let mine: &[Partition] = if request.work == Work::Asked { &[] } else { &all };
-        let ended = match left(&output, &plan, mine, stop.phase() > Phase::Running).await {
+        let ended = match left(&output, &plan, request.work, stop.phase() > Phase::Running).await {
             Ok(n_missing) if n_missing > 0 => Ok(Outcome::ShardDone { n_missing }),
             Ok(_) => match request.work {
                 Work::All | Work::Shard(..) => {
@@ -133,14 +130,14 @@ impl Job {
         self,
         ours: Plan,
         request: &Request,
-        todo: Vec<Partition>,
+        todo: Unscored,
         output: Root,
         stop: Stop,
     ) -> Result<(Plan, String), RunError> {
-        let all = self.partitions();
-        let (n_partitions, n_partitions_before) = (all.len() as u64, (all.len() - todo.len()) as u64);
-        let n_batches = self.n_batches(&all);
-        let n_batches_before = n_batches - self.n_batches(&todo);
+        let n_partitions = u64::from(self.partitions().n());
+        let n_partitions_before = n_partitions - todo.iter().count() as u64;
+        let n_batches = self.n_batches(self.partitions());
+        let n_batches_before = n_batches - self.n_batches(todo.iter());
         let mut ready = self.ready(ours).await?;
         let plan = freeze(&output, ready.rules.sink.plan, request.allow_other_numerics).await?;
         ready.rules.sink.plan = plan.clone();
@@ -157,9 +154,9 @@ impl Job {
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
         let costs = ready.lane.costs.clone();
         let open = meter.open.clone();
-        let desk = || Desk::new(output.clone(), &plan, all, open.clone(), stop.clone());
+        let desk = || Desk::new(output.clone(), &plan, open.clone(), stop.clone());
         let todo = match request.work {
-            Work::All | Work::Shard(..) => Todo::listed(todo, open.clone()),
+            Work::All | Work::Shard(..) => Todo::asked(todo.into_stream(), open.clone()),
             Work::Claimed => Claims::begin(desk(), &worker, claims).await?.todo(),
             Work::Asked => Asked::new(desk(), BufReader::new(std::io::stdin())).todo(),
         };
@@ -241,8 +238,27 @@ impl Ready {
     }
 }
 
-/// Partitions of the run without a receipt, once this process's part, `mine`, is done.
-async fn left(output: &Root, plan: &Plan, mine: &[Partition], was_stopped: bool) -> Result<usize, RunError> {
+/// Partitions of a call that had no receipt when it began.
+struct Unscored {
+    all: Partitions,
+    work: Work,
+    done: Listed,
+}
+
+impl Unscored {
+    fn iter(&self) -> impl Iterator<Item = Partition> {
+        self.all.filter(|partition| self.work.takes(partition.index) && !self.done.has(partition.index))
+    }
+
+    fn into_stream(self) -> impl Stream<Item = Result<Partition, Problem>> {
+        let Self { all, work, done } = self;
+        let is_left = move |p: &Partition| work.takes(p.index) && !done.has(p.index);
+        stream::iter(all.filter(is_left).map(Ok))
+    }
+}
+
+/// Partitions of the run without a receipt, once this process's part is done.
+async fn left(output: &Root, plan: &Plan, work: Work, was_stopped: bool) -> Result<usize, RunError> {
     check_stands(output, plan).await?;
     let n_partitions = plan.n_partitions as usize;
     let done = committed(output, &Layout::new(&plan.run_id), plan.n_partitions).await?;
@@ -250,9 +266,11 @@ async fn left(output: &Root, plan: &Plan, mine: &[Partition], was_stopped: bool)
     if was_stopped {
         return Err(preempted(n_done, n_partitions).into());
     }
-    let n_lost = mine.iter().filter(|p| !done.has(p.index)).count();
-    if n_lost > 0 {
-        return Err(lost(n_lost, mine.len()).into());
+    let mine = || (0..plan.n_partitions).filter(|partition| work.takes(*partition));
+    let n_lost = mine().filter(|partition| !done.has(*partition)).count();
+    // An engine's numbers are its own to count.
+    if n_lost > 0 && work != Work::Asked {
+        return Err(lost(n_lost, mine().count()).into());
     }
     Ok(n_partitions.saturating_sub(n_done))
 }

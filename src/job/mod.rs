@@ -22,11 +22,14 @@ use serde_json::Value;
 
 use crate::error::{Exit, Problem, RunError, quoted, shown_place};
 use crate::flow::meter::Meter;
+use crate::flow::ordered::off_io;
 use crate::ledger::{Facts, Finalized, Group, Plan, SpecMap, fingerprint};
-use crate::messages::{Mixing, Sample};
+use crate::messages::Mixing;
 use crate::score::ModelPair;
 use crate::settings::{Effective, PATH_KEYS, Spec};
-use crate::source::{Manifest, ManifestRule, Partition, partitions};
+use crate::source::{
+    Frozen, Manifest, ManifestFile, ManifestRule, Partition, Partitions, Stretch, is_frozen,
+};
 use crate::store::Root;
 use crate::tables::FORMAT_VERSION;
 pub use look::Looked;
@@ -45,8 +48,8 @@ pub use whose::Whose;
 const KEYLESS: &str = "T3B_PSEUDONYM_KEY is not set: whoever has the manifest, or can rebuild it from a listing, can turn \
                        sample_id back into names; t3b key new prints a secret, docs/privacy.md says more";
 
-/// Most bytes of a manifest file.
-const MAX_MANIFEST_BYTES: u64 = 4 << 30;
+/// Most bytes of the head of a frozen manifest.
+const MAX_HEAD_BYTES: u64 = 256 << 20;
 
 /// Checked settings with everything they name, read and checked.
 #[derive(Debug)]
@@ -112,7 +115,7 @@ impl Job {
         let manifest = read_manifest(&spec, &input).await?;
         let (models, mut warnings) = models::load(&spec).await?;
         warnings.extend(manifest.notes.iter().cloned());
-        if std::env::var_os(PSEUDONYM_KEY).is_none() && manifest.n_pseudonyms > 0 {
+        if !manifest.is_keyed && manifest.n_pseudonyms > 0 {
             warnings.push(KEYLESS.to_owned());
         }
         let mut spec_map = spec_map(&spec.pipeline_keys, &manifest, &models);
@@ -137,8 +140,8 @@ impl Job {
 
     /// The partitions of the manifest.
     #[must_use]
-    pub fn partitions(&self) -> Vec<Partition> {
-        partitions(&self.manifest.samples, self.spec.pipeline.partition_size)
+    pub fn partitions(&self) -> Partitions {
+        self.manifest.partitions()
     }
 
     /// Whether any sample's id was derived here, and not given by the manifest.
@@ -188,8 +191,8 @@ impl Job {
             spec_sha256: self.fingerprint(),
             spec: self.spec_map.clone(),
             facts: self.facts(),
-            n_samples: self.manifest.samples.len() as u64,
-            n_partitions: u32::try_from(self.partitions().len()).unwrap_or(u32::MAX),
+            n_samples: self.manifest.n_samples,
+            n_partitions: self.partitions().n(),
             cells: cells.iter().map(|cell| (cell.corruption.to_string(), cell.severity)).collect(),
             groups: groups(&self.manifest),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -230,30 +233,29 @@ impl Job {
 
     /// Batches of `partitions` over all cells.
     #[must_use]
-    pub fn n_batches(&self, partitions: &[Partition]) -> u64 {
+    pub fn n_batches(&self, partitions: impl IntoIterator<Item = Partition>) -> u64 {
         let size = self.spec.pipeline.batch_size;
-        let samples = |p: &Partition| &self.manifest.samples[p.rows.clone()];
-        partitions.iter().map(|p| self.manifest.n_batches(samples(p), size)).sum()
+        partitions.into_iter().map(|partition| self.manifest.n_batches(&partition.rows, size)).sum()
     }
 }
 
 /// Which samples are in which cells, where rows declare theirs.
 fn groups(manifest: &Manifest) -> Vec<Group> {
-    let samples = &manifest.samples;
-    if samples.iter().all(|sample| sample.declared.is_none()) {
+    let stretches = &manifest.stretches;
+    if stretches.iter().all(|stretch| stretch.declared.is_none()) {
         return Vec::new();
     }
     let whole = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let group = |samples: &[Arc<Sample>]| {
-        let (first_cell, n_cells) = samples[0].declared.map_or((0, manifest.n_made), |cell| (cell, 1));
+    let group = |stretch: &Stretch| {
+        let (first_cell, n_cells) = stretch.declared.map_or((0, manifest.n_made), |cell| (cell, 1));
         Group {
-            first_row: samples[0].row,
-            n_samples: samples.len() as u64,
+            first_row: stretch.first_row,
+            n_samples: stretch.n_samples,
             first_cell: whole(first_cell),
             n_cells: whole(n_cells),
         }
     };
-    samples.chunk_by(|a, b| a.declared == b.declared).map(group).collect()
+    stretches.iter().map(group).collect()
 }
 
 /// Opens `input.root`; a folder that is not there is named, with where its archive can be had.
@@ -271,6 +273,7 @@ fn open_archive(spec: &Spec) -> Result<Root, Problem> {
     })
 }
 
+/// The manifest that `input.manifest` names: below `input.root`, beside the pipeline file, or anywhere by its whole place.
 async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> {
     let secret = secret::pseudonym_secret()?;
     let place = &spec.pipeline.input;
@@ -282,12 +285,12 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
         }
         _ => (input.clone(), place.manifest.as_str()),
     };
-    let mut bytes = root.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
-    if bytes.is_none() {
+    let mut manifest = manifest_at(spec, &root, name, secret.as_deref()).await?;
+    if manifest.is_none() {
         let beside = Root::open(&place.pipeline_dir.to_string_lossy(), false, &spec.settings.store)?;
-        bytes = beside.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
+        manifest = manifest_at(spec, &beside, name, secret.as_deref()).await?;
     }
-    let bytes = bytes.ok_or_else(|| {
+    let manifest = manifest.ok_or_else(|| {
         let what = format!(
             "input.manifest: found no object {:?} below input.root ({}) or beside the pipeline file ({})",
             place.manifest,
@@ -298,16 +301,7 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
             "t3b manifest build ROOT -o manifest.parquet writes one; then set input.manifest to its name",
         )
     })?;
-    let rule = ManifestRule {
-        labels: &spec.pipeline.labels.names,
-        split: place.split.as_deref(),
-        pseudonym_key: secret.as_deref(),
-        cells: &spec.pipeline.corrupt.cells,
-        batch_size: spec.pipeline.batch_size,
-        ignores_declared: spec.pipeline.corrupt.ignores_declared,
-    };
-    let manifest = Manifest::parse(name, &bytes, rule)?;
-    let declares = manifest.samples.iter().any(|sample| sample.declared.is_some());
+    let declares = manifest.stretches.iter().any(|stretch| stretch.declared.is_some());
     if declares && spec.pipeline.mixing == Mixing::Mixed {
         let what = "run.batches: found mixed, allowed pure: the manifest declares cells (corruption, severity), and such an image is \
                     in one cell only";
@@ -316,6 +310,47 @@ async fn read_manifest(spec: &Spec, input: &Root) -> Result<Manifest, RunError> 
             .into());
     }
     Ok(manifest)
+}
+
+/// The manifest of a name below `root`, opened where it was frozen before, copied and checked otherwise; `None` when there is none.
+async fn manifest_at(
+    spec: &Spec,
+    root: &Root,
+    name: &str,
+    secret: Option<&str>,
+) -> Result<Option<Manifest>, Problem> {
+    if is_frozen(name) {
+        let head = root.read(name, "frozen manifest", MAX_HEAD_BYTES).await?;
+        return head.map(|head| Manifest::open(root, name, &head, &manifest_rule(spec, secret))).transpose();
+    }
+    let Some(file) = ManifestFile::fetch(root, name).await? else { return Ok(None) };
+    let (spec, secret) = (spec.clone(), secret.map(str::to_owned));
+    off_io(move || Manifest::parse(&file, manifest_rule(&spec, secret.as_deref()))).await.map(Some)
+}
+
+fn manifest_rule<'a>(spec: &'a Spec, secret: Option<&'a str>) -> ManifestRule<'a> {
+    let pipeline = &spec.pipeline;
+    ManifestRule {
+        labels: &pipeline.labels.names,
+        split: pipeline.input.split.as_deref(),
+        pseudonym_key: secret,
+        cells: &pipeline.corrupt.cells,
+        batch_size: pipeline.batch_size,
+        partition_size: pipeline.partition_size,
+        ignores_declared: pipeline.corrupt.ignores_declared,
+    }
+}
+
+/// Checks a pipeline's manifest and freezes it at `to`, so that workers open it by a few reads.
+///
+/// # Errors
+/// `M...` the manifest, `C007` a place that holds another one; store failures.
+pub async fn freeze(spec: &Spec, to: &Root, name: &str) -> Result<(u64, Frozen), RunError> {
+    let input = open_archive(spec)?;
+    let manifest = read_manifest(spec, &input).await?;
+    let secret = secret::pseudonym_secret()?;
+    let frozen = manifest.freeze(to, name, &manifest_rule(spec, secret.as_deref())).await?;
+    Ok((manifest.n_samples, frozen))
 }
 
 /// Keys that change no row, beside the [places](PATH_KEYS), of which what they hold is fingerprinted by content instead.
@@ -330,10 +365,9 @@ fn spec_map(keys: &[Effective], manifest: &Manifest, models: &ModelPair) -> Spec
     let by_value = keys.iter().filter(changes_rows);
     let json = |key: &Effective| serde_json::to_value(&key.value).unwrap_or(Value::Null);
     let mut map: SpecMap = by_value.map(|key| (key.key.clone(), json(key))).collect();
-    let ids = crate::source::ids_fingerprint(manifest);
     for (name, hash) in [
         ("manifest_hmac_sha256", manifest.hmac_sha256.as_str()),
-        ("sample_ids_sha256", &ids),
+        ("sample_ids_sha256", manifest.ids_sha256.as_str()),
         ("pretrained_sha256", models.pretrained.sha256()),
         ("expert_sha256", models.expert.sha256()),
     ] {

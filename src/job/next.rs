@@ -1,7 +1,6 @@
 //! Where a worker's next partition comes from: claims beside other workers, or numbers that an engine sends.
 
 use std::io::{BufRead, Read};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream;
@@ -41,20 +40,34 @@ pub enum Work {
     Asked,
 }
 
+impl Work {
+    /// Whether a partition may be this call's.
+    pub(super) fn takes(self, partition: u32) -> bool {
+        match self {
+            Self::Shard(k, n) => partition % n == k,
+            Self::All | Self::Claimed | Self::Asked => true,
+        }
+    }
+}
+
 /// What both kinds of worker share.
 pub(super) struct Desk {
     pub(super) root: Root,
     pub(super) layout: Layout,
     pub(super) plan: Plan,
-    pub(super) partitions: Arc<[Partition]>,
     pub(super) open: Open,
     pub(super) stop: Stop,
 }
 
 impl Desk {
-    pub(super) fn new(root: Root, plan: &Plan, partitions: Vec<Partition>, open: Open, stop: Stop) -> Self {
+    pub(super) fn new(root: Root, plan: &Plan, open: Open, stop: Stop) -> Self {
         let (layout, plan) = (Layout::new(&plan.run_id), plan.clone());
-        Self { root, layout, plan, partitions: partitions.into(), open, stop }
+        Self { root, layout, plan, open, stop }
+    }
+
+    fn partition(&self, index: u32) -> Option<Partition> {
+        let rows = self.plan.rows_of(index);
+        (index < self.plan.n_partitions).then_some(Partition { index, rows })
     }
 
     fn is_stopped(&self) -> bool {
@@ -105,7 +118,7 @@ pub(super) struct Claims {
 impl Claims {
     /// Looks at the run once; `worker` decides where the search for partitions begins.
     pub(super) async fn begin(desk: Desk, worker: &str, rule: ClaimRule) -> Result<Self, RunError> {
-        let n_partitions = u32::try_from(desk.partitions.len()).unwrap_or(u32::MAX);
+        let n_partitions = desk.plan.n_partitions;
         let mut board = Board::new(n_partitions);
         board.look(&desk.root, &desk.layout).await?;
         Ok(Self {
@@ -204,7 +217,7 @@ impl Claims {
             tracing::info!(partition, generation, "an old claim is passed over");
         }
         (self.n_misses, self.start) = (0, partition + 1);
-        Ok(self.desk.partitions.get(partition as usize).cloned())
+        Ok(self.desk.partition(partition))
     }
 }
 
@@ -267,9 +280,9 @@ impl<R: BufRead + Send + 'static> Asked<R> {
     }
 
     fn partition(&self, text: &str) -> Result<Partition, Problem> {
-        let found = text.parse::<usize>().ok().and_then(|number| self.desk.partitions.get(number));
-        let n_partitions = self.desk.partitions.len();
-        found.cloned().ok_or_else(|| {
+        let found = text.parse::<u32>().ok().and_then(|number| self.desk.partition(number));
+        let n_partitions = self.desk.plan.n_partitions;
+        found.ok_or_else(|| {
             bad_line(&quoted(text)).hint(format!("the run has {n_partitions} partitions, counted from 0"))
         })
     }

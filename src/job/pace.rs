@@ -30,9 +30,10 @@ impl Job {
     /// # Errors
     /// Whatever a run can fail with.
     pub async fn pace(self, plan: &Plan) -> Result<Pace, RunError> {
-        let (n_samples, n_cells) = (self.manifest.samples.len(), plan.cells.len().max(1));
+        let n_samples = usize::try_from(self.manifest.n_samples).unwrap_or(usize::MAX);
+        let n_cells = plan.cells.len().max(1);
         let most = (self.spec.pipeline.batch_size as usize).min(n_samples);
-        let rows = 0..(TRIAL_PAIRS / n_cells).clamp(1, most.max(1));
+        let rows = 0..(TRIAL_PAIRS / n_cells).clamp(1, most.max(1)) as u64;
         let partition_pairs = (self.spec.pipeline.partition_size as usize).min(n_samples) * n_cells;
         let scratch = Root::open(&format!("memory://{}", nonce()?), true, &self.spec.settings.store)?;
         let meter = Meter::default();

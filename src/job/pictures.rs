@@ -21,7 +21,7 @@ use crate::graph::pictures;
 use crate::ledger::Plan;
 use crate::report::{Example, Examples};
 use crate::settings::Spec;
-use crate::source::{Manifest, Partition, SourceRule, ids_fingerprint};
+use crate::source::{Manifest, Partition, SourceRule};
 use crate::store::Root;
 
 /// Side at which pictures are corrupted: the one that the suites are made for.
@@ -56,7 +56,7 @@ impl Album {
     #[must_use]
     pub fn is_of(&self, plan: &Plan) -> bool {
         let ids = plan.spec.get("content.sample_ids_sha256").and_then(serde_json::Value::as_str);
-        ids == Some(&ids_fingerprint(&self.manifest))
+        ids == Some(&self.manifest.ids_sha256)
     }
 
     /// Pictures of `examples` of a run, small: the surest right one in every corruption, then the wrong ones. As many as fit in
@@ -113,15 +113,17 @@ impl Album {
 
     /// Samples in cells. One that declares its cell is shown as it is, in that cell.
     async fn made(&self, wanted: &[Example], cells: &[Cell]) -> Result<Vec<(Cell, Rgb8)>, RunError> {
-        let samples = &self.manifest.samples;
-        let place = |one: &Example| samples.binary_search_by_key(&one.sample_row, |sample| sample.row).ok();
-        let places: Vec<usize> = wanted.iter().filter_map(place).collect();
-        let declares = places.iter().any(|place| samples[*place].declared.is_some());
+        let rows: Vec<u64> = wanted.iter().map(|one| one.sample_row).collect();
+        let mut declares = false;
+        for row in &rows {
+            let samples = self.manifest.samples(*row..*row + 1).await?;
+            declares |= samples.iter().any(|sample| sample.declared.is_some());
+        }
         // Declared cells are places in the whole list.
         let cells: Arc<[Cell]> =
             if declares { Arc::clone(&self.manifest.cells) } else { cells.to_vec().into() };
         let n_made = if declares { self.manifest.n_made } else { cells.len() };
-        let todo = (0..).zip(places).map(|(index, place)| Partition { index, rows: place..place + 1 });
+        let todo = (0..).zip(rows).map(|(index, row)| Partition { index, rows: row..row + 1 });
         let rules = self.rules(Arc::clone(&cells), n_made);
         let resources = self.spec.settings.resources();
         let found =

@@ -1,8 +1,6 @@
 //! Scoring random slots of a published run again, and comparing bits.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
-use std::sync::Arc;
 
 use super::{Job, Request};
 use crate::error::{Exit, Problem, RunError};
@@ -10,7 +8,7 @@ use crate::flow::meter::Meter;
 use crate::flow::stop::stop;
 use crate::ledger::{Layout, Receipt, nonce, read_plan};
 use crate::report::differing_tables;
-use crate::source::{Partition, Todo, runs};
+use crate::source::{Partition, Partitions, Todo};
 use crate::store::Root;
 use crate::tables::Table;
 
@@ -46,16 +44,13 @@ impl Job {
             Problem::new("R009", Exit::Usage, what).hint("pass the --run-id that t3b run printed")
         })?;
         stored.check_same(&ours)?;
-        let (manifest, batch_size) = (Arc::clone(&self.manifest), self.spec.pipeline.batch_size);
         let partition_size = u64::from(self.spec.pipeline.partition_size);
-        let runs = runs(&manifest.samples, batch_size);
-        let drawn: Vec<Range<usize>> = draw(runs.len() as u64, n_slots)?
-            .into_iter()
-            .filter_map(|n| runs.get(usize::try_from(n).ok()?).cloned())
-            .collect();
-        let first_row = |run: &Range<usize>| manifest.samples[run.start].row;
-        let slots: Vec<u64> = drawn.iter().map(|run| first_row(run) / u64::from(batch_size)).collect();
-        let todo = (0..).zip(&drawn).map(|(index, run)| Partition { index, rows: run.clone() }).collect();
+        let cut = Partitions::new(self.spec.pipeline.batch_size, self.manifest.end());
+        let slots = draw(u64::from(cut.n()), n_slots)?;
+        let drawn: Vec<Partition> =
+            slots.iter().filter_map(|slot| cut.get(u32::try_from(*slot).ok()?)).collect();
+        let todo =
+            (0..).zip(&drawn).map(|(index, slot)| Partition { index, rows: slot.rows.clone() }).collect();
 
         let scratch = Root::open(&format!("memory://{}", nonce()?), true, &self.spec.settings.store)?;
         let ready = self.ready(ours).await?;
@@ -65,11 +60,10 @@ impl Job {
         ready.go(Todo::listed(todo, meter.open.clone()), scratch.clone(), never, meter).await?;
 
         let mut differing = Vec::new();
-        for ((index, &slot), run) in (0..).zip(&slots).zip(&drawn) {
+        for ((index, &slot), Partition { rows, .. }) in (0..).zip(&slots).zip(&drawn) {
             let receipt = Receipt::read(&scratch, &layout, index).await?;
             let receipt =
                 receipt.ok_or_else(|| Problem::new("R008", Exit::Bug, "a scored slot has no receipt"))?;
-            let rows = first_row(run)..first_row(run) + run.len() as u64;
             let partition = u32::try_from(rows.start / partition_size).unwrap_or(u32::MAX);
             for table in Table::ALL {
                 let key = layout.part(table, &stored.run_date, partition);

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use super::secret::pseudonym_secret;
-use super::{MAX_MANIFEST_BYTES, open_archive, read_manifest};
+use super::{open_archive, read_manifest};
 use crate::error::{Exit, Problem, RunError, shown_place};
+use crate::flow::ordered::off_io;
 use crate::messages::Sample;
 use crate::settings::{Settings, Spec};
-use crate::source::Grouping;
+use crate::source::{Grouping, ManifestFile};
 use crate::store::Root;
 
 /// One sample with what its id stands for.
@@ -32,8 +33,13 @@ pub struct Named {
 pub async fn samples(spec: &Spec, ids: Option<&HashSet<String>>) -> Result<Vec<Named>, RunError> {
     let input = open_archive(spec)?;
     let manifest = read_manifest(spec, &input).await?;
-    let is_wanted = |sample: &&std::sync::Arc<Sample>| ids.is_none_or(|ids| ids.contains(&*sample.id));
-    let found: Vec<Named> = manifest.samples.iter().filter(is_wanted).map(|sample| named(sample)).collect();
+    let mut found = Vec::new();
+    let take = |sample: Sample| {
+        if ids.is_none_or(|ids| ids.contains(&*sample.id)) {
+            found.push(named(&sample));
+        }
+    };
+    manifest.for_each(take).await?;
     if let Some(ids) = ids.filter(|ids| ids.len() > found.len()) {
         let known: HashSet<&str> = found.iter().map(|named| named.sample_id.as_str()).collect();
         let n_unknown = ids.iter().filter(|id| !known.contains(id.as_str())).count();
@@ -53,12 +59,11 @@ pub async fn grouping(manifest: &str, settings: &Settings) -> Result<Grouping, R
     let secret = pseudonym_secret()?;
     let (folder, name) = manifest.rsplit_once('/').unwrap_or((".", manifest));
     let root = Root::open(folder, false, &settings.store)?;
-    let bytes = root.read(name, "manifest", MAX_MANIFEST_BYTES).await.map_err(Problem::from)?;
-    let bytes = bytes.ok_or_else(|| {
+    let file = ManifestFile::fetch(&root, name).await?.ok_or_else(|| {
         let what = format!("--groups: found no object {name:?} below {}", shown_place(folder));
         Problem::new("M019", Exit::BadData, what).hint("name the manifest of the run, with a column group")
     })?;
-    Ok(Grouping::read(name, &bytes, secret.as_deref())?)
+    Ok(off_io(move || Grouping::read(&file, secret.as_deref())).await?)
 }
 
 fn named(sample: &Sample) -> Named {

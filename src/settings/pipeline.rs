@@ -141,6 +141,12 @@ impl Pipeline {
         pipeline
     }
 
+    /// Whether a place lies inside `output.root`, links followed: readers of tables are not readers of names.
+    #[must_use]
+    pub fn is_in_output(&self, root: &str) -> bool {
+        !self.output.root.is_empty() && place(root).starts_with(&place(&self.output.root))
+    }
+
     fn check_roots(&self, reader: &mut Reader) {
         let (input, output) = (place(&self.input.root), place(&self.output.root));
         if !self.input.root.is_empty() && output.starts_with(&input) {
@@ -153,7 +159,7 @@ impl Pipeline {
                 Problem::new("C002", Exit::Config, what).hint("write the tables outside the archive");
             reader.problem(&["output.root", "input.root"], problem);
         }
-        if !self.output.root.is_empty() && place(&self.nightly.manifests).starts_with(&output) {
+        if self.is_in_output(&self.nightly.manifests) {
             let what = format!(
                 "nightly.manifests: found {}, which lies inside output.root ({}), links followed",
                 shown_place(&self.nightly.manifests),

@@ -1,4 +1,4 @@
-//! Cells that a manifest declares: images that somebody else has corrupted already, and where each stands in the order of batches.
+//! Cells that a manifest declares: images that somebody else has corrupted already.
 
 use std::sync::Arc;
 
@@ -8,7 +8,6 @@ use super::fields::{CORRUPTION, SEVERITY};
 use super::problems::bad;
 use super::rows::Row;
 use crate::error::Problem;
-use crate::messages::{Location, Sample};
 
 /// Longest name of a corruption.
 const MAX_NAME: usize = 40;
@@ -46,40 +45,19 @@ impl Declared {
         })))
     }
 
-    /// Orders the samples for batches and gives each its cell and its place: those whose cells the pipeline makes first, then cell by
-    /// declared cell. Each declared cell begins at a multiple of `batch_size`, so no batch holds two.
+    /// All cells, how many of these the pipeline makes, and where each declared one stands among all.
     ///
-    /// Returns the samples, all cells, and how many of these the pipeline makes; none when every row declares its cell. A refused row
-    /// without one counts in the first then.
-    pub(super) fn place(
-        self,
-        mut samples: Vec<(Group, Sample)>,
-        made: &[Cell],
-        batch_size: u32,
-    ) -> (Vec<Arc<Sample>>, Vec<Cell>, usize) {
-        let needs_made = |(group, sample): &(Group, Sample)| {
-            group.is_none() && !matches!(sample.location, Location::Refused(..))
-        };
-        let is_made = self.cells.is_empty() || samples.iter().any(needs_made);
-        if !is_made {
-            // What is refused unread must count somewhere, and is no reason to make cells that nothing is scored in.
-            samples.iter_mut().for_each(|(group, _)| *group = Some(group.unwrap_or_default()));
-        }
+    /// Made cells come first; there are none where every row declares its cell.
+    pub(super) fn cells(&self, made: &[Cell], is_made: bool) -> (Vec<Cell>, usize, Vec<usize>) {
         let mut cells = if is_made { made.to_vec() } else { Vec::new() };
         let n_made = cells.len();
-        let places: Vec<usize> = self.cells.iter().map(|cell| place_of(cell, &mut cells)).collect();
-        samples.sort_by_key(|(group, _)| *group);
-        let (mut row, mut before) = (0_u64, None);
-        let placed = samples.into_iter().map(|(group, mut sample)| {
-            if before.replace(group).is_some_and(|before| before != group) {
-                row = row.next_multiple_of(u64::from(batch_size.max(1)));
-            }
-            sample.row = row;
-            sample.declared = group.map(|group| places[group]);
-            row += 1;
-            Arc::new(sample)
-        });
-        (placed.collect(), cells, n_made)
+        let places = self.cells.iter().map(|cell| place_of(cell, &mut cells)).collect();
+        (cells, n_made, places)
+    }
+
+    /// Whether no row declares a cell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-
 use super::fields::GROUP;
-use super::manifest::manifest_hash;
+use super::manifest::{ManifestFile, manifest_hash};
 use super::rows;
 use crate::error::Problem;
 
@@ -18,13 +16,13 @@ pub struct Grouping {
 }
 
 impl Grouping {
-    /// Reads the column; `name` decides the format by its ending, `secret` keys the hash as it keys pseudonyms.
+    /// Reads the column; the ending of its name decides the format, `secret` keys the hash as it keys pseudonyms. Blocks.
     ///
     /// # Errors
     /// `M002` a file without the column, and what makes it no manifest.
-    pub fn read(name: &str, bytes: &Bytes, secret: Option<&str>) -> Result<Self, Problem> {
+    pub fn read(file: &ManifestFile, secret: Option<&str>) -> Result<Self, Problem> {
         let (mut by_row, mut numbers) = (Vec::new(), HashMap::new());
-        rows::read(name, bytes, &mut |header, n, row| {
+        rows::read(&file.name, &file.spool, &mut |header, n, row| {
             if n == 0 {
                 header.needs(GROUP)?;
             }
@@ -34,7 +32,7 @@ impl Grouping {
             }));
             Ok(())
         })?;
-        Ok(Self { by_row, hmac_sha256: manifest_hash(secret, bytes) })
+        Ok(Self { by_row, hmac_sha256: manifest_hash(secret, file)? })
     }
 
     /// The group of a data row, counted from 0; `None` for a row without one.
@@ -50,11 +48,11 @@ mod tests {
 
     #[test]
     fn rows_of_one_name_are_one_group_and_rows_without_are_none() {
-        let text = Bytes::from_static(b"uri,Group\na,p1\nb,p2\nc,\nd,p1\n");
-        let grouping = Grouping::read("m.csv", &text, Some("k")).unwrap();
+        let file = |text: &[u8]| ManifestFile::of("m.csv", text).unwrap();
+        let text = file(b"uri,Group\na,p1\nb,p2\nc,\nd,p1\n");
+        let grouping = Grouping::read(&text, Some("k")).unwrap();
         assert_eq!([0, 1, 2, 3, 4].map(|row| grouping.of(row)), [Some(0), Some(1), None, Some(0), None]);
-        assert_ne!(grouping.hmac_sha256, Grouping::read("m.csv", &text, Some("l")).unwrap().hmac_sha256);
-        let without = Grouping::read("m.csv", &Bytes::from_static(b"uri\na\n"), None);
-        assert_eq!(without.unwrap_err().code, "M002");
+        assert_ne!(grouping.hmac_sha256, Grouping::read(&text, Some("l")).unwrap().hmac_sha256);
+        assert_eq!(Grouping::read(&file(b"uri\na\n"), None).unwrap_err().code, "M002");
     }
 }

@@ -109,10 +109,15 @@ impl Header {
         Ok(())
     }
 
+    /// Whether the file has a column.
+    pub(super) fn has(&self, column: usize) -> bool {
+        self.places[column].is_some()
+    }
+
     /// # Errors
     /// `M002` when the file has no such column. The file's own names are not repeated: without a header they are keys.
     pub(super) fn needs(&self, column: usize) -> Result<(), Problem> {
-        if self.places[column].is_some() {
+        if self.has(column) {
             return Ok(());
         }
         let known: Vec<&str> =

@@ -12,6 +12,7 @@ mod problems;
 mod ranged;
 mod rows;
 mod shard;
+mod spool;
 mod todo;
 mod words;
 
@@ -25,7 +26,7 @@ use tokio::sync::Mutex;
 
 use archive::{ArchiveReader, RowOf};
 pub use grouping::Grouping;
-pub use manifest::{Manifest, ManifestRule};
+pub use manifest::{Frozen, Manifest, ManifestFile, ManifestRule, Stretch, is_frozen};
 use ranged::Ranged;
 pub use todo::Todo;
 
@@ -45,38 +46,47 @@ const REREADS: u32 = 5;
 pub struct Partition {
     /// Position, from 0.
     pub index: u32,
-    /// Manifest rows.
-    pub rows: Range<usize>,
+    /// Rows of the list; where cells are declared, not at each stands a sample.
+    pub rows: Range<u64>,
 }
 
-/// Cuts samples into partitions of `size` rows; the last may be shorter, and so may one with a gap in its rows.
-#[must_use]
-pub fn partitions(samples: &[Arc<Sample>], size: u32) -> Vec<Partition> {
-    (0..).zip(runs(samples, size)).map(|(index, rows)| Partition { index, rows }).collect()
+/// How a list is cut into partitions of one size; the last may be shorter. No row is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partitions {
+    size: u64,
+    end: u64,
+    next: u32,
 }
 
-/// Where the samples stand whose rows share a multiple of `size`.
-pub(crate) fn runs(samples: &[Arc<Sample>], size: u32) -> Vec<Range<usize>> {
-    let of = |sample: &Sample| sample.row / u64::from(size.max(1));
-    let mut start = 0;
-    let chunks = samples.chunk_by(|a, b| of(a) == of(b));
-    let run = |chunk: &[Arc<Sample>]| {
-        let rows = start..start + chunk.len();
-        start = rows.end;
-        rows
-    };
-    chunks.map(run).collect()
-}
-
-/// Hash over all sample ids in order: two runs with other pseudonym keys write other rows.
-#[must_use]
-pub fn ids_fingerprint(manifest: &Manifest) -> String {
-    let mut hash = Sha256::new();
-    for sample in &manifest.samples {
-        hash.update(sample.id.as_bytes());
-        hash.update(b"\n");
+impl Partitions {
+    /// Of the rows below `end`.
+    #[must_use]
+    pub fn new(size: u32, end: u64) -> Self {
+        Self { size: u64::from(size.max(1)), end, next: 0 }
     }
-    hex::encode(hash.finalize())
+
+    /// The partition at a position; `None` behind the last.
+    #[must_use]
+    pub fn get(&self, index: u32) -> Option<Partition> {
+        let start = u64::from(index) * self.size;
+        (start < self.end).then(|| Partition { index, rows: start..self.end.min(start + self.size) })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn n(&self) -> u32 {
+        u32::try_from(self.end.div_ceil(self.size)).unwrap_or(u32::MAX)
+    }
+}
+
+impl Iterator for Partitions {
+    type Item = Partition;
+
+    fn next(&mut self) -> Option<Partition> {
+        let partition = self.get(self.next)?;
+        self.next += 1;
+        Some(partition)
+    }
 }
 
 /// How objects are read.
@@ -124,7 +134,8 @@ pub async fn source(
     while stop.phase() < Phase::Draining {
         let Some(partition) = todo.next().await? else { break };
         let _reading = outlet.hold();
-        let slice = manifest.samples[partition.rows.clone()].to_vec();
+        let slice: Vec<Arc<Sample>> =
+            manifest.samples(partition.rows).await?.into_iter().map(Arc::new).collect();
         let (n_samples, n_by_cell) = (slice.len() as u64, reader.rule.owed(&slice));
         let mut read = std::pin::pin!(read_all(&reader, slice, &budget));
         while let Some(flow) = read.next().await {
@@ -384,19 +395,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_tile_the_manifest() {
-        let sample = |row| {
-            let mut sample = testing::sample();
-            sample.row = row;
-            Arc::new(sample)
-        };
-        let cut = partitions(&(0..10).map(sample).collect::<Vec<_>>(), 4);
-        assert_eq!(cut.iter().map(|p| p.rows.clone()).collect::<Vec<_>>(), [0..4, 4..8, 8..10]);
-        assert_eq!(cut[2].index, 2);
-        assert!(partitions(&[], 4).is_empty());
-        // A declared cell that begins at 6 leaves a gap, and no partition is cut inside a batch of 2.
-        let gap: Vec<_> = [0, 1, 2, 6, 7, 8, 9].map(sample).to_vec();
-        let cut: Vec<_> = partitions(&gap, 4).into_iter().map(|p| p.rows).collect();
-        assert_eq!(cut, [0..3, 3..5, 5..7]);
+    fn partitions_tile_the_list() {
+        let rows = |size, end| Partitions::new(size, end).map(|partition| partition.rows).collect::<Vec<_>>();
+        assert_eq!(rows(4, 10), [0..4, 4..8, 8..10]);
+        assert_eq!(rows(4, 8), [0..4, 4..8]);
+        assert!(rows(4, 0).is_empty());
+        let cut = Partitions::new(4, 10);
+        assert_eq!((cut.n(), cut.get(2).map(|p| p.index), cut.get(3)), (3, Some(2), None));
+        assert_eq!(cut.get(u32::MAX), None);
     }
 }

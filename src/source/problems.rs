@@ -31,6 +31,7 @@ fn remedy(code: &str) -> Option<&'static str> {
             "frame, axis and index are whole numbers from 0, and an axis is 0, 1 or 2; see docs/manifest.md"
         }
         "M024" => "t3b manifest build writes this column; a manifest of your own leaves it out",
+        "M033" => "restore the file and those beside it, or freeze the manifest again: t3b manifest freeze",
         "M027" => "remove or rename one of them",
         _ => return None,
     })

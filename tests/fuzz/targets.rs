@@ -9,7 +9,7 @@ use t3b::ledger::{Receipt, parse_plan};
 use t3b::model::{Checkpoint, ClipConfig, Role};
 use t3b::settings::{Settings, Sources, Spec};
 use t3b::source::catalog::{CatalogRule, catalog};
-use t3b::source::{Manifest, ManifestRule};
+use t3b::source::{Manifest, ManifestFile, ManifestRule};
 use t3b::store::Root;
 use t3b_decode::{
     DecodeError, Limits, Reason, Rendering, Slice, Window, decode_with, decoded_bytes_with, is_risky,
@@ -156,9 +156,11 @@ pub fn manifest(data: &[u8]) {
         pseudonym_key: Some("key"),
         cells: &[],
         batch_size: 8,
+        partition_size: 8,
         ignores_declared: false,
     };
-    if let Err(problem) = Manifest::parse(name, &Bytes::copy_from_slice(bytes), rule) {
+    let file = ManifestFile::of(name, bytes).expect("a small file");
+    if let Err(problem) = Manifest::parse(&file, rule) {
         assert!(problem.code.starts_with('M'), "{problem}");
     }
 }
@@ -189,12 +191,15 @@ pub fn parquet_rows(data: &[u8]) {
     list("a.parquet", data);
 }
 
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    })
+}
+
 /// Lists a store that holds one archive, with the hashes of what is in it.
 fn list(name: &str, data: &[u8]) {
-    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
-    });
     let settings = Settings::defaults(&Sources::default()).expect("embedded settings");
     let root =
         Root::open(&format!("memory://fuzz-{name}"), false, &settings.store).expect("a store in memory");
@@ -203,7 +208,7 @@ fn list(name: &str, data: &[u8]) {
     let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
     let out = folder.join(format!("t3b-fuzz-{}-{name}.csv", std::process::id()));
     let rule = CatalogRule { sha256: true, ..CatalogRule::default() };
-    let listed = runtime.block_on(async {
+    let listed = runtime().block_on(async {
         root.write(name, "archive", Bytes::copy_from_slice(data)).await.expect("a store in memory");
         catalog(&root, rule, &out).await
     });
@@ -229,10 +234,13 @@ pub fn path_parse(data: &[u8]) {
         pseudonym_key: None,
         cells: &[],
         batch_size: 8,
+        partition_size: 8,
         ignores_declared: false,
     };
-    let Ok(manifest) = Manifest::parse("m.jsonl", &Bytes::from(line), rule) else { return };
-    let accepted = manifest.samples[0].key.to_string();
+    let file = ManifestFile::of("m.jsonl", line.as_bytes()).expect("a small file");
+    let Ok(manifest) = Manifest::parse(&file, rule) else { return };
+    let sample = runtime().block_on(manifest.samples(0..1)).expect("a list of its own").remove(0);
+    let accepted = sample.key.to_string();
     // A backslash is a letter of a name, but must not become a way up for those who take it for a slash.
     let is_inside = |segment: &str| segment != "." && segment != "..";
     assert!(accepted.split(['/', '\\']).all(is_inside), "{accepted:?}");

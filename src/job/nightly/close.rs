@@ -163,9 +163,14 @@ impl Nights {
         if marks.is_empty() {
             return Ok(Vec::new());
         }
-        let mark =
-            |sample: &Sample| Some((sample.id.clone(), *marks.get(&self.key.id(sample.key.as_ref()))?));
-        Ok(manifest.samples.iter().filter_map(|sample| mark(sample)).collect())
+        let mut odd = Vec::new();
+        let take = |sample: Sample| {
+            if let Some(mark) = marks.get(&self.key.id(sample.key.as_ref())) {
+                odd.push((sample.id, *mark));
+            }
+        };
+        manifest.for_each(take).await?;
+        Ok(odd)
     }
 }
 

@@ -19,13 +19,13 @@ use crate::ledger::{
     Entry, FrozenManifest, Mark, NightKey, NightRecord, NightState, PastNight, Taken, TakenOf, nonce,
     read_state, read_taken, stage_new,
 };
-use crate::messages::Location;
+use crate::messages::{Location, Sample};
 use crate::settings::{Incoming, Spec};
 use crate::source::Manifest;
 use crate::source::catalog::{
     Catalog, CatalogRule, Choice, LandedRow, Seen, catalog_of, catalog_of_manifests,
 };
-use crate::store::Root;
+use crate::store::{Root, listed_key};
 
 /// Lists that are read at once.
 const READS: usize = 8;
@@ -195,9 +195,9 @@ impl Nights {
         record.manifest = Some(FrozenManifest {
             file,
             hmac_sha256: job.manifest.hmac_sha256.clone(),
-            n_rows: job.manifest.samples.len() as u64,
+            n_rows: job.manifest.n_samples,
         });
-        let chosen = with_content(gathered.chosen, &self.key, &job.manifest);
+        let chosen = with_content(gathered.chosen, &self.key, &job.manifest).await?;
         record.taken = self.stage(&chosen).await?;
         let is_ours = record.create(&self.output, &self.layout).await?;
         Ok(if is_ours { Frozen::Night(Box::new((record, job))) } else { Frozen::Lost })
@@ -354,7 +354,7 @@ impl Nights {
             )
         };
         let manifest = record.manifest.as_ref().ok_or_else(|| gone("was never"))?;
-        let found = self.manifests.read(&manifest.file, "frozen manifest", u64::MAX).await;
+        let found = self.manifests.size(&listed_key(&manifest.file), "frozen manifest").await;
         if found.map_err(Problem::from)?.is_none() {
             return Err(gone("is not there").into());
         }
@@ -367,22 +367,23 @@ impl Nights {
 }
 
 /// The hashes that the listing pinned, in the entries of the objects that are one image each.
-fn with_content(
+async fn with_content(
     mut chosen: BTreeMap<String, Vec<Entry>>,
     key: &NightKey,
     manifest: &Manifest,
-) -> BTreeMap<String, Vec<Entry>> {
-    let pinned = manifest.samples.iter().filter(|sample| sample.location == Location::Whole);
-    let contents: BTreeMap<[u8; 16], [u8; 8]> = pinned
-        .filter_map(|sample| {
+) -> Result<BTreeMap<String, Vec<Entry>>, Problem> {
+    let mut contents: BTreeMap<[u8; 16], [u8; 8]> = BTreeMap::new();
+    let take = |sample: Sample| {
+        if let (Location::Whole, Some(hash)) = (&sample.location, sample.sha256) {
             let name = sample.key.as_ref();
-            Some((key.id(name), key.content(name, &hex::encode(sample.sha256?))))
-        })
-        .collect();
+            contents.insert(key.id(name), key.content(name, &hex::encode(hash)));
+        }
+    };
+    manifest.for_each(take).await?;
     for entry in chosen.values_mut().flatten().filter(|entry| entry.content == [0; 8]) {
         entry.content = contents.get(&entry.id).copied().unwrap_or_default();
     }
-    chosen
+    Ok(chosen)
 }
 
 fn stopped() -> RunError {

@@ -18,15 +18,13 @@ use crate::source::fields::{
     AXIS, BYTES, CORRUPTION, ENTRY, FOUND, FRAME, GROUP, INDEX, LABEL, LABEL_IDX, OFFSET, REFUSED, ROW,
     SAMPLE_ID, SEVERITY, SHA256, SPLIT, URI, whole,
 };
-use crate::source::manifest::place_of;
+use crate::source::manifest::{ManifestFile, place_of};
 use crate::source::problems::bad;
 use crate::source::rows;
 use crate::store::Root;
 
 /// Endings of manifests.
 const ENDINGS: [&str; 5] = ["csv", "json", "jsonl", "ndjson", "parquet"];
-/// Most bytes of one manifest.
-const MAX_BYTES: u64 = 1 << 30;
 
 /// One row of a manifest, as what tells it from other rows sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,9 +61,9 @@ pub async fn catalog_of_manifests(
         if !choose(seen.clone()).await? {
             continue;
         }
-        let bytes = incoming.read(&seen.name, "manifest", MAX_BYTES).await?.ok_or_else(went_away)?;
+        let file = ManifestFile::fetch(incoming, &seen.name).await?.ok_or_else(went_away)?;
         let mut wanted = Vec::new();
-        rows::read(&seen.name, &bytes, &mut |header, n, row| {
+        rows::read(&file.name, &file.spool, &mut |header, n, row| {
             if n == 0 {
                 header.needs(URI)?;
             }

@@ -1,11 +1,14 @@
 //! The headers of a Parquet column's pages: how much they unpack to, without unpacking them.
 
+use super::Spool;
 use crate::source::archive::footer::{Compact, I32, STRUCT};
 
 /// `DELTA_BYTE_ARRAY`: a value is the beginning of the one before and a rest, so a short page can hold long values.
 const FRONT_CODED: i64 = 7;
 /// Of `PageType`.
 const DICTIONARY: i64 = 2;
+/// Bytes in which the header of a page is looked for, one after the other.
+const HEADER_BYTES: [usize; 3] = [512, 32 << 10, 4 << 20];
 
 /// What a column's pages take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,16 +38,13 @@ impl Pages {
 /// Looks at the pages of a column chunk until they hold `n_values`, or the chunk ends.
 ///
 /// `None` where it ends inside a page, or in what is no header of one.
-pub(super) fn pages(file: &[u8], start: u64, length: u64, n_values: u64) -> Option<Pages> {
-    let start = usize::try_from(start).ok()?;
-    let end = start.checked_add(usize::try_from(length).ok()?)?.min(file.len());
-    let mut rest = file.get(start..end)?;
-    let (mut found, mut n_seen) = (Pages::default(), 0_u64);
-    while !rest.is_empty() && n_seen < n_values {
-        let mut compact = Compact { rest };
-        let header = page_header(&mut compact)?;
-        compact.take(header.n_stored)?;
-        rest = compact.rest;
+pub(super) fn pages(file: &Spool, start: u64, length: u64, n_values: u64) -> Option<Pages> {
+    let end = start.checked_add(length)?.min(file.n_bytes());
+    let (mut at, mut found, mut n_seen) = (start, Pages::default(), 0_u64);
+    while at < end && n_seen < n_values {
+        let (header, n_header) = page_at(file, at, end)?;
+        at = at.checked_add(n_header)?.checked_add(header.n_stored)?;
+        (at <= end).then_some(())?;
         n_seen = n_seen.saturating_add(header.n_values);
         if header.kind == DICTIONARY {
             found.dictionary_bytes = found.dictionary_bytes.max(header.n_unpacked);
@@ -54,6 +54,17 @@ pub(super) fn pages(file: &[u8], start: u64, length: u64, n_values: u64) -> Opti
         }
     }
     Some(found)
+}
+
+/// The header of the page at `at`, and its bytes: most are short, and statistics in them may be long.
+fn page_at(file: &Spool, at: u64, end: u64) -> Option<(PageHeader, u64)> {
+    HEADER_BYTES.into_iter().find_map(|n_bytes| {
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+        let bytes = file.read_at(at, n_bytes.min(left)).ok()?;
+        let mut compact = Compact { rest: &bytes };
+        let header = page_header(&mut compact)?;
+        Some((header, (bytes.len() - compact.rest.len()) as u64))
+    })
 }
 
 #[derive(Default)]

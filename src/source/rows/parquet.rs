@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
-use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -15,7 +14,7 @@ use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::pages::{Pages, pages};
-use super::{COLUMNS, Header, Problem, Take, bad, row};
+use super::{COLUMNS, Header, Problem, Spool, Take, bad, row};
 use crate::source::archive::footer::check_footer;
 
 /// Rows that are in memory at once, where each is as small as rows are.
@@ -28,11 +27,15 @@ const ROWS_PER_BYTE: u64 = 4;
 /// Bytes that any file may unpack to, and how many more for each of its bytes.
 const FREE_BYTES: u64 = 16 << 20;
 const BYTES_PER_BYTE: u64 = 16;
+/// Length and magic at the end of a file.
+const TAIL_BYTES: u64 = 8;
+/// Most bytes of a footer, which is held: a hundred thousand row groups have fewer.
+const MAX_FOOTER_BYTES: u32 = 256 << 20;
 
 /// Order: the footer's depth, the columns, their compression, what its pages unpack to, then row by row.
-pub(super) fn read(bytes: &Bytes, take: Take<'_>) -> Result<(Header, usize), Problem> {
-    check_depth(bytes)?;
-    let metadata = guarded(bytes, || text_views(bytes))?;
+pub(super) fn read(file: &Spool, take: Take<'_>) -> Result<(Header, usize), Problem> {
+    check_depth(file)?;
+    let metadata = guarded(file, || text_views(file))?;
     let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     let header = Header::of(&names)?;
     for (column, place) in header.places.iter().enumerate() {
@@ -43,16 +46,16 @@ pub(super) fn read(bytes: &Bytes, take: Take<'_>) -> Result<(Header, usize), Pro
             return Err(bad("M012", what));
         }
     }
-    let bounds = Bounds::of(bytes.len());
-    let n_batch = guarded(bytes, || Ok(check_size(metadata.metadata(), &header, bytes, &bounds)))??;
-    let mut reader = guarded(bytes, || {
+    let bounds = Bounds::of(file.n_bytes());
+    let n_batch = guarded(file, || Ok(check_size(metadata.metadata(), &header, file, &bounds)))??;
+    let mut reader = guarded(file, || {
         let mask = ProjectionMask::roots(metadata.parquet_schema(), header.places.iter().flatten().copied());
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone());
         builder.with_projection(mask).with_batch_size(n_batch).build()
     })?;
     let (mut n_rows, mut n_bytes) = (0, 0);
     // The reader asserts what a damaged file breaks; found by the fuzz target `manifest`.
-    while let Some(batch) = guarded(bytes, || Ok(reader.next()))? {
+    while let Some(batch) = guarded(file, || Ok(reader.next()))? {
         let damaged = || bad("M012", format!("row {n_rows} and those behind it: a page that cannot be read"));
         let batch = batch.map_err(|_| damaged())?;
         append_batch(&batch, &header, &names, &mut n_rows, &mut |n, row| {
@@ -64,34 +67,36 @@ pub(super) fn read(bytes: &Bytes, take: Take<'_>) -> Result<(Header, usize), Pro
     Ok((header, n_rows))
 }
 
-fn unreadable(bytes: &Bytes) -> Problem {
-    bad("M012", format!("manifest footer unreadable (file {} bytes)", bytes.len()))
+fn unreadable(file: &Spool) -> Problem {
+    bad("M012", format!("manifest footer unreadable (file {} bytes)", file.n_bytes()))
 }
 
 /// What the library says or breaks at; nothing of ours runs in here.
-fn guarded<T>(bytes: &Bytes, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, Problem> {
+fn guarded<T>(file: &Spool, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, Problem> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(read)) => Ok(read),
-        _ => Err(unreadable(bytes)),
+        _ => Err(unreadable(file)),
     }
 }
 
 /// The library follows a schema as deep as it goes, which would end the process.
-fn check_depth(bytes: &Bytes) -> Result<(), Problem> {
+fn check_depth(file: &Spool) -> Result<(), Problem> {
     let footer = || {
-        let (before, end) = bytes.split_last_chunk::<8>()?;
-        let n_bytes = u32::from_le_bytes([end[0], end[1], end[2], end[3]]);
-        let start = before.len().checked_sub(usize::try_from(n_bytes).ok()?)?;
-        end.ends_with(b"PAR1").then_some(&before[start..])
+        let before = file.n_bytes().checked_sub(TAIL_BYTES)?;
+        let end = file.read_at(before, 8).ok()?;
+        let n_bytes = u32::from_le_bytes(*end.first_chunk()?);
+        let start = before.checked_sub(u64::from(n_bytes))?;
+        let is_parquet = end.ends_with(b"PAR1") && n_bytes <= MAX_FOOTER_BYTES;
+        is_parquet.then(|| file.read_at(start, n_bytes as usize).ok())?
     };
-    check_footer(footer().ok_or_else(|| unreadable(bytes))?).map_err(|_| unreadable(bytes))
+    check_footer(&footer().ok_or_else(|| unreadable(file))?).map_err(|_| unreadable(file))
 }
 
 /// The columns, with texts as views: a value that stands in a thousand rows is in memory once.
-fn text_views(bytes: &Bytes) -> parquet::errors::Result<ArrowReaderMetadata> {
+fn text_views(file: &Spool) -> parquet::errors::Result<ArrowReaderMetadata> {
     // Another program's notes on its own types could only contradict what the file holds.
     let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let plain = ArrowReaderMetadata::load(bytes, options())?;
+    let plain = ArrowReaderMetadata::load(file, options())?;
     let viewed = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8 => Arc::new(Field::clone(field).with_data_type(DataType::Utf8View)),
         _ => Arc::clone(field),
@@ -109,8 +114,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn of(n_file_bytes: usize) -> Self {
-        let n_file_bytes = n_file_bytes as u64;
+    fn of(n_file_bytes: u64) -> Self {
         Self {
             n_file_bytes,
             max_rows: FREE_ROWS + ROWS_PER_BYTE * n_file_bytes,
@@ -137,11 +141,11 @@ impl Bounds {
 fn check_size(
     metadata: &ParquetMetaData,
     header: &Header,
-    bytes: &Bytes,
+    file: &Spool,
     bounds: &Bounds,
 ) -> Result<usize, Problem> {
     let schema = metadata.file_metadata().schema_descr();
-    let n_rows = |n: i64| u64::try_from(n).map_err(|_| unreadable(bytes));
+    let n_rows = |n: i64| u64::try_from(n).map_err(|_| unreadable(file));
     let mut n_all = n_rows(metadata.file_metadata().num_rows())?;
     let mut n_groups = 0_u64;
     let mut columns = vec![Pages::default(); schema.num_columns()];
@@ -156,7 +160,7 @@ fn check_size(
             check_compression(chunk.compression())?;
             let (start, length) = chunk.byte_range();
             let n_values = n.max(n_rows(chunk.num_values())?);
-            let found = pages(bytes, start, length, n_values).ok_or_else(|| {
+            let found = pages(file, start, length, n_values).ok_or_else(|| {
                 let what = format!(
                     "column '{}' has a page that cannot be read",
                     name(header, schema.get_column_root_idx(column))

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray,
 use arrow::datatypes::{DataType, Field};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use t3b::source::{Manifest, ManifestRule};
+use t3b::source::{Manifest, ManifestFile, ManifestRule};
 
 use crate::support::{Fixture, shared};
 use crate::tables::table;
@@ -21,11 +21,17 @@ fn read(name: &str, bytes: impl Into<Bytes>) -> Result<Vec<(String, Option<u32>)
         pseudonym_key: Some("k"),
         cells: &[],
         batch_size: 4,
+        partition_size: 4,
         ignores_declared: false,
     };
-    let manifest = Manifest::parse(name, &bytes.into(), rule).map_err(|problem| problem.to_string())?;
-    let pair = |sample: &Arc<t3b::messages::Sample>| (sample.key.to_string(), sample.label_idx);
-    Ok(manifest.samples.iter().map(pair).collect())
+    let manifest = ManifestFile::of(name, &bytes.into()).and_then(|file| Manifest::parse(&file, rule));
+    let manifest = manifest.map_err(|problem| problem.to_string())?;
+    let mut pairs = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime
+        .block_on(manifest.for_each(|sample| pairs.push((sample.key.to_string(), sample.label_idx))))
+        .unwrap();
+    Ok(pairs)
 }
 
 fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {

@@ -20,6 +20,7 @@ mod field_archives;
 mod field_manifests;
 /// Inputs that fuzzing has found.
 mod found;
+mod frozen;
 /// Every bad input of the list in one run: its own code, and no other row moves.
 mod hostile_inputs;
 /// An archive behind a web server: read, never written or listed.
