@@ -145,7 +145,7 @@ fn a_ray_cluster_that_loses_a_worker_a_node_or_the_driver_at_any_phase_writes_th
         let sum: u64 = ["committed", "lost", "found"].map(|state| row[state].as_u64().unwrap()).iter().sum();
         assert_eq!(sum, told["n_partitions"].as_u64().unwrap(), "each partition is answered once: {row}");
         assert_eq!(row["same"], true, "{row}");
-        assert!(row["progress"].as_u64().unwrap() > 0, "a line of progress: {row}");
+        assert!(row["progress"].as_u64().unwrap() > 0, "lines of progress: {row}");
     }
     assert_eq!(
         told["cuda_visible_devices"],

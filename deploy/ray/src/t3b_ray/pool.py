@@ -62,18 +62,35 @@ def run(
 ) -> Told:
     """Finishes a run on the cluster that this process is connected to, and publishes it.
 
-    `more` are further arguments of `t3b worker`, such as `("--set", "threads.score=4")`. Raises `Fatal`.
+    `more` are further arguments of `t3b worker`, in pairs, such as `("--set", "threads.score=4")`. Raises `Fatal`.
     """
     settings = [pipeline, "--output", output, *more]
     named = ["--run-id", run_id, *(["--run-date", run_date] if run_date else [])]
     on_worker = {"num_cpus": pool.cpus, "num_gpus": pool.gpus}
     planned = _told_by([pool.program, "plan", *settings, "--json"], pool, on_worker)
     n_partitions = json.loads(planned)["n_partitions"]
-    command = [pool.program, "worker", *settings, *named]
-    told = _Crew(command, pool, on_worker, n_partitions, progress).work()
+    uri, of_run = f"{output.rstrip('/')}/_t3b/runs/{run_id}", _of_run(more)
+    if _n_committed([pool.program, "status", uri, "--json", *of_run], on_worker) == n_partitions:
+        # Nobody has to load a model, nor to wait for whoever was lost while it published.
+        told = Told(found=n_partitions)
+    else:
+        command = [pool.program, "worker", *settings, *named]
+        told = _Crew(command, pool, on_worker, n_partitions, progress).work()
     # Whoever published first, this looks whether all is there, and publishes what a lost worker did not.
-    _told_by([pool.program, "finalize", f"{output.rstrip('/')}/_t3b/runs/{run_id}"], pool, on_worker)
+    _told_by([pool.program, "finalize", uri, *of_run], pool, on_worker)
     return told
+
+
+def _of_run(more: tuple[str, ...]) -> list[str]:
+    """Those of a worker's further arguments that commands about a run take too: config files, and where the store is."""
+    pairs = zip(more[::2], more[1::2])
+    return [word for flag, value in pairs if flag == "--config" or value.startswith("store.") for word in (flag, value)]
+
+
+def _n_committed(command: list[str], on_worker: dict[str, float]) -> int:
+    """Partitions of a run that have receipts; 0 where it is not begun, or cannot be looked at, which a worker says better."""
+    ended, said = ray.get(_call.options(**on_worker).remote(command))
+    return json.loads(said)["n_committed"] if ended.code == 0 else 0
 
 
 def _told_by(command: list[str], pool: Pool, on_worker: dict[str, float]) -> str:
