@@ -67,6 +67,14 @@ impl ModelError {
         }
     }
 
+    /// Whether a device had no memory for what was asked of it, so that less may succeed. The backends say so in text alone.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        let CheckpointFault::Tensor(error) = &*self.fault else { return false };
+        let text = error.to_string();
+        text.contains("CUDA_ERROR_OUT_OF_MEMORY") || text.contains("CUBLAS_STATUS_ALLOC_FAILED")
+    }
+
     /// What is wrong, one line, without code and hint.
     #[must_use]
     pub fn message(&self) -> String {

@@ -113,7 +113,7 @@ impl Lane {
         let pixels: Vec<u8> = (0..2 * side_px * side_px * 3)
             .map(|n| (n.wrapping_mul(0x9e37_79b1) >> 13).to_le_bytes()[0])
             .collect();
-        let images = self.models.images(self.normalizer.batch(&pixels, side_px, &self.device)?)?;
+        let images = self.models.images(&self.normalizer.batch(&pixels, side_px, &self.device)?)?;
         let mut hash = Sha256::new();
         for model in [&self.models.pretrained, &self.models.expert] {
             for logit in self.models.logits(model, &images)?.flatten_all()?.to_vec1::<f32>()? {
@@ -132,9 +132,19 @@ impl Lane {
     /// When the device fails.
     pub fn score_batch(&mut self, batch: &Batch) -> Result<Scored, Problem> {
         let (threads, began) = (Arc::clone(&self.threads), SystemTime::now());
-        let mut scored = threads.install(|| self.score_here(batch))?;
+        let mut scored = threads.install(|| self.score_within_memory(batch))?;
         scored.scored = (began, SystemTime::now());
         Ok(scored)
+    }
+
+    /// In smaller parts until the device has the memory.
+    fn score_within_memory(&mut self, batch: &Batch) -> Result<Scored, ModelError> {
+        loop {
+            match self.score_here(batch) {
+                Err(error) if error.is_out_of_memory() && self.models.halve(batch.members.len()) => {}
+                scored => return scored,
+            }
+        }
     }
 
     fn score_here(&mut self, batch: &Batch) -> Result<Scored, ModelError> {
@@ -151,7 +161,7 @@ impl Lane {
             return Ok(scored);
         }
         let pixels = self.normalizer.batch(&batch.pixels, self.models.config.image_px, &self.device)?;
-        let images = self.models.images(pixels)?;
+        let images = self.models.images(&pixels)?;
         let parents = self.costs.time(0, || self.ask_parents(&images))?;
         let models = &mut self.models;
         let ask = |(n, scorer): (usize, &Scorer)| self.costs.time(n + 1, || scorer.score(models, &parents));
@@ -167,7 +177,7 @@ impl Lane {
         Ok(scored)
     }
 
-    fn ask_parents<'a>(&self, images: &'a Images) -> Result<Parental<'a>, ModelError> {
+    fn ask_parents<'a>(&self, images: &'a [Images]) -> Result<Parental<'a>, ModelError> {
         let ask = |model: &ZeroShot, temperature| {
             let features = self.models.features(model, images)?;
             Ok::<_, ModelError>((rows(&model.logits_of(&features)?, temperature)?, features))
@@ -240,4 +250,163 @@ fn rejects(batch: &Batch, finite: &[bool]) -> Vec<Reject> {
         declared_px: None,
     };
     broken.map(|(member, _)| reject(member)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::merge::coefficient::T3Rule;
+    use crate::merge::weights::{Parents, Tensors};
+    use crate::messages::{Location, Sample, Slot};
+    use crate::model::checkpoint::CheckpointSpec;
+    use crate::model::files::Files;
+    use crate::model::pair::PairReport;
+    use crate::model::prompts::Prompts;
+    use crate::model::tower::VisionTower;
+    use crate::model::vocabulary::Vocabulary;
+    use crate::model::{Checkpoint, Role};
+    use crate::score::TextSource;
+    use crate::score::engine::Engine;
+
+    const BATCH: usize = 11;
+
+    /// An engine on a device with room for the passes of `most` images, and for so many passes in all before that.
+    #[derive(Debug)]
+    struct Tight {
+        inner: Box<dyn Engine>,
+        most: usize,
+        room_until: Cell<usize>,
+    }
+
+    impl Tight {
+        fn pass<T>(
+            &self,
+            images: &Images,
+            pass: impl FnOnce() -> Result<T, ModelError>,
+        ) -> Result<T, ModelError> {
+            let n_passes = self.room_until.get();
+            self.room_until.set(n_passes.saturating_sub(1));
+            if n_passes == 0 && images.n_images()? > self.most {
+                let refused = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+                return Err(candle_core::Error::Msg(refused.to_owned()).into());
+            }
+            pass()
+        }
+    }
+
+    impl Engine for Tight {
+        fn parents(&self) -> &Parents {
+            self.inner.parents()
+        }
+
+        fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
+            self.inner.tower(tensors)
+        }
+
+        fn images(&self, pixels: Tensor) -> Result<Images, ModelError> {
+            self.inner.images(pixels)
+        }
+
+        fn features(&self, tower: &VisionTower, images: &Images) -> Result<Tensor, ModelError> {
+            self.pass(images, || self.inner.features(tower, images))
+        }
+
+        fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
+            self.pass(images, || self.inner.features_per_sample(lambda, images))
+        }
+    }
+
+    fn models() -> ModelPair {
+        let load = |name: &str, role| {
+            let files = Files::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny").join(name));
+            let spec = CheckpointSpec { files, role, architecture: None, image_px: None, sha256: None };
+            Checkpoint::load(&spec).unwrap()
+        };
+        let (pretrained, expert) = (load("generalist", Role::Pretrained), load("expert", Role::Expert));
+        let names = ["red blood cell", "white blood cell", "platelet"].map(str::to_owned);
+        let prompts = Prompts::new(&["a photo of a {}.".to_owned()], &names).unwrap();
+        let vocabulary = Vocabulary::of(&pretrained).unwrap();
+        let tokens = prompts.tokenize(&vocabulary, pretrained.config().context_tokens).unwrap();
+        let report = PairReport::compare(&pretrained, &expert).unwrap();
+        let preprocess = Preprocess::of_family(pretrained.config());
+        ModelPair { pretrained, expert, report, text: TextSource::Prompts(tokens), preprocess }
+    }
+
+    fn lane() -> Lane {
+        let t3 = CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None };
+        let methods = vec![
+            (Method::Pretrained, Recipe::Pretrained),
+            (Method::Expert, Recipe::Expert),
+            (Method::T3B, Recipe::PerBatch(t3.clone())),
+            (Method::T3, Recipe::PerSample(t3.clone())),
+        ];
+        let (temperatures, tower) = (Temperatures::ONE, TowerKind::Fast);
+        let rule = LaneRule { methods, signal_rule: t3, temperatures, tower, n_threads: 1, features: true };
+        Lane::new(models(), rule, Device::Cpu).unwrap()
+    }
+
+    fn tight(most: usize, room_until: usize) -> Lane {
+        let Lane { models, .. } = lane();
+        let room_until = Cell::new(room_until);
+        Lane { models: models.on(|inner| Box::new(Tight { inner, most, room_until })), ..lane() }
+    }
+
+    fn batch(lane: &Lane) -> Batch {
+        let sample = |row| Sample {
+            row,
+            manifest_row: row,
+            id: "s".into(),
+            key: object_store::path::Path::from("k"),
+            label_idx: None,
+            sha256: None,
+            size_bytes: None,
+            location: Location::Whole,
+            frame: None,
+            slice: None,
+            declared: None,
+        };
+        let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
+        let side_px = lane.models.config.image_px;
+        let pixels =
+            (0..BATCH * side_px * side_px * 3).map(|n| (n.wrapping_mul(0x9e37_79b1) >> 11).to_le_bytes()[0]);
+        Batch {
+            slot: Slot { batch: 0, cell: 0, first_row: 0, n_planned: BATCH as u32 },
+            members: (0..BATCH as u64).map(member).collect(),
+            pixels: pixels.collect(),
+        }
+    }
+
+    /// Everything that is said of a batch, without when.
+    fn said(scored: &Scored) -> String {
+        format!("{:?} {:?} {:?} {:?}", scored.members, scored.signals, scored.features, scored.methods)
+    }
+
+    /// The coefficient is the whole batch's mean, whether its images went through at once, in parts, or one by one, and wherever in
+    /// the batch's passes the memory ran out.
+    #[test]
+    fn a_device_without_memory_for_a_batch_gives_the_same_rows_in_parts() {
+        let mut whole = lane();
+        let batch = batch(&whole);
+        let expected = said(&whole.score_batch(&batch).unwrap());
+        assert!(expected.contains("lambda_mean"));
+        for most in [10, 5, 2, 1] {
+            for room_until in [0, 1, 2, 3] {
+                let mut lane = tight(most, room_until);
+                let scored = lane.score_batch(&batch).unwrap();
+                assert!(said(&scored) == expected, "parts of {most}, memory for {room_until} passes");
+                // The next batch begins with parts.
+                assert!(said(&lane.score_batch(&batch).unwrap()) == expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_without_memory_for_one_image_is_an_error() {
+        let mut lane = tight(0, 0);
+        let batch = batch(&lane);
+        assert_eq!(lane.score_batch(&batch).unwrap_err().code, "N002");
+    }
 }

@@ -1,5 +1,7 @@
 //! Both parents on the lane's device, and everything that can be made of them: class banks, merges, logits.
 
+use std::cell::Cell;
+
 use candle_core::{Device, Tensor};
 
 use super::engine::{Engine, Images, TowerKind, engine};
@@ -24,6 +26,8 @@ pub(super) struct ParentModels {
     device: Device,
     text: TextSource,
     merged: Option<Merged>,
+    /// Images that go through a tower at once, as far as the device is known to have memory for them.
+    most_images: Cell<usize>,
 }
 
 /// The model whose weights are the merge buffer. A buffer keeps its merge until the next one.
@@ -65,7 +69,8 @@ impl ParentModels {
         let shared = (!text_differs).then(|| pretrained.bank.clone());
         let expert = whole(&engine.parents().expert, ft, shared)?;
         let text = models.text;
-        Ok((Self { pretrained, expert, config, engine, device, text, merged: None }, named))
+        let most_images = Cell::new(usize::MAX);
+        Ok((Self { pretrained, expert, config, engine, device, text, merged: None, most_images }, named))
     }
 
     /// Whether every merge has a text tower, and so a class bank, of its own.
@@ -80,6 +85,12 @@ impl ParentModels {
     pub(super) fn prepare_merges(&mut self) -> Result<(), ModelError> {
         self.merged = Some(self.new_buffer()?);
         Ok(())
+    }
+
+    /// The same models on another engine, made of theirs.
+    #[cfg(test)]
+    pub(super) fn on(self, make: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>) -> Self {
+        Self { engine: make(self.engine), ..self }
     }
 
     fn new_buffer(&self) -> Result<Merged, ModelError> {
@@ -145,23 +156,47 @@ impl ParentModels {
         Ok(self.over(&tensors, line)?.0)
     }
 
-    /// The images of a batch, ready for every model.
-    pub(super) fn images(&self, pixels: Tensor) -> Result<Images, ModelError> {
-        self.engine.images(pixels)
+    /// The images of a batch, ready for every model: in one part, or in as many as the device's memory makes needful.
+    pub(super) fn images(&self, pixels: &Tensor) -> Result<Vec<Images>, ModelError> {
+        let (n_images, most) = (pixels.dim(0)?, self.most_images.get());
+        let starts = (0..n_images).step_by(most.min(n_images.max(1)));
+        let part = |start| self.engine.images(pixels.narrow(0, start, most.min(n_images - start))?);
+        starts.map(part).collect()
+    }
+
+    /// After the device had no memory for a batch of `n_images`: parts of half the size from now on. Whether that is less; one
+    /// image is the least. What a batch is merged with is its own, whatever the parts. Said once.
+    pub(super) fn halve(&self, n_images: usize) -> bool {
+        let before = self.most_images.get();
+        let tried = before.min(n_images);
+        if tried <= 1 {
+            return false;
+        }
+        self.most_images.set(tried.div_ceil(2));
+        if before == usize::MAX {
+            let n_at_once = tried.div_ceil(2);
+            let what = "the device has no memory for a whole batch at once: its images go through the models in parts, \
+                        and coefficients stay those of the whole batch";
+            tracing::warn!(n_images, n_at_once, "{what}");
+        }
+        true
     }
 
     /// Logits of one of the lane's models, `[B, C]`.
-    pub(super) fn logits(&self, model: &ZeroShot, images: &Images) -> Result<Tensor, ModelError> {
+    pub(super) fn logits(&self, model: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
         model.logits_of(&self.features(model, images)?)
     }
 
     /// Unit features of one of the lane's models, `[B, projection]`.
-    pub(super) fn features(&self, model: &ZeroShot, images: &Images) -> Result<Tensor, ModelError> {
-        self.engine.features(&model.vision, images)
+    pub(super) fn features(&self, model: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
+        one(images
+            .iter()
+            .map(|images| self.engine.features(&model.vision, images))
+            .collect::<Result<_, _>>()?)
     }
 
     /// Logits of the model merged at `lambda`, `[B, C]`.
-    pub(super) fn merged_logits(&mut self, lambda: f64, images: &Images) -> Result<Tensor, ModelError> {
+    pub(super) fn merged_logits(&mut self, lambda: f64, images: &[Images]) -> Result<Tensor, ModelError> {
         self.with_merge_at(lambda, |parents, model| parents.logits(model, images))
     }
 
@@ -192,9 +227,16 @@ impl ParentModels {
     pub(super) fn per_sample_logits(
         &mut self,
         lambda: &[f64],
-        images: &Images,
+        images: &[Images],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let features = self.engine.features_per_sample(lambda, images)?;
+        let mut rest = lambda;
+        let mut parts = Vec::with_capacity(images.len());
+        for images in images {
+            let (own, behind) = rest.split_at(images.n_images()?);
+            parts.push(self.engine.features_per_sample(own, images)?);
+            rest = behind;
+        }
+        let features = one(parts)?;
         let mut logits = Vec::with_capacity(lambda.len());
         for (row, &lambda) in lambda.iter().enumerate() {
             let bank = if self.text_differs() {
@@ -208,5 +250,13 @@ impl ParentModels {
             logits.push(row.squeeze(0)?.to_vec1::<f32>()?);
         }
         Ok(logits)
+    }
+}
+
+/// The rows of all parts in their order.
+fn one(mut parts: Vec<Tensor>) -> Result<Tensor, ModelError> {
+    match parts.len() {
+        1 => Ok(parts.remove(0)),
+        _ => Ok(Tensor::cat(&parts, 0)?),
     }
 }

@@ -16,7 +16,7 @@ use crate::model::{ModelError, ZeroShot};
 /// What the parents say of one batch.
 #[derive(Debug)]
 pub(super) struct Parental<'a> {
-    pub(super) images: &'a Images,
+    pub(super) images: &'a [Images],
     /// Logits of the pretrained model, `[B][C]`.
     pub(super) z_pt: Vec<Vec<f32>>,
     /// Logits of the expert, `[B][C]`.

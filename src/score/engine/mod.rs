@@ -32,6 +32,13 @@ pub(super) struct Images {
     prefix: Option<Activations>,
 }
 
+impl Images {
+    /// How many.
+    pub(super) fn n_images(&self) -> Result<usize, ModelError> {
+        Ok(self.pixels.dim(0)?)
+    }
+}
+
 /// Computes image features of the parents and of merges of them, on one device.
 pub(super) trait Engine: fmt::Debug + Send {
     /// Both parents' tensors in the form in which this engine merges and reads them.
