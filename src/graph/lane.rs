@@ -1,77 +1,253 @@
-//! The lane's own OS thread: made first, so that its numerics are known before anything is planned; linked later.
+//! The lanes' own OS threads: made first, so that their numerics are known before anything is planned; linked later.
+//!
+//! A lane takes whole batches, and what it says of one depends on nothing but the batch. So any lane may take any batch, and
+//! only the order of what leaves has to be restored: as many batches are under way as there are lanes, and results leave in the
+//! order in which batches came.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-use tokio::sync::oneshot;
+use async_channel::{Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::error::Problem;
-use crate::flow::Stage;
+use crate::error::{Exit, Problem};
+use crate::flow::budget::ByteBudget;
+use crate::flow::ordered::map_ordered;
 use crate::flow::verdict::{StageEnd, verdict};
+use crate::flow::{Flow, Stage};
 use crate::messages::{Batch, Inlet, Outlet, Scored};
-use crate::score::{Costs, Lane, score};
+use crate::score::{Costs, Lane};
 
-type Links = (Inlet<Batch>, Outlet<Scored>);
+/// What a lane says of a batch, or the payload of its panic.
+type Answer = Result<Result<Scored, Problem>, Box<dyn Any + Send>>;
 
-/// A lane on its thread, waiting for its links. Dropping it ends the thread.
+/// A batch and who waits for the answer.
+type Question = (Batch, oneshot::Sender<Answer>);
+
+/// Bytes of a batch.
+type Weigh = fn(&Batch) -> u64;
+
+/// What is known of a lane that stands ready.
+type Ready = Result<(String, Costs), StageEnd>;
+
+/// Lanes on their threads, waiting for batches. Dropping it ends the threads.
 #[derive(Debug)]
-pub struct ReadyLane {
-    /// Hash of the logits of two fixed images: the numerics of this device and program.
+pub struct ReadyLanes {
+    /// Hash of the logits of two fixed images: the numerics of these devices and this program.
     pub canary: String,
-    /// Where the time of its scoring goes.
+    /// Where the time of all lanes' scoring goes.
     pub costs: Costs,
-    links: oneshot::Sender<Links>,
-    end: oneshot::Receiver<Result<(), StageEnd>>,
+    questions: Sender<Question>,
+    n_lanes: usize,
 }
 
-impl ReadyLane {
-    /// Makes a lane on a thread of its own and asks it for its canary.
+impl ReadyLanes {
+    /// Makes lanes on threads of their own, side by side, and asks each for its canary.
     ///
     /// # Errors
-    /// Whatever kept the lane from being made.
-    pub async fn start<L>(name: &str, make: L) -> Result<Self, Problem>
+    /// Whatever kept a lane from being made; `D002` when two devices give different numbers.
+    pub async fn start<L>(makes: Vec<L>) -> Result<Self, Problem>
     where
         L: FnOnce() -> Result<Lane, Problem> + Send + 'static,
     {
-        let (tell_ready, ready) = oneshot::channel();
-        let (links, linked) = oneshot::channel::<Links>();
-        let (tell_end, end) = oneshot::channel();
-        let body = move || {
-            let made = contained(|| {
-                let mut lane = make()?;
-                let canary = lane.canary()?;
-                Ok((lane, canary))
-            });
-            let mut lane = match made {
-                Ok((lane, canary)) => {
-                    drop(tell_ready.send(Ok((canary, lane.costs()))));
-                    lane
+        let (questions, asked) = async_channel::bounded(makes.len().max(1));
+        let n_lanes = makes.len();
+        let started: Vec<oneshot::Receiver<Ready>> =
+            makes.into_iter().enumerate().map(|(n, make)| thread_of(n, make, asked.clone())).collect();
+        let (mut canaries, mut costs) = (Vec::new(), Vec::new());
+        for ready in started {
+            match ready.await.unwrap_or(Err(StageEnd::Torn)) {
+                Ok((canary, cost)) => {
+                    canaries.push(canary);
+                    costs.push(cost);
                 }
-                Err(end) => return drop(tell_ready.send(Err(end))),
-            };
-            if let Ok((inlet, outlet)) = linked.blocking_recv() {
-                // Nobody listens when the run has ended already; then this end does not matter.
-                drop(tell_end.send(contained(|| score(&mut lane, inlet, outlet))));
+                Err(end) => return Err(verdict(&[(Stage::Score, Err(end))]).expect("an error has a verdict")),
             }
-        };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
-        let ready = match thread {
-            Ok(_) => ready.await.unwrap_or(Err(StageEnd::Torn)),
-            Err(_) => Err(StageEnd::Panicked("the system starts no more threads".to_owned())),
-        };
-        match ready {
-            Ok((canary, costs)) => Ok(Self { canary, costs, links, end }),
-            Err(end) => Err(verdict(&[(Stage::Score, Err(end))]).expect("an error has a verdict")),
         }
+        let canary = canaries.first().cloned().unwrap_or_default();
+        if canaries.iter().any(|other| *other != canary) {
+            let what = "device.kind: the devices give different numbers for the same images";
+            return Err(Problem::new("D002", Exit::Config, what)
+                .hint("rows must not depend on who scored them; name devices of one model"));
+        }
+        Ok(Self { canary, costs: Costs::joined(costs), questions, n_lanes })
     }
 
-    /// Links the lane and waits for its end without blocking the runtime.
+    /// Scores what comes and sends it on in order; rejects and seals keep their place.
     pub(super) async fn run(self, inlet: Inlet<Batch>, outlet: Outlet<Scored>) -> Result<(), StageEnd> {
-        drop(self.links.send((inlet, outlet)));
-        self.end.await.unwrap_or(Err(StageEnd::Torn))
+        let questions = self.questions;
+        let ask =
+            move |batch, _permit: Option<OwnedSemaphorePermit>| Ok(vec![Flow::Item(ask(&questions, batch)?)]);
+        // Batches are bounded by the links; no budget is kept of them here.
+        let unweighed = None::<(ByteBudget, Weigh)>;
+        map_ordered(self.n_lanes, inlet, outlet, unweighed, ask).await
     }
 }
 
-fn contained<T>(work: impl FnOnce() -> Result<T, StageEnd>) -> Result<T, StageEnd> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(StageEnd::from_panic(payload.as_ref())))
+/// Waits for any lane's answer, on a thread that may wait.
+fn ask(questions: &Sender<Question>, batch: Batch) -> Result<Scored, Problem> {
+    let (answer, answered) = oneshot::channel();
+    let asked = questions.send_blocking((batch, answer)).is_ok();
+    match answered.blocking_recv() {
+        Ok(Ok(scored)) => scored,
+        // The panic is the stage's, wherever it happened.
+        Ok(Err(payload)) => resume_unwind(payload),
+        Err(_) => panic!("a lane's thread ended without an answer (asked: {asked})"),
+    }
+}
+
+fn thread_of<L>(n: usize, make: L, asked: Receiver<Question>) -> oneshot::Receiver<Ready>
+where
+    L: FnOnce() -> Result<Lane, Problem> + Send + 'static,
+{
+    let (tell, ready) = oneshot::channel();
+    let body = move || {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let mut lane = make()?;
+            let canary = lane.canary()?;
+            Ok::<_, StageEnd>((lane, canary))
+        }));
+        match made.unwrap_or_else(|payload| Err(StageEnd::from_panic(payload.as_ref()))) {
+            Ok((mut lane, canary)) => {
+                drop(tell.send(Ok((canary, lane.costs()))));
+                answer(&asked, |batch| lane.score_batch(batch));
+            }
+            Err(end) => drop(tell.send(Err(end))),
+        }
+    };
+    if thread::Builder::new().name(format!("lane-{n}")).spawn(body).is_err() {
+        let (tell, ready) = oneshot::channel();
+        drop(tell.send(Err(StageEnd::Panicked("the system starts no more threads".to_owned()))));
+        return ready;
+    }
+    ready
+}
+
+/// Scores what is asked until nobody can ask any more. A lane that panicked is not asked again.
+fn answer(asked: &Receiver<Question>, mut score: impl FnMut(&Batch) -> Result<Scored, Problem>) {
+    while let Ok((batch, answer)) = asked.recv_blocking() {
+        let scored = catch_unwind(AssertUnwindSafe(|| score(&batch)));
+        let is_broken = scored.is_err();
+        // Nobody listens when the run has ended already; then this answer does not matter.
+        drop(answer.send(scored));
+        if is_broken {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::Arc;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::flow::Seal;
+    use crate::flow::link::link;
+    use crate::messages::Slot;
+
+    const N_BATCHES: u64 = 60;
+
+    /// Lanes whose answers follow from the batch alone, after a delay that follows from lane and batch; `fail` may end one.
+    fn lanes(n_lanes: usize, fail: fn(usize, u64) -> Option<Problem>) -> ReadyLanes {
+        let (questions, asked) = async_channel::bounded::<Question>(n_lanes);
+        for lane in 0..n_lanes {
+            let asked = asked.clone();
+            thread::spawn(move || {
+                answer(&asked, |batch| {
+                    let number = batch.slot.batch;
+                    // A delay in work, not in time: some batches take a hundred times as long as others.
+                    let n_rounds = (number.wrapping_mul(2_654_435_761) ^ (lane as u64 * 40_503)) % 97;
+                    let work: u64 = (0..n_rounds * 2000).map(std::hint::black_box).sum();
+                    std::hint::black_box(work);
+                    if n_rounds.is_multiple_of(3) {
+                        thread::yield_now();
+                    }
+                    match fail(lane, number) {
+                        Some(problem) => Err(problem),
+                        None => Ok(scored(batch)),
+                    }
+                });
+            });
+        }
+        ReadyLanes { canary: String::new(), costs: Costs::default(), questions, n_lanes }
+    }
+
+    fn scored(batch: &Batch) -> Scored {
+        Scored {
+            slot: batch.slot,
+            members: Vec::new(),
+            signals: Vec::new(),
+            features: Some(vec![vec![batch.pixels.iter().map(|byte| f32::from(*byte)).sum()]]),
+            methods: Vec::new(),
+            rejects: Vec::new(),
+            scored: (UNIX_EPOCH, UNIX_EPOCH),
+        }
+    }
+
+    /// What leaves, in order: a batch as its number and what is said of it, a seal as its partition.
+    async fn run(lanes: ReadyLanes) -> (Vec<String>, Result<(), StageEnd>) {
+        let room = NonZeroUsize::new(2).unwrap();
+        let (mut to_lanes, inlet) = link(room, &Arc::default(), &Arc::default());
+        let (outlet, mut from_lanes) = link(room, &Arc::default(), &Arc::default());
+        let feeding = tokio::spawn(async move {
+            for number in 0..N_BATCHES {
+                let slot = Slot { batch: number, cell: 0, first_row: number, n_planned: 1 };
+                let batch = Batch { slot, members: Vec::new(), pixels: vec![number.to_le_bytes()[0]; 7] };
+                if to_lanes.send(Flow::Item(batch)).await.is_err() {
+                    return;
+                }
+                if number % 10 == 9 {
+                    let seal = Seal { partition: number as u32 / 10, n_samples: 10, n_by_cell: [10].into() };
+                    if to_lanes.send(Flow::Seal(seal)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let running = tokio::spawn(lanes.run(inlet, outlet));
+        let mut left = Vec::new();
+        while let Ok(Some(message)) = from_lanes.next().await {
+            left.push(match message {
+                Flow::Item(scored) => format!("{} {:?}", scored.slot.batch, scored.features),
+                Flow::Seal(seal) => format!("seal {}", seal.partition),
+                Flow::Reject(_) => unreachable!("nothing is rejected here"),
+            });
+        }
+        feeding.await.unwrap();
+        (left, running.await.unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn several_lanes_give_what_one_gives_in_its_order() {
+        let (one, ended) = run(lanes(1, |_, _| None)).await;
+        assert_eq!((ended, one.len()), (Ok(()), 66));
+        for n_lanes in [2, 3, 7] {
+            assert_eq!(run(lanes(n_lanes, |_, _| None)).await, (one.clone(), Ok(())), "{n_lanes} lanes");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_fault_of_one_lane_ends_the_stage_at_its_batch_and_nothing_behind_it_leaves() {
+        let (one, _) = run(lanes(1, |_, _| None)).await;
+        let fault = |_, number| (number == 23).then(|| Problem::new("N002", Exit::BadData, "out"));
+        for n_lanes in [1, 2, 3] {
+            let (left, ended) = run(lanes(n_lanes, fault)).await;
+            assert!(
+                matches!(ended, Err(StageEnd::Fault(ref problem)) if problem.code == "N002"),
+                "{ended:?}"
+            );
+            // Twenty-three batches and two seals came before.
+            assert_eq!(left, one[..25], "{n_lanes} lanes");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_panic_of_one_lane_is_the_stages() {
+        let (left, ended) = run(lanes(2, |_, number| (number == 11).then(|| panic!("boom")))).await;
+        assert!(matches!(ended, Err(StageEnd::Panicked(ref text)) if text == "boom"), "{ended:?}");
+        assert_eq!(left.len(), 12);
+    }
 }

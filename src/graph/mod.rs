@@ -31,7 +31,7 @@ use crate::store::Root;
 use batch::{Batcher, batch};
 use corrupt::CorruptRule;
 use decode::DecodeRule;
-use lane::ReadyLane;
+use lane::ReadyLanes;
 pub use pictures::pictures;
 use sink::{SinkRule, sink};
 
@@ -48,8 +48,8 @@ pub struct Graph {
     pub todo: Todo,
     /// Rules of the stages, in flow order.
     pub rules: Rules,
-    /// The lane, on the thread that owns it.
-    pub lane: ReadyLane,
+    /// The lanes, on the threads that own them.
+    pub lanes: ReadyLanes,
 }
 
 /// What the graph may take from the machine.
@@ -121,7 +121,7 @@ async fn flow(graph: Graph, resources: Resources, stop: Stop, meter: &Meter) -> 
     let (to_batch, from_corrupt) = link(queues.corrupted, &meter.corrupt, &meter.batch);
     let (to_score, from_batch) = link(queues.batches, &meter.batch, &meter.score);
     let (to_sink, from_score) = link(queues.scored, &meter.score, &meter.sink);
-    let Graph { input, output, manifest, todo, rules, lane } = graph;
+    let Graph { input, output, manifest, todo, rules, lanes } = graph;
     let batcher = Batcher::new(rules.batch.0, rules.batch.1, rules.corrupt.n_made, rules.corrupt.cells.len());
 
     let mut stages = JoinSet::new();
@@ -130,7 +130,7 @@ async fn flow(graph: Graph, resources: Resources, stop: Stop, meter: &Meter) -> 
     spawn(&mut stages, Stage::Decode, decode::run(rules.decode, n_cpu, decoded, from_source, to_corrupt));
     spawn(&mut stages, Stage::Corrupt, corrupt::run(rules.corrupt, n_cpu, from_decode, to_batch));
     spawn(&mut stages, Stage::Batch, batch(batcher, from_corrupt, to_score));
-    spawn(&mut stages, Stage::Score, lane.run(from_batch, to_sink));
+    spawn(&mut stages, Stage::Score, lanes.run(from_batch, to_sink));
     spawn(&mut stages, Stage::Sink, sink(rules.sink, output, from_score, meter.clone()));
 
     let mut ends: Vec<End> = Vec::new();
@@ -142,7 +142,7 @@ async fn flow(graph: Graph, resources: Resources, stop: Stop, meter: &Meter) -> 
                 Some(Err(_)) => {}
                 None => return verdict(&ends).map_or(Ok(()), Err),
             },
-            // Dropping the stages gives their work up; the lane's thread ends with its links or the process.
+            // Dropping the stages gives their work up; the lanes' threads end with the stage or the process.
             problem = &mut stalled => return Err(problem),
         }
     }

@@ -1,4 +1,4 @@
-//! The steps of a run around the graph: what is left, the lane, the plan, the graph, publishing.
+//! The steps of a run around the graph: what is left, the lanes, the plan, the graph, publishing.
 
 use std::io::BufReader;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use crate::flow::meter::Meter;
 use crate::flow::progress::{Extent, Progress};
 use crate::flow::stop::{Phase, Stop};
 use crate::graph::corrupt::CorruptAt;
-use crate::graph::lane::ReadyLane;
+use crate::graph::lane::ReadyLanes;
 use crate::graph::sink::SinkRule;
 use crate::graph::{Graph, Rules, score_partitions};
 use crate::ledger::{
     Attempt, Layout, Listed, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan,
     record, withdrawn,
 };
-use crate::score::{Lane, LaneRule, numerics_class, pick};
+use crate::score::{Lane, LaneRule, numerics_class};
 use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, Partitions, Todo};
 use crate::store::{Created, Root};
 use crate::tables::Names;
 use crate::watch::{Ended, Subject, Watch};
 
-/// A job whose lane stands ready; what is left to know is the plan and where tables go.
+/// A job whose lanes stand ready; what is left to know is the plan and where tables go.
 pub(super) struct Ready {
-    pub(super) lane: ReadyLane,
+    pub(super) lanes: ReadyLanes,
     pub(super) rules: Rules,
     pub(super) input: Root,
     pub(super) manifest: Arc<Manifest>,
@@ -152,7 +152,7 @@ impl Job {
         meter.planned_partitions.store(n_partitions, Relaxed);
         let shown = Extent { n_batches, n_batches_before, n_partitions, n_partitions_before };
         let progress = Progress::start(meter.clone(), shown, ready.settings.log);
-        let costs = ready.lane.costs.clone();
+        let costs = ready.lanes.costs.clone();
         let open = meter.open.clone();
         let desk = || Desk::new(output.clone(), &plan, open.clone(), stop.clone());
         let todo = match request.work {
@@ -172,25 +172,29 @@ impl Job {
         Ok((plan, worker))
     }
 
-    /// Builds the lane and the rules of every stage; `ours` gets the lane's canary.
+    /// Builds the lanes and the rules of every stage; `ours` gets the lanes' canary.
     pub(super) async fn ready(self, mut ours: Plan) -> Result<Ready, Problem> {
-        let device = pick(self.spec.settings.device)?;
-        let mut rules = self.rules(ours.clone(), numerics_class(&device));
+        let devices = self.spec.settings.devices.pick()?;
+        let mut rules = self.rules(ours.clone(), numerics_class(&devices[0]));
         let Spec { pipeline, settings, .. } = self.spec;
         let rule = LaneRule {
             methods: self.recipes.methods,
             signal_rule: self.recipes.signal_rule,
             temperatures: pipeline.merge.temperatures,
             tower: pipeline.models.tower,
-            n_threads: settings.threads.score,
+            n_threads: (settings.threads.score / devices.len()).max(1),
             features: pipeline.output.features,
         };
         let models = self.models;
-        let lane = ReadyLane::start("lane-0", move || Lane::new(models, rule, device)).await?;
-        ours.canary.clone_from(&lane.canary);
-        rules.sink.canary.clone_from(&lane.canary);
+        let lane = |device| {
+            let (models, rule) = (models.clone(), rule.clone());
+            move || Lane::new(models, rule, device)
+        };
+        let lanes = ReadyLanes::start(devices.into_iter().map(lane).collect()).await?;
+        ours.canary.clone_from(&lanes.canary);
+        rules.sink.canary.clone_from(&lanes.canary);
         rules.sink.plan = ours;
-        Ok(Ready { lane, rules, input: self.input, manifest: self.manifest, settings })
+        Ok(Ready { lanes, rules, input: self.input, manifest: self.manifest, settings })
     }
 
     fn rules(&self, plan: Plan, device: &str) -> Rules {
@@ -232,8 +236,8 @@ impl Job {
 impl Ready {
     /// Runs the graph over `todo`.
     pub(super) async fn go(self, todo: Todo, output: Root, stop: Stop, meter: Meter) -> Result<(), Problem> {
-        let Self { lane, rules, input, manifest, settings } = self;
-        let graph = Graph { input, output, manifest, todo, rules, lane };
+        let Self { lanes, rules, input, manifest, settings } = self;
+        let graph = Graph { input, output, manifest, todo, rules, lanes };
         score_partitions(graph, settings.resources(), stop, meter).await
     }
 }

@@ -54,7 +54,7 @@ impl Job {
 
         let scratch = Root::open(&format!("memory://{}", nonce()?), true, &self.spec.settings.store)?;
         let ready = self.ready(ours).await?;
-        let same_canary = stored.check_numerics(&ready.lane.canary).is_ok();
+        let same_canary = stored.check_numerics(&ready.lanes.canary).is_ok();
         let (_nobody_asks, never) = stop();
         let meter = Meter::default();
         ready.go(Todo::listed(todo, meter.open.clone()), scratch.clone(), never, meter).await?;

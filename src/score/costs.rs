@@ -3,35 +3,58 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time by method, shared between the lane and whoever reports it.
+/// Time by name.
+type Sums = Vec<(String, Duration)>;
+
+/// Time by method, shared between the lanes and whoever reports it.
 #[derive(Debug, Clone, Default)]
-pub struct Costs(Arc<Mutex<Vec<(String, Duration)>>>);
+pub struct Costs {
+    /// Of each lane.
+    lanes: Vec<Arc<Mutex<Sums>>>,
+}
 
 /// What stands in the first place.
 const PARENTS: &str = "both parents";
 
 impl Costs {
-    /// Nothing yet, for the parents and these methods.
+    /// Nothing yet, of one lane, for the parents and these methods.
     pub(super) fn of<'a>(methods: impl Iterator<Item = &'a str>) -> Self {
         let names = std::iter::once(PARENTS).chain(methods).map(|name| (name.to_owned(), Duration::ZERO));
-        Self(Arc::new(Mutex::new(names.collect())))
+        Self { lanes: vec![Arc::new(Mutex::new(names.collect()))] }
     }
 
-    /// Times `work` of a place: 0 the parents, then the methods in their order.
+    /// Those of several lanes with the same methods as one.
+    #[must_use]
+    pub fn joined(all: impl IntoIterator<Item = Self>) -> Self {
+        Self { lanes: all.into_iter().flat_map(|costs| costs.lanes).collect() }
+    }
+
+    /// Times `work` of a place in the first lane's: 0 the parents, then the methods in their order.
     pub(super) fn time<T>(&self, place: usize, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let done = work();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, sum)) = all.get_mut(place) {
-            *sum += started.elapsed();
+        if let Some(lane) = self.lanes.first() {
+            let mut all = lane.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, sum)) = all.get_mut(place) {
+                *sum += started.elapsed();
+            }
         }
         done
     }
 
-    /// Seconds by name: the parents first, then the methods in their order.
+    /// Seconds of all lanes together by name: the parents first, then the methods in their order.
     #[must_use]
     pub fn seconds(&self) -> Vec<(String, f64)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().map(|(name, sum)| (name.clone(), sum.as_secs_f64())).collect()
+        let mut sums: Vec<(String, f64)> = Vec::new();
+        for lane in &self.lanes {
+            let all = lane.lock().unwrap_or_else(PoisonError::into_inner);
+            for (place, (name, sum)) in all.iter().enumerate() {
+                match sums.get_mut(place) {
+                    Some((_, so_far)) => *so_far += sum.as_secs_f64(),
+                    None => sums.push((name.clone(), sum.as_secs_f64())),
+                }
+            }
+        }
+        sums
     }
 }

@@ -8,8 +8,8 @@ use crate::model::prompts::Tokens;
 use crate::model::tower::TextTower;
 use crate::model::{Checkpoint, ModelError, Preprocess, TextBank};
 
-/// Two checked checkpoints and the prompts they are asked.
-#[derive(Debug)]
+/// Two checked checkpoints and the prompts they are asked. A clone shares the tensors.
+#[derive(Debug, Clone)]
 pub struct ModelPair {
     /// The pretrained model.
     pub pretrained: Checkpoint,

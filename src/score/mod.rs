@@ -1,4 +1,4 @@
-//! The lane: one OS thread owns a device and every tensor on it. Batches in, host numbers out.
+//! The lanes: each owns a device and every tensor on it. Batches in, host numbers out.
 
 mod costs;
 mod device;
@@ -9,37 +9,13 @@ mod parents;
 mod predict;
 mod scorer;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 pub use costs::Costs;
-pub use device::{DeviceKind, numerics_class, pick};
+pub use device::{Devices, numerics_class};
 pub use engine::TowerKind;
 pub use inputs::{ModelPair, TextSource};
 pub use lane::{Lane, LaneRule};
 
 use crate::error::{Exit, Problem};
-use crate::flow::verdict::StageEnd;
-use crate::messages::{Batch, Flow, Scored};
-use crate::messages::{Inlet, Outlet};
-
-/// The stage, for a thread of its own: scores batch after batch; rejects and seals keep their place.
-///
-/// # Errors
-/// Device failures, `Torn` and `Hangup` from the links, `Panicked` for a bug.
-pub fn score(lane: &mut Lane, mut inlet: Inlet<Batch>, mut outlet: Outlet<Scored>) -> Result<(), StageEnd> {
-    while let Some(message) = inlet.next_blocking()? {
-        let message = match message {
-            Flow::Item(batch) => {
-                let scored = catch_unwind(AssertUnwindSafe(|| lane.score_batch(&batch)));
-                Flow::Item(scored.map_err(|payload| StageEnd::from_panic(payload.as_ref()))??)
-            }
-            Flow::Reject(reject) => Flow::Reject(reject),
-            Flow::Seal(seal) => Flow::Seal(seal),
-        };
-        outlet.send_blocking(message)?;
-    }
-    Ok(())
-}
 
 /// A merge that these parents do not allow.
 fn unusable(method: &str, error: &dyn std::error::Error) -> Problem {

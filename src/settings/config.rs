@@ -12,7 +12,7 @@ use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::flow::progress::{LogFormat, LogSettings};
 use crate::graph::{Queues, Resources};
 use crate::ledger::ClaimRule;
-use crate::score::DeviceKind;
+use crate::score::Devices;
 use crate::store::StoreSettings;
 use crate::watch::{LineageSettings, MetricsSettings, WatchSettings, parse_address};
 
@@ -33,8 +33,8 @@ pub struct Settings {
     pub isolation: Isolation,
     /// Object store behaviour.
     pub store: StoreSettings,
-    /// Where the models run.
-    pub device: DeviceKind,
+    /// Where the models run: one lane on each.
+    pub devices: Devices,
     /// How long a drain may take after the first signal.
     pub drain_deadline: Duration,
     /// How long nothing may move before the run is given up.
@@ -56,7 +56,7 @@ pub struct Threads {
     pub io: usize,
     /// Decode and corrupt jobs at once.
     pub cpu: usize,
-    /// Threads of the scoring lane.
+    /// Threads of the scoring lanes together.
     pub score: usize,
 }
 
@@ -96,11 +96,7 @@ impl Settings {
                 &[("all", Isolation::All), ("none", Isolation::None)],
             ),
             store: read_store(reader),
-            device: reader.choice(
-                "device.kind",
-                ("auto", DeviceKind::Auto),
-                &[("cpu", DeviceKind::Cpu), ("cuda", DeviceKind::Cuda)],
-            ),
+            devices: read_devices(reader),
             drain_deadline: seconds(reader, "stop.drain_deadline_s"),
             stall_deadline: seconds(reader, "stop.stall_deadline_s"),
             claims: ClaimRule {
@@ -124,6 +120,18 @@ impl Settings {
         }
         settings
     }
+}
+
+fn read_devices(reader: &mut Reader) -> Devices {
+    let name = json!({ "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,2})?)$" });
+    let shape = json!({ "anyOf": [name, { "type": "array", "items": name, "minItems": 1, "maxItems": 64 }] });
+    let parse = |value: &toml::Value| match value {
+        toml::Value::Array(names) => {
+            Devices::parse(&names.iter().map(toml::Value::as_str).collect::<Option<Vec<_>>>()?)
+        }
+        value => Devices::parse(&[value.as_str()?]),
+    };
+    reader.one("device.kind", Devices::ALLOWED, shape, parse, Devices::AUTO)
 }
 
 fn read_watch(reader: &mut Reader) -> WatchSettings {

@@ -151,6 +151,19 @@ impl Reader {
         parsed
     }
 
+    /// A value of any other kind that must be there; `fallback` after a problem.
+    pub(super) fn one<T>(
+        &mut self,
+        key: &str,
+        allowed: &str,
+        shape: Json,
+        parse: impl Fn(&Value) -> Option<T>,
+        fallback: T,
+    ) -> T {
+        let value = self.typed(key, allowed, shape, parse);
+        self.required(key, value, fallback)
+    }
+
     fn required<T>(&mut self, key: &str, value: Option<T>, fallback: T) -> T {
         if value.is_none() && !self.values.contains_key(key) {
             self.missing(key);

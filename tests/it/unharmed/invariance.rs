@@ -28,6 +28,8 @@ const VARIATIONS: &[(&str, &str)] = &[
     ("store.fsync", "false"),
     ("store.umask", "0077"),
     ("device.kind", "cpu"),
+    ("device.kind", "[\"cpu\", \"cpu\"]"),
+    ("device.kind", "[\"cpu\", \"cpu\", \"cpu\"]"),
     ("stop.drain_deadline_s", "1"),
     ("stop.stall_deadline_s", "60"),
     ("worker.claim_factor", "1"),
