@@ -94,6 +94,11 @@ impl Job {
         let done = committed(&output, &layout, ours.n_partitions).await?;
         if let Some(plan) = stored.filter(|_| done.receipts.len() == n_partitions) {
             let was_published = is_published(&output, &plan).await?;
+            if !was_published && matches!(request.work, Work::Claimed | Work::Asked) {
+                let worker = request.worker.clone().map_or_else(nonce, Ok)?;
+                let shared = publish_once(&output, &plan, &worker, self.spec.settings.claims, stop).await?;
+                return shared.ok_or_else(|| preempted(n_partitions, n_partitions).into());
+            }
             let published = finalize_plan(&output, plan).await?;
             let outcome = if was_published { Outcome::AlreadyDone } else { Outcome::Published };
             return Ok(outcome(published));

@@ -228,6 +228,8 @@ impl Job {
             probs: pipeline.output.probs,
             features: pipeline.output.features,
             delta: pipeline.output.delta,
+            compact: pipeline.output.compact,
+            span: pipeline.output.span,
         }
     }
 
@@ -354,8 +356,15 @@ pub async fn freeze(spec: &Spec, to: &Root, name: &str) -> Result<(u64, Frozen),
 }
 
 /// Keys that change no row, beside the [places](PATH_KEYS), of which what they hold is fingerprinted by content instead.
-const OF_NO_ROW: [&str; 5] =
-    ["input.about", "input.manifest", "models.arch", "output.delta", "run.max_missing_first"];
+const OF_NO_ROW: [&str; 7] = [
+    "input.about",
+    "input.manifest",
+    "models.arch",
+    "output.delta",
+    "output.files",
+    "output.span",
+    "run.max_missing_first",
+];
 
 fn spec_map(keys: &[Effective], manifest: &Manifest, models: &ModelPair) -> SpecMap {
     let changes_rows = |key: &&Effective| {

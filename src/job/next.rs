@@ -222,7 +222,7 @@ impl Claims {
 }
 
 /// Where a worker's search begins: names that are alike begin far from each other.
-fn start_of(worker: &str, n_partitions: u32) -> u32 {
+pub(super) fn start_of(worker: &str, n_partitions: u32) -> u32 {
     let digest = Sha256::digest(worker.as_bytes());
     let drawn = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
     drawn % n_partitions.max(1)

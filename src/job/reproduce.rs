@@ -6,7 +6,7 @@ use super::{Job, Request};
 use crate::error::{Exit, Problem, RunError};
 use crate::flow::meter::Meter;
 use crate::flow::stop::stop;
-use crate::ledger::{Layout, Receipt, nonce, read_plan};
+use crate::ledger::{Layout, Parts, Receipt, nonce, read_plan};
 use crate::report::differing_tables;
 use crate::source::{Partition, Partitions, Todo};
 use crate::store::Root;
@@ -66,7 +66,9 @@ impl Job {
                 receipt.ok_or_else(|| Problem::new("R008", Exit::Bug, "a scored slot has no receipt"))?;
             let partition = u32::try_from(rows.start / partition_size).unwrap_or(u32::MAX);
             for table in Table::ALL {
-                let key = layout.part(table, &stored.run_date, partition);
+                let held = Parts::open(output, &stored, table).await?.holding(partition).await?;
+                let key =
+                    held.map_or_else(|| layout.part(table, &stored.run_date, partition), |file| file.path);
                 let published = part(output, &key).await?;
                 let again = part(&scratch, &receipt.file(table)?.path).await?;
                 if differing_tables(table, &published, &again, rows.clone(), slot)? {

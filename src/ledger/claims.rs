@@ -1,6 +1,6 @@
-//! Claims: who says that they work on a partition, so that others take another one.
+//! Claims: who says that they work on a partition, or publish a span of them, so that others take another one.
 //!
-//! A claim decides nothing. It is created under the partition's number and a generation; whoever finds the last one too old
+//! A claim decides nothing. It is created under the partition's or span's number and a generation; whoever finds the last one too old
 //! creates the next generation, and of several who try one wins. Where claims are lost, ignored, or wrong in every way, a
 //! partition is scored twice to the same bytes and its receipt says whose count.
 //!
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::layout::{Layout, MAX_JSON_BYTES, is_run_id};
-use super::receipt::{Listed, committed};
+use super::layout::{Claimed, Layout, MAX_JSON_BYTES, is_run_id};
+use super::receipt::{Listed, before_all, committed_from};
+use super::span::recorded;
 use crate::error::{Problem, RunError};
 use crate::store::{Created, Root};
 
@@ -73,9 +74,11 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What listings have shown of a run: receipts, claims and the store's time.
+/// What listings have shown of a run: what is done, what is claimed, and the store's time. What it says of partitions and their
+/// receipts, a board of spans says of spans and their records.
 #[derive(Debug)]
 pub struct Board {
+    on: Claimed,
     n_partitions: u32,
     committed: Vec<bool>,
     n_committed: usize,
@@ -88,7 +91,18 @@ impl Board {
     /// Knows nothing yet of a run of `n_partitions`.
     #[must_use]
     pub fn new(n_partitions: u32) -> Self {
+        Self::on(Claimed::Partition, n_partitions)
+    }
+
+    /// Knows nothing yet of a run of `n_spans`.
+    #[must_use]
+    pub fn of_spans(n_spans: u32) -> Self {
+        Self::on(Claimed::Span, n_spans)
+    }
+
+    fn on(on: Claimed, n_partitions: u32) -> Self {
         Self {
+            on,
             n_partitions,
             committed: vec![false; n_partitions as usize],
             n_committed: 0,
@@ -105,15 +119,27 @@ impl Board {
         board
     }
 
-    /// Lists claims, then receipts: two listings.
+    /// Lists claims, then receipts: two listings. What is known to be done up to the first that is missing is not listed again.
     ///
     /// # Errors
     /// Store failures.
     pub async fn look(&mut self, root: &Root, layout: &Layout) -> Result<(), RunError> {
-        let claims = last_claims(root, layout).await?;
-        let listed = committed(root, layout, self.n_partitions).await?;
+        let known = self.first_open();
+        // What is behind the last is claimed under the number behind its own.
+        let after = before_all(known, self.n_partitions.saturating_add(1));
+        let claims = last_claims(root, layout, self.on, after.as_deref()).await?;
+        let listed = match self.on {
+            Claimed::Partition => committed_from(root, layout, self.n_partitions, known).await?,
+            Claimed::Span => recorded(root, layout, self.n_partitions).await?,
+        };
         self.take_in(claims, &listed);
         Ok(())
+    }
+
+    /// The first partition that is not known to have a receipt.
+    fn first_open(&self) -> u32 {
+        let first = self.committed.iter().position(|is_committed| !is_committed);
+        first.and_then(|first| u32::try_from(first).ok()).unwrap_or(self.n_partitions)
     }
 
     fn take_in(&mut self, claims: BTreeMap<u32, LastClaim>, listed: &Listed) {
@@ -124,7 +150,8 @@ impl Board {
         for &(partition, _) in &listed.receipts {
             self.commit(partition);
         }
-        self.median = median(&claims, &listed.receipts);
+        // Where nothing new was listed, what was known before stands.
+        self.median = median(&claims, &listed.receipts).or(self.median);
         self.claims = claims;
     }
 
@@ -202,21 +229,26 @@ fn median(claims: &BTreeMap<u32, LastClaim>, receipts: &[(u32, i64)]) -> Option<
     (taken.len() >= FEW).then(|| Duration::from_millis(taken[taken.len() / 2]))
 }
 
-/// The last claim on each partition, from one listing.
+/// The last claim on each partition or span, from one listing, of names behind `after` alone.
 ///
 /// # Errors
 /// Store failures.
-pub(super) async fn last_claims(root: &Root, layout: &Layout) -> Result<BTreeMap<u32, LastClaim>, RunError> {
-    let entries = root.list_dated(&layout.claims(), "claims").await.map_err(Problem::from)?;
+pub(super) async fn last_claims(
+    root: &Root,
+    layout: &Layout,
+    on: Claimed,
+    after: Option<&str>,
+) -> Result<BTreeMap<u32, LastClaim>, RunError> {
     let mut claims: BTreeMap<u32, LastClaim> = BTreeMap::new();
-    for entry in entries {
-        let Some((partition, generation)) = layout.claim_of(&entry.name) else { continue };
+    let see = |entry: crate::store::Listed| {
+        let Some((partition, generation)) = layout.claim_of(on, &entry.name) else { return };
         let claim = LastClaim { generation, at_ms: entry.modified_ms };
         let last = claims.entry(partition).or_insert(claim);
         if generation > last.generation {
             *last = claim;
         }
-    }
+    };
+    root.each_listed(&layout.claims(on), after, "claims", see).await.map_err(Problem::from)?;
     Ok(claims)
 }
 
@@ -224,31 +256,53 @@ pub(super) async fn last_claims(root: &Root, layout: &Layout) -> Result<BTreeMap
 ///
 /// # Errors
 /// Store failures.
-pub async fn claim(
+pub async fn claim(root: &Root, layout: &Layout, ours: (u32, u32), worker: &str) -> Result<bool, RunError> {
+    claim_on(root, layout, (Claimed::Partition, ours.0, ours.1), worker).await
+}
+
+/// [`claim`] of a partition or a span: on which, its number, the generation.
+///
+/// # Errors
+/// Store failures.
+pub(crate) async fn claim_on(
     root: &Root,
     layout: &Layout,
-    (partition, generation): (u32, u32),
+    (on, number, generation): (Claimed, u32, u32),
     worker: &str,
 ) -> Result<bool, RunError> {
     let claimed_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let claim = Claim { worker: worker.to_owned(), claimed_at };
     let bytes = Bytes::from(serde_json::to_vec(&claim).expect("a claim has a JSON text"));
-    let object = format!("claim on partition {partition}");
-    let created = root.create(&layout.claim(partition, generation), &object, bytes).await;
+    let created = root.create(&layout.claim(on, number, generation), &object(on, number), bytes).await;
     Ok(created.map_err(Problem::from)? == Created::Ours)
+}
+
+fn object(on: Claimed, number: u32) -> String {
+    match on {
+        Claimed::Partition => format!("claim on partition {number}"),
+        Claimed::Span => format!("claim on publishing span {number}"),
+    }
 }
 
 /// Takes a claim back that nothing was done about.
 ///
 /// # Errors
 /// Store failures.
-pub async fn release(
+pub async fn release(root: &Root, layout: &Layout, ours: (u32, u32)) -> Result<(), RunError> {
+    release_on(root, layout, (Claimed::Partition, ours.0, ours.1)).await
+}
+
+/// [`release`] of a claim on a partition or a span.
+///
+/// # Errors
+/// Store failures.
+pub(crate) async fn release_on(
     root: &Root,
     layout: &Layout,
-    (partition, generation): (u32, u32),
+    (on, number, generation): (Claimed, u32, u32),
 ) -> Result<(), RunError> {
-    let object = format!("claim on partition {partition}");
-    Ok(root.delete(&layout.claim(partition, generation), &object).await.map_err(Problem::from)?)
+    let key = layout.claim(on, number, generation);
+    Ok(root.delete(&key, &object(on, number)).await.map_err(Problem::from)?)
 }
 
 /// Whether `text` can name a worker: it stands in claims, receipts and what is printed of them.
@@ -267,8 +321,8 @@ pub(super) async fn read_claim(
     partition: u32,
     generation: u32,
 ) -> Result<Option<Claim>, RunError> {
-    let key = layout.claim(partition, generation);
-    let found = root.read(&key, &format!("claim on partition {partition}"), MAX_JSON_BYTES).await;
+    let key = layout.claim(Claimed::Partition, partition, generation);
+    let found = root.read(&key, &object(Claimed::Partition, partition), MAX_JSON_BYTES).await;
     Ok(found.map_err(Problem::from)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 

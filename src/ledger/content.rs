@@ -6,7 +6,7 @@ use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use sha2::{Digest, Sha256};
 
 use super::plan::Plan;
@@ -21,12 +21,47 @@ struct Rows {
     batches: Vec<RecordBatch>,
 }
 
-impl Rows {
-    fn read(bytes: &Bytes) -> Option<Self> {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).ok()?.build().ok()?;
-        Some(Self { batches: reader.collect::<Result<_, _>>().ok()? })
+/// A published object that is read from its front, the rows of one partition after the other.
+pub(super) struct Cursor {
+    reader: ParquetRecordBatchReader,
+    /// Rows that were read and not taken.
+    rest: Option<RecordBatch>,
+}
+
+impl Cursor {
+    /// At the first row; `None` when it is no table.
+    pub(super) fn open(bytes: Bytes) -> Option<Self> {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).ok()?.build().ok()?;
+        Some(Self { reader, rest: None })
     }
 
+    /// The next `n_rows` rows, or as many as there are.
+    fn take(&mut self, n_rows: u64) -> Option<Rows> {
+        let (mut batches, mut n_left) = (Vec::new(), usize::try_from(n_rows).ok()?);
+        while n_left > 0 {
+            let batch = match self.rest.take() {
+                Some(rest) => rest,
+                None => match self.reader.next() {
+                    Some(batch) => batch.ok()?,
+                    None => break,
+                },
+            };
+            let n_taken = batch.num_rows().min(n_left);
+            self.rest =
+                (n_taken < batch.num_rows()).then(|| batch.slice(n_taken, batch.num_rows() - n_taken));
+            batches.push(batch.slice(0, n_taken));
+            n_left -= n_taken;
+        }
+        Some(Rows { batches })
+    }
+
+    /// Whether no row is left.
+    pub(super) fn is_at_end(&mut self) -> bool {
+        self.rest.is_none() && self.reader.next().is_none()
+    }
+}
+
+impl Rows {
     fn len(&self) -> u64 {
         self.batches.iter().map(|batch| batch.num_rows() as u64).sum()
     }
@@ -74,9 +109,10 @@ impl Rows {
 pub(super) struct Content(Vec<Rows>);
 
 impl Content {
-    /// Reads all of them; `None` when one is no table.
-    pub(super) fn read(parts: &[Bytes]) -> Option<Self> {
-        parts.iter().map(Rows::read).collect::<Option<_>>().map(Self)
+    /// Takes the rows of the partition that `receipt` commits, the next in each of the objects; `None` when one cannot be read.
+    pub(super) fn take(objects: &mut [Cursor], receipt: &Receipt) -> Option<Self> {
+        let next = objects.iter_mut().zip(&receipt.files);
+        next.map(|(object, file)| object.take(file.rows)).collect::<Option<_>>().map(Self)
     }
 
     fn of(&self, table: Table) -> Option<&Rows> {

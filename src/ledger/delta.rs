@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::layout::{Layout, MAX_JSON_BYTES};
+use super::parts::Parts;
 use super::plan::Plan;
 use super::published::{MAX_TABLE_BYTES, read_completion};
 use super::receipt::FileEntry;
-use super::verify::published_files;
 use crate::error::{Exit, Problem, RunError};
 use crate::store::{Created, Root};
 use crate::tables::Table;
@@ -38,19 +38,18 @@ struct Start {
 ///
 /// # Errors
 /// `R011` a log that does not take the run, `R007` a frozen start that cannot be read, and store failures.
-pub(super) async fn add(
-    root: &Root,
-    layout: &Layout,
-    plan: &Plan,
-    files: &[FileEntry],
-) -> Result<usize, RunError> {
+pub(super) async fn add(root: &Root, layout: &Layout, plan: &Plan) -> Result<usize, RunError> {
     // There is a row, and so its record: this is called last.
     let Some((completion, _)) = read_completion(root, layout).await? else { return Ok(0) };
     let at_ms = completion.completed_at_us() / 1000;
     let mut n_written = 0;
     for name in tables() {
-        let of_table = files.iter().chain([&completion.row]).filter(|file| file.table == name);
-        let entry = Entry { plan, name, at_ms, files: of_table.cloned().collect() };
+        // An entry is one object that names them all, about 350 bytes each.
+        let files = match Table::from_name(name) {
+            Some(table) => Parts::open(root, plan, table).await?.all().await?,
+            None => vec![completion.row.clone()],
+        };
+        let entry = Entry { plan, name, at_ms, files };
         n_written += entry.append(root, layout).await?;
     }
     Ok(n_written)
@@ -63,14 +62,16 @@ pub(super) async fn add(
 pub(super) async fn remove(root: &Root, plan: &Plan, layout: &Layout) -> Result<(), RunError> {
     let now_ms = chrono::Utc::now().timestamp_millis();
     for name in tables() {
+        if read_start(root, &layout.delta_start(name)).await?.is_none() {
+            continue;
+        }
         let files = match Table::from_name(name) {
-            Some(table) => published_files(root, plan, table).await?.unwrap_or_default(),
+            Some(table) => Parts::open(root, plan, table).await?.all().await?,
             None => {
                 read_completion(root, layout).await?.map(|(record, _)| vec![record.row]).unwrap_or_default()
             }
         };
-        let is_there = read_start(root, &layout.delta_start(name)).await?.is_some();
-        if !is_there || files.is_empty() {
+        if files.is_empty() {
             continue;
         }
         let entry = Entry { plan, name, at_ms: now_ms, files };

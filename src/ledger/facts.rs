@@ -62,6 +62,24 @@ pub struct Facts {
     /// Whether publishing adds the run to the tables' Delta logs.
     #[serde(default, skip_serializing_if = "is_false")]
     pub delta: bool,
+    /// Whether published objects hold the rows of many partitions each; otherwise of one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub compact: bool,
+    /// Partitions that are published together.
+    #[serde(default = "usual_span", skip_serializing_if = "is_usual_span")]
+    pub span: u32,
+}
+
+/// Partitions of a span where nothing else is set, and in every run whose plan does not say.
+const USUAL_SPAN: u32 = 256;
+
+fn usual_span() -> u32 {
+    USUAL_SPAN
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_usual_span(span: &u32) -> bool {
+    *span == USUAL_SPAN
 }
 
 fn is_false(value: &bool) -> bool {
@@ -105,6 +123,8 @@ impl Facts {
             probs: spec.get("output.probs").and_then(Value::as_bool)?,
             features: false,
             delta: false,
+            compact: false,
+            span: USUAL_SPAN,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Where everything of a run lies below the output root.
 
+use std::ops::Range;
+
 use crate::error::{Exit, Problem, shown_place};
 use crate::tables::Table;
 
@@ -8,6 +10,15 @@ pub(super) const MAX_JSON_BYTES: u64 = 64 << 20;
 
 /// Where the records of withdrawn runs are.
 pub(super) const DISCARDED: &str = "_t3b/discarded";
+
+/// What a claim is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// Scoring a partition.
+    Partition,
+    /// Publishing a span of partitions.
+    Span,
+}
 
 /// Names of one run's objects, relative to the output root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,24 +63,52 @@ impl Layout {
         format!("{}/{partition:05}.json", self.receipts())
     }
 
-    /// Folder of the claims.
+    /// Folder of the claims on partitions or spans.
     #[must_use]
-    pub fn claims(&self) -> String {
-        format!("{}/claims", self.run())
+    pub fn claims(&self, on: Claimed) -> String {
+        match on {
+            Claimed::Partition => format!("{}/claims", self.run()),
+            Claimed::Span => format!("{}/publishing", self.run()),
+        }
     }
 
-    /// A claim on a partition; the number behind the last partition stands for publishing the run.
+    /// A claim on a partition or span; the number behind the last span stands for what is done once all of them are published.
     #[must_use]
-    pub fn claim(&self, partition: u32, generation: u32) -> String {
-        format!("{}/{partition:05}.{generation}.json", self.claims())
+    pub fn claim(&self, on: Claimed, number: u32, generation: u32) -> String {
+        format!("{}/{number:05}.{generation}.json", self.claims(on))
     }
 
-    /// The partition and generation that a claim is of; `None` when `key` is no name of a claim.
+    /// The number and generation that a claim is of; `None` when `key` is no name of such a claim.
     #[must_use]
-    pub fn claim_of(&self, key: &str) -> Option<(u32, u32)> {
-        let (partition, generation) = key.rsplit('/').next()?.strip_suffix(".json")?.split_once('.')?;
-        let (partition, generation) = (partition.parse().ok()?, generation.parse().ok()?);
-        (self.claim(partition, generation) == key).then_some((partition, generation))
+    pub fn claim_of(&self, on: Claimed, key: &str) -> Option<(u32, u32)> {
+        let (number, generation) = key.rsplit('/').next()?.strip_suffix(".json")?.split_once('.')?;
+        let (number, generation) = (number.parse().ok()?, generation.parse().ok()?);
+        (self.claim(on, number, generation) == key).then_some((number, generation))
+    }
+
+    /// Whether `key` is the name of a claim.
+    #[must_use]
+    pub fn is_claim(&self, key: &str) -> bool {
+        [Claimed::Partition, Claimed::Span].into_iter().any(|on| self.claim_of(on, key).is_some())
+    }
+
+    /// Folder of the records of published spans.
+    #[must_use]
+    pub fn spans(&self) -> String {
+        format!("{}/spans", self.run())
+    }
+
+    /// The record of a published span.
+    #[must_use]
+    pub fn span(&self, span: u32) -> String {
+        format!("{}/{span:05}.json", self.spans())
+    }
+
+    /// The span that a record is of; `None` when `key` is no name of a record.
+    #[must_use]
+    pub fn span_of(&self, key: &str) -> Option<u32> {
+        let span = key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()?;
+        (self.span(span) == key).then_some(span)
     }
 
     /// Folder of what attempts have staged.
@@ -94,6 +133,27 @@ impl Layout {
     #[must_use]
     pub fn part(&self, table: Table, run_date: &str, partition: u32) -> String {
         format!("{}/part-{partition:05}.parquet", self.published(table.name(), run_date))
+    }
+
+    /// One published object with the rows of many partitions.
+    #[must_use]
+    pub fn compacted(&self, table: Table, run_date: &str, partitions: &Range<u32>) -> String {
+        let (first, last) = (partitions.start, partitions.end.saturating_sub(1));
+        format!("{}/part-{first:05}-{last:05}.parquet", self.published(table.name(), run_date))
+    }
+
+    /// The partitions whose rows a published object of a table holds; `None` when `key` is no name of one.
+    #[must_use]
+    pub fn partitions_of(&self, table: Table, run_date: &str, key: &str) -> Option<Range<u32>> {
+        let numbers = key.rsplit('/').next()?.strip_prefix("part-")?.strip_suffix(".parquet")?;
+        let Some((first, last)) = numbers.split_once('-') else {
+            let partition: u32 = numbers.parse().ok()?;
+            return (self.part(table, run_date, partition) == key)
+                .then_some(partition..partition.saturating_add(1));
+        };
+        let partitions = first.parse().ok()?..last.parse::<u32>().ok()?.checked_add(1)?;
+        let is_one = !partitions.is_empty() && self.compacted(table, run_date, &partitions) == key;
+        is_one.then_some(partitions)
     }
 
     /// The one row that makes a run visible.
@@ -130,10 +190,7 @@ impl Layout {
             let mut parts = key.strip_prefix("tables/")?.splitn(4, '/');
             let (table, date) = (parts.next()?, parts.next()?.strip_prefix("run_date=")?);
             let attempt = || Some(is_nonce(name.strip_suffix(".parquet")?) && table == "attempts");
-            let part = || {
-                let partition = number(name.strip_prefix("part-")?.strip_suffix(".parquet")?)?;
-                Some(self.part(Table::from_name(table)?, date, partition) == key)
-            };
+            let part = || Some(self.partitions_of(Table::from_name(table)?, date, key).is_some());
             let marker = || Some(self.success(Table::from_name(table)?, date) == key);
             let is_row = self.runs_row(date) == key;
             let in_folder = key == format!("{}/{name}", self.published(table, date));
@@ -148,7 +205,8 @@ impl Layout {
             || self.is_delta_start(key)
             || receipt() == Some(true)
             || self.staged_of(key).is_some()
-            || self.claim_of(key).is_some()
+            || self.is_claim(key)
+            || self.span_of(key).is_some()
             || table() == Some(true)
     }
 
@@ -219,8 +277,11 @@ mod tests {
             layout.completion(),
             layout.receipt(7),
             layout.receipt(123_456),
-            layout.claim(7, 0),
-            layout.claim(123_456, 12),
+            layout.claim(Claimed::Partition, 7, 0),
+            layout.claim(Claimed::Partition, 123_456, 12),
+            layout.claim(Claimed::Span, 3, 1),
+            layout.span(3),
+            layout.compacted(Table::Signals, date, &(0..256)),
             layout.staged(3, nonce, Table::Signals),
             layout.part(Table::Batches, date, 2),
             layout.runs_row(date),
@@ -241,6 +302,10 @@ mod tests {
             "_t3b/runs/t/receipts/old/00007.json",
             "_t3b/runs/t/claims/00007.json",
             "_t3b/runs/t/claims/00007.01.json",
+            "_t3b/runs/t/publishing/7.0.json",
+            "_t3b/runs/t/spans/7.json",
+            "tables/signals/run_date=2026-01-02/run_id=t/part-00002-00001.parquet",
+            "tables/signals/run_date=2026-01-02/run_id=t/part-00000-4294967295.parquet",
             "_t3b/runs/u/plan.json",
             "_t3b/runs/t/stage/00003.0123456789abcdef.signals.parquet",
             "tables/signals/run_date=2026-01-02/run_id=u/part-00001.parquet",
@@ -249,6 +314,15 @@ mod tests {
         ] {
             assert!(!layout.is_own(key), "{key}");
         }
+    }
+
+    #[test]
+    fn the_name_of_an_object_says_whose_rows_it_holds() {
+        let (layout, date) = (Layout::new("t"), "2026-01-02");
+        let of = |key: &str| layout.partitions_of(Table::Signals, date, key);
+        assert_eq!(of(&layout.part(Table::Signals, date, 7)), Some(7..8));
+        assert_eq!(of(&layout.compacted(Table::Signals, date, &(99_840..100_096))), Some(99_840..100_096));
+        assert_eq!(of(&layout.part(Table::Batches, date, 7)), None, "of another table");
     }
 
     #[test]

@@ -268,6 +268,8 @@ mod tests {
             probs: false,
             features: false,
             delta: false,
+            compact: false,
+            span: 256,
         }
     }
 

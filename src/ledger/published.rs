@@ -16,7 +16,7 @@ use crate::store::Root;
 pub(super) const MAX_TABLE_BYTES: u64 = 4 << 30;
 
 /// Receipts that are read at once: most of the time of each is the store's.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// The list of a table's published objects; in format 1 the content of its `_SUCCESS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,12 @@ const AT_ONCE: usize = 8;
 pub(super) struct PublishedList {
     pub(super) spec_sha256: String,
     pub(super) files: Vec<FileEntry>,
+}
+
+impl PublishedList {
+    pub(super) fn text(&self) -> Bytes {
+        serde_json::to_vec_pretty(self).expect("a list of files has a JSON text").into()
+    }
 }
 
 /// Whether the run's row is there, so that readers see it.
@@ -35,29 +41,41 @@ pub async fn is_published(root: &Root, plan: &Plan) -> Result<bool, RunError> {
     Ok(root.size(&row, "runs row").await.map_err(Problem::from)?.is_some())
 }
 
-/// Every receipt of the plan, by partition.
+/// Checks that every partition has a receipt, by one listing.
+///
+/// # Errors
+/// `R008` which have none; store failures.
+pub(super) async fn check_all_committed(root: &Root, layout: &Layout, plan: &Plan) -> Result<(), RunError> {
+    let have = committed(root, layout, plan.n_partitions).await?;
+    let n_missing = plan.n_partitions as usize - have.receipts.len();
+    if n_missing == 0 {
+        return Ok(());
+    }
+    let missing = (0..plan.n_partitions).filter(|&p| !have.has(p));
+    let shown: Vec<String> = missing.take(10).map(|p| p.to_string()).collect();
+    let more = if n_missing > 10 { ", ..." } else { "" };
+    let what = format!(
+        "{n_missing} of {} partitions are not committed: {}{more}",
+        plan.n_partitions,
+        shown.join(", ")
+    );
+    let problem = Problem::new("R008", Exit::StoreIo, what);
+    Err(problem.hint("run the same t3b run command again; it resumes").into())
+}
+
+/// The receipts of a span, by partition. Every damaged one is named at once.
+///
+/// # Errors
+/// `R007` one that is not there; `R020` and others as [`Receipt::read_of`].
 pub(super) async fn read_receipts(
     root: &Root,
     layout: &Layout,
     plan: &Plan,
+    span: u32,
 ) -> Result<Vec<Receipt>, RunError> {
-    let have = committed(root, layout, plan.n_partitions).await?;
-    let missing: Vec<u32> = (0..plan.n_partitions).filter(|&p| !have.has(p)).collect();
-    if !missing.is_empty() {
-        let shown: Vec<String> = missing.iter().take(10).map(u32::to_string).collect();
-        let more = if missing.len() > 10 { ", ..." } else { "" };
-        let what = format!(
-            "{} of {} partitions are not committed: {}{more}",
-            missing.len(),
-            plan.n_partitions,
-            shown.join(", ")
-        );
-        let problem = Problem::new("R008", Exit::StoreIo, what);
-        return Err(problem.hint("run the same t3b run command again; it resumes").into());
-    }
-    // Every damaged one is named at once.
-    let (mut receipts, mut problems) = (Vec::with_capacity(have.receipts.len()), Vec::new());
-    let reads = (0..plan.n_partitions)
+    let (mut receipts, mut problems) = (Vec::new(), Vec::new());
+    let reads = plan
+        .span(span)
         .map(async |partition| (partition, Receipt::read_of(root, layout, plan, partition).await));
     let mut reads = stream::iter(reads).buffered(AT_ONCE);
     while let Some((partition, read)) = reads.next().await {
@@ -121,6 +139,12 @@ pub(super) fn check_bytes(file: &FileEntry, bytes: &Bytes) -> Result<(), Problem
         .hint("the object changed at rest; restore it or use a new run id"))
 }
 
+/// An object that another program version, or somebody else, has published.
+pub(super) fn differs(key: &str) -> Problem {
+    Problem::new("R006", Exit::Fenced, format!("{key} exists with other bytes"))
+        .hint("another program version published this run; use a new run id")
+}
+
 /// When a run was completed and what its row is, frozen once so that the row is the same bytes for every finalizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,13 +160,8 @@ impl Completion {
     }
 
     /// What was written when the run was completed at that time, and the row that goes with it.
-    pub(super) fn at(
-        completed_at_us: i64,
-        plan: &Plan,
-        receipts: &[Receipt],
-        files: &[FileEntry],
-    ) -> Result<(Bytes, Bytes), Problem> {
-        let row = encode(plan, &Totals { receipts, files, completed_at_us })?;
+    pub(super) fn at(completed_at_us: i64, plan: &Plan, totals: &Totals) -> Result<(Bytes, Bytes), Problem> {
+        let row = encode(plan, totals, completed_at_us)?;
         let key = Layout::new(&plan.run_id).runs_row(&plan.run_date);
         let completion = Self { completed_at_us, row: entry("runs", key, &row, 1) };
         let bytes = serde_json::to_vec_pretty(&completion).expect("a completion has a JSON text");

@@ -203,6 +203,25 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// Lists a folder by the number that `number` reads from a name, 16 bytes each.
+    pub(super) async fn read(
+        root: &Root,
+        folder: &str,
+        after: Option<&str>,
+        object: &str,
+        number: impl Fn(&str) -> Option<u32>,
+    ) -> Result<Self, RunError> {
+        let mut listed = Self::default();
+        let see = |entry: crate::store::Listed| match number(&entry.name) {
+            Some(number) => listed.receipts.push((number, entry.modified_ms)),
+            None => listed.foreign.push(entry.name),
+        };
+        root.each_listed(folder, after, object, see).await.map_err(Problem::from)?;
+        listed.receipts.sort_unstable();
+        listed.foreign.sort_unstable();
+        Ok(listed)
+    }
+
     /// Whether the partition has a receipt.
     #[must_use]
     pub fn has(&self, partition: u32) -> bool {
@@ -225,18 +244,57 @@ pub async fn is_committed(root: &Root, layout: &Layout, partition: u32) -> Resul
 /// # Errors
 /// Store failures.
 pub async fn committed(root: &Root, layout: &Layout, n_partitions: u32) -> Result<Listed, RunError> {
-    let entries = root.list_dated(&layout.receipts(), "receipts").await.map_err(Problem::from)?;
-    let mut listed = Listed::default();
-    for entry in entries {
-        let number = || entry.name.rsplit('/').next()?.strip_suffix(".json")?.parse::<u32>().ok();
-        match number().filter(|&p| p < n_partitions && layout.receipt(p) == entry.name) {
-            Some(partition) => listed.receipts.push((partition, entry.modified_ms)),
-            None => listed.foreign.push(entry.name),
-        }
-    }
-    listed.receipts.sort_unstable();
+    committed_from(root, layout, n_partitions, 0).await
+}
+
+/// [`committed`], for somebody who knows the receipts of all partitions before `first`: those, or most of them, are not listed.
+///
+/// # Errors
+/// Store failures.
+pub(super) async fn committed_from(
+    root: &Root,
+    layout: &Layout,
+    n_partitions: u32,
+    first: u32,
+) -> Result<Listed, RunError> {
+    let number = |name: &str| name.rsplit('/').next()?.strip_suffix(".json")?.parse::<u32>().ok();
+    let is_own = |name: &str, p: u32| p < n_partitions && layout.receipt(p) == name;
+    let of = |name: &str| number(name).filter(|&p| is_own(name, p));
+    let after = before_all(first, n_partitions);
+    let listed = Listed::read(root, &layout.receipts(), after.as_deref(), "receipts", of).await?;
     if !listed.foreign.is_empty() {
         tracing::warn!(n = listed.foreign.len(), "objects among the receipts that are none are left alone");
     }
     Ok(listed)
+}
+
+/// A name that stands in a store's order before every receipt, and every claim, from `first` on; `None` where that is all of them. Names have five digits or, where there are that many
+/// partitions, more, and `100000` stands before `99999`.
+pub(super) fn before_all(first: u32, n_partitions: u32) -> Option<String> {
+    let wider = (5..10).map(|digits| 10_u32.pow(digits)).filter(|&p| p > first && p < n_partitions);
+    let names = std::iter::once(first).chain(wider).map(|partition| format!("{partition:05}"));
+    names.min().filter(|_| first > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_begins_before_every_receipt_that_is_looked_for() {
+        for n_partitions in [1, 300, 100_000, 100_001, 250_000, 1_000_001] {
+            for first in [0, 1, 299, 9_999, 10_000, 12_345, 99_999, 100_000, 200_000, 999_999] {
+                let before = before_all(first, n_partitions).unwrap_or_default();
+                let around = [first, 99_999, 100_000, 123_456, 999_999, 1_000_000];
+                for partition in around.into_iter().filter(|p| (first..n_partitions).contains(p)) {
+                    assert!(
+                        before < format!("{partition:05}.json"),
+                        "{partition} from {first} of {n_partitions}"
+                    );
+                }
+            }
+        }
+        assert_eq!(before_all(768, 1_000).as_deref(), Some("00768"));
+        assert_eq!(before_all(50_000, 200_000).as_deref(), Some("100000"));
+    }
 }

@@ -11,65 +11,70 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
 
-use super::diagnostics::Diagnostics;
 use super::facts::Facts;
 use super::plan::Plan;
 use super::receipt::{FileEntry, Receipt};
+use super::span::Sums;
 use crate::error::{Exit, Problem};
 use crate::tables::{FORMAT_VERSION, Table, properties};
 
-/// What the row adds to the plan.
-#[derive(Debug, Clone)]
-pub(super) struct Totals<'a> {
-    /// All receipts, by partition.
-    pub(super) receipts: &'a [Receipt],
-    /// All published objects.
-    pub(super) files: &'a [FileEntry],
-    /// Microseconds since 1970 at which the run was completed.
-    pub(super) completed_at_us: i64,
+/// What the row adds to the plan, taken in span by span, in order.
+#[derive(Clone, Default)]
+pub(super) struct Totals {
+    /// Of everything so far.
+    pub(super) sums: Sums,
+    /// Digests over the published objects of the tables, in [`Table::ALL`] order.
+    digests: [Sha256; Table::ALL.len()],
 }
 
-impl Totals<'_> {
-    fn sum(&self, field: fn(&Receipt) -> u64) -> i64 {
-        i64::try_from(self.receipts.iter().map(field).sum::<u64>()).unwrap_or(i64::MAX)
+impl Totals {
+    /// Adds a span by its record.
+    pub(super) fn add(&mut self, sums: &Sums, files: &[FileEntry]) {
+        self.sums = std::mem::take(&mut self.sums).then(sums);
+        self.add_files(files);
     }
 
-    fn status(&self, plan: &Plan) -> &'static str {
-        let (scored, quarantined) = (self.sum(|r| r.n_scored), self.sum(|r| r.n_quarantined));
-        if is_over(scored, quarantined, plan.facts.max_quarantine) {
-            "complete_over_quarantine_limit"
-        } else {
-            "complete"
+    /// Adds partitions by their receipts: sums of floating-point numbers are those of one fold over all partitions, as runs without
+    /// records of spans have them.
+    pub(super) fn add_receipts(&mut self, receipts: &[Receipt], files: &[FileEntry]) {
+        for receipt in receipts {
+            self.sums = std::mem::take(&mut self.sums).then(&Sums::of(std::slice::from_ref(receipt)));
+        }
+        self.add_files(files);
+    }
+
+    fn add_files(&mut self, files: &[FileEntry]) {
+        for (table, digest) in Table::ALL.iter().zip(&mut self.digests) {
+            for file in files.iter().filter(|file| file.table == table.name()) {
+                digest.update(format!("{} {} {}\n", file.path, file.bytes, file.sha256));
+            }
         }
     }
 
-    /// Digest over the sorted list of a table's published objects.
-    fn digest(&self, table: Table) -> String {
-        let mut lines: Vec<String> = self
-            .files
-            .iter()
-            .filter(|file| file.table == table.name())
-            .map(|file| format!("{} {} {}\n", file.path, file.bytes, file.sha256))
-            .collect();
-        lines.sort_unstable();
-        hex::encode(Sha256::digest(lines.concat()))
+    fn counted(&self) -> (i64, i64) {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        (signed(self.sums.n_scored), signed(self.sums.n_quarantined))
     }
 
-    pub(super) fn diagnostics(&self) -> Diagnostics {
-        self.receipts.iter().fold(Diagnostics::default(), |all, receipt| all.then(receipt.diagnostics))
+    /// Whether more was quarantined than the pipeline allows.
+    pub(super) fn is_over(&self, plan: &Plan) -> bool {
+        let (n_scored, n_quarantined) = self.counted();
+        is_over(n_scored, n_quarantined, plan.facts.max_quarantine)
     }
 }
 
 /// Whether the quarantined share of pairs is above what is allowed.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-pub(super) fn is_over(n_scored: i64, n_quarantined: i64, allowed: f64) -> bool {
+fn is_over(n_scored: i64, n_quarantined: i64, allowed: f64) -> bool {
     n_quarantined as f64 > allowed * (n_scored + n_quarantined) as f64
 }
 
 /// The row as a Parquet object.
-pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Problem> {
+pub(super) fn encode(plan: &Plan, totals: &Totals, completed_at_us: i64) -> Result<Vec<u8>, Problem> {
     let (mut row, facts) = (Row::default(), &plan.facts);
-    row.text("status", Some(totals.status(plan).into()));
+    let (n_scored, n_quarantined) = totals.counted();
+    let status = if totals.is_over(plan) { "complete_over_quarantine_limit" } else { "complete" };
+    row.text("status", Some(status.into()));
     row.whole32("format_version", i64::from(FORMAT_VERSION));
     row.text("name", Some(facts.name.clone()));
     for tag in Facts::TAGS {
@@ -84,8 +89,8 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.whole32("n_cells", i64::try_from(plan.cells.len()).unwrap_or(i64::MAX));
     row.whole32("n_partitions", i64::from(plan.n_partitions));
     row.whole32("batch_size", i64::from(facts.batch_size));
-    row.whole64("n_scored", totals.sum(|r| r.n_scored));
-    row.whole64("n_quarantined", totals.sum(|r| r.n_quarantined));
+    row.whole64("n_scored", n_scored);
+    row.whole64("n_quarantined", n_quarantined);
     row.texts("classes", &facts.classes);
     row.texts("methods", &facts.methods);
     row.whole64("n_truncated_prompts", i64::try_from(facts.n_truncated_prompts).unwrap_or(i64::MAX));
@@ -97,7 +102,7 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     row.number("guard_tau", Some(facts.guard_tau));
     row.text("log_base", Some(facts.log_base.clone()));
     row.whole64("seed", i64::try_from(facts.seed).unwrap_or(i64::MAX));
-    let found = totals.diagnostics();
+    let found = &totals.sums.diagnostics;
     for (column, number) in [
         ("lambda_mean", found.lambda_mean()),
         ("lambda_var_within", found.lambda_var_within()),
@@ -111,17 +116,17 @@ pub(super) fn encode(plan: &Plan, totals: &Totals<'_>) -> Result<Vec<u8>, Proble
     ] {
         row.number(column, number);
     }
-    row.text("device", totals.receipts.first().map(|receipt| receipt.device.clone()));
+    row.text("device", totals.sums.device.clone());
     row.text("numerics_canary", Some(plan.canary.clone()));
     row.text("code_version", Some(plan.code_version.clone()));
-    for table in Table::ALL {
-        row.text(&format!("{}_sha256", table.name()), Some(totals.digest(table)));
+    for (table, digest) in Table::ALL.iter().zip(&totals.digests) {
+        row.text(&format!("{}_sha256", table.name()), Some(hex::encode(digest.clone().finalize())));
     }
     row.time(
         "planned_at",
         chrono::DateTime::parse_from_rfc3339(&plan.planned_at).ok().map(|t| t.timestamp_micros()),
     );
-    row.time("completed_at", Some(totals.completed_at_us));
+    row.time("completed_at", Some(completed_at_us));
     row.encode("runs", plan)
 }
 

@@ -96,6 +96,10 @@ pub struct Output {
     pub features: bool,
     /// Adds each published run to a Delta log beside its tables.
     pub delta: bool,
+    /// Publishes the rows of many partitions in one object; otherwise each partition is one.
+    pub compact: bool,
+    /// Partitions that are published together, 1 to 4096.
+    pub span: u32,
 }
 
 impl Pipeline {
@@ -231,6 +235,8 @@ impl Output {
             probs: reader.switch("output.probs"),
             features: reader.switch("output.features"),
             delta: reader.switch("output.delta"),
+            compact: reader.choice("output.files", ("partition", false), &[("compact", true)]),
+            span: narrow(reader.whole("output.span", 1..=4096)),
         }
     }
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use error::classify;
 pub use error::{Cause, StoreError};
@@ -308,12 +308,34 @@ impl Root {
     /// # Errors
     /// When the store fails.
     pub async fn list_dated(&self, folder: &str, object: &str) -> Result<Vec<Listed>, StoreError> {
-        let path = self.at(&listed_key(folder));
-        let listing = self.store.list(Some(&path)).try_collect::<Vec<_>>();
-        let found = self.timed("list", object, listing).await?;
-        let mut names: Vec<_> = found.iter().filter_map(|meta| self.listed(meta)).collect();
+        let mut names = Vec::new();
+        self.each_listed(folder, None, object, |entry| names.push(entry)).await?;
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(names)
+    }
+
+    /// Shows what stands below `folder` one by one, in no order, and behind `after` alone, a name in the folder or the beginning of
+    /// one. Stores that list in order do not look at what stands before, and none of it is kept.
+    ///
+    /// # Errors
+    /// When the store fails; some of it may have been shown by then.
+    pub(crate) async fn each_listed(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        object: &str,
+        mut see: impl FnMut(Listed),
+    ) -> Result<(), StoreError> {
+        let path = self.at(&listed_key(folder));
+        let listing = match after {
+            Some(after) => self.store.list_with_offset(Some(&path), &path.clone().join(after)),
+            None => self.store.list(Some(&path)),
+        };
+        let each = listing.try_for_each(|meta| {
+            self.listed(&meta).into_iter().for_each(&mut see);
+            std::future::ready(Ok(()))
+        });
+        self.timed("list", object, each).await
     }
 
     /// Whether it is a local folder that is only read.
@@ -357,7 +379,7 @@ impl Root {
         self.timed("list", object, list).await
     }
 
-    fn listed(&self, meta: &object_store::ObjectMeta) -> Option<Listed> {
+    fn listed(&self, meta: &ObjectMeta) -> Option<Listed> {
         let modified_ms = meta.last_modified.timestamp_millis();
         let e_tag = meta.e_tag.clone();
         Some(Listed { name: self.relative(&meta.location)?, size: meta.size, modified_ms, e_tag })

@@ -230,7 +230,9 @@ impl FaultStore {
         if mutant == Mutant::PlainPut {
             options.mode = PutMode::Overwrite;
         }
-        if mutant == Mutant::FreeClaims && path.as_ref().contains("/claims/") {
+        if mutant == Mutant::FreeClaims
+            && ["/claims/", "/publishing/"].iter().any(|folder| path.as_ref().contains(folder))
+        {
             return Ok(PutResult { e_tag: None, version: None, extensions: Default::default() });
         }
         let done = self.inner.put_opts(path, payload, options).await;

@@ -91,6 +91,8 @@ impl Shape {
             probs: true,
             features: false,
             delta: false,
+            compact: false,
+            span: 256,
         };
         let spec = SpecMap::from([(text("run.partition_size"), (BATCH * self.n_batches).into())]);
         Plan {
@@ -126,6 +128,31 @@ pub fn publish(root: &Path, shape: Shape) {
     }
     runtime().block_on(finalize(&output, &plan.run_id)).expect("published");
     fs::remove_dir_all(root.join(layout.stage())).expect("what was staged");
+}
+
+/// Writes the run `large` below `root` with every partition committed and nothing published. What the partitions staged has the same
+/// bytes, so that many are quickly made; they are not read as a run's rows.
+pub fn commit_alike(root: &Path, shape: Shape, change: impl FnOnce(&mut Facts)) {
+    let mut plan = shape.plan();
+    change(&mut plan.facts);
+    let (plan, text) = plan.sealed();
+    let layout = Layout::new(&plan.run_id);
+    store(root, &layout.plan(), text.as_bytes());
+    let settings = Settings::defaults(&Sources::default()).expect("embedded");
+    let output = Root::open(&root.to_string_lossy(), true, &settings.store).expect("a folder");
+    let first = stage(root, &layout, &plan, shape, 0, &pool(shape.n_classes));
+    let bytes = first.files.iter().map(|file| fs::read(root.join(&file.path)).expect("staged"));
+    let bytes: Vec<Vec<u8>> = bytes.collect();
+    runtime().block_on(async {
+        for partition in 0..plan.n_partitions {
+            let mut receipt = Receipt { partition, nonce: format!("{partition:032x}"), ..first.clone() };
+            for ((file, table), bytes) in receipt.files.iter_mut().zip(Table::ALL).zip(&bytes) {
+                file.path = layout.staged(partition, &receipt.nonce, table);
+                fs::write(root.join(&file.path), bytes).expect("room");
+            }
+            receipt.commit(&output, &layout).await.expect("a receipt");
+        }
+    });
 }
 
 fn store(root: &Path, key: &str, bytes: &[u8]) {

@@ -1,6 +1,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -81,6 +83,32 @@ fn three_processes_of_which_one_is_killed_finish_the_run_and_status_names_them()
     let by_worker: u64 =
         seen["workers"].as_array().unwrap().iter().map(|one| one["n_committed"].as_u64().unwrap()).sum();
     assert_eq!(by_worker, 5, "{seen:#}");
+}
+
+/// Two workers commit in step: between their receipts lies a moment, and between the plan and the receipts all their work.
+#[test]
+fn a_rate_is_that_of_the_work_and_not_of_the_moment_between_two_receipts() {
+    let fixture = prepared();
+    for other in [start(&fixture, "a", None), start(&fixture, "b", None)] {
+        assert!(other.wait_with_output().unwrap().status.success());
+    }
+    let run = fixture.path("out/_t3b/runs/r");
+    let planned = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let date = |file: PathBuf, at: SystemTime| fs::File::open(file).unwrap().set_modified(at).unwrap();
+    date(run.join("plan.json"), planned);
+    fs::remove_dir_all(run.join("claims")).unwrap();
+    for n in 0..5 {
+        let at = planned + Duration::from_millis(60_000 + 10 * n);
+        date(run.join(format!("receipts/{n:05}.json")), at);
+    }
+    fs::remove_file(run.join("receipts/00004.json")).unwrap();
+    let seen = status(&fixture, "worker.claim_age_s=1");
+    let number = |name: &str| seen[name].as_f64().unwrap();
+    assert!((number("rate_per_min") - 4.0).abs() < 0.01, "four in a minute: {seen:#}");
+    assert!((number("eta_s") - 15.0).abs() < 0.1, "{seen:#}");
+    let rates: f64 =
+        seen["workers"].as_array().unwrap().iter().filter_map(|one| one["rate_per_min"].as_f64()).sum();
+    assert!((rates - 4.0).abs() < 0.01, "the workers' rates are the run's: {seen:#}");
 }
 
 #[test]

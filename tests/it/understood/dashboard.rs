@@ -195,9 +195,12 @@ fn counts(root: &Path) -> Option<serde_json::Value> {
 #[test]
 fn a_delta_log_holds_every_published_run_once_and_none_that_was_withdrawn() {
     let fixture = Fixture::new();
+    // One of them in objects of many partitions, published in two spans.
     let run = |id: &str, date: &str| {
         let args = ["run", "pipeline.toml", "--run-id", id, "--run-date", date, "--set", "output.delta=true"];
-        done(&fixture, &args, 0);
+        let compact: &[&str] =
+            if id == "b" { &["--set", "output.files=compact", "--set", "output.span=2"] } else { &[] };
+        done(&fixture, &[&args[..], compact].concat(), 0);
     };
     run("a", "2026-01-01");
     run("b", "2026-01-02");
