@@ -176,7 +176,9 @@ impl Claims {
 
     /// Until a claim may have become old, or a partition of our own is committed.
     async fn wait(&self) -> Option<()> {
-        let quarter = (self.board.bound(self.rule) / 4).clamp(LOOKS.0, LOOKS.1);
+        let bound = self.board.bound(self.rule);
+        // Of long partitions many workers wait long, and each look lists claims and receipts.
+        let quarter = (bound / 4).clamp(LOOKS.0, LOOKS.1.max(bound / 100));
         let n_open = self.desk.open.n_open();
         self.desk
             .unless_stopped(async {

@@ -52,7 +52,8 @@ PARTITION_WRITES, PARTITION_READS = 7, 9 + 2
 LISTINGS_PER_WORKER = 11
 OBJECTS_PER_LISTING = 1000
 CLAIM_FACTOR = 2
-# Looks of a worker that waits for others: a quarter of the age at which claims are old, within these seconds.
+# Looks of a worker that waits for others: a quarter of the age at which claims are old, within these seconds,
+# or a hundredth of that age where it is more.
 LOOKS_S = (0.2, 10.0)
 # Publishing, docs/machines.md: a span is 256 partitions, copied 16 parts at once or joined with four parts read ahead.
 SPAN, AT_ONCE, JOIN_AHEAD, COMPACT_BYTES, TABLES = 256, 16, 4, 128 << 20, 5
@@ -163,7 +164,8 @@ def scored(images, size, n_workers, dice):
     pages = -(-n_partitions // OBJECTS_PER_LISTING)
     # Half of a worker's listings are of receipts and half of claims; most of them are late, when most names are there.
     listings = (n_workers + told["deaths"]) * LISTINGS_PER_WORKER * pages
-    look_s = min(LOOKS_S[1], max(LOOKS_S[0], CLAIM_FACTOR * mean_s / 4))
+    bound_s = CLAIM_FACTOR * mean_s
+    look_s = min(max(LOOKS_S[1], bound_s / 100), max(LOOKS_S[0], bound_s / 4))
     waiting = told["waited_s"] * 2 * pages / (look_s + 2 * pages * latency)
     writes = told["executions"] * PARTITION_WRITES + (n_workers + told["deaths"]) * START_WRITES
     reads = told["executions"] * (PARTITION_READS + size) + (n_workers + told["deaths"]) * START_READS

@@ -186,6 +186,8 @@ fn what_a_publisher_had_done_when_it_died_is_not_done_again() {
             run.check(&store, "resumed");
             let n_again = again.applied().iter().filter(|key| key.contains("/part-")).count();
             assert!(n_again * 3 < n_before, "{files}: {n_again} objects were made again of {n_before}");
+            let (n_seen, n_alone) = (again.n_seen(), alone.n_seen());
+            assert!(n_seen * 2 < n_alone, "{files}: {n_seen} operations again of {n_alone}");
             true
         });
         assert!(third.is_some());
