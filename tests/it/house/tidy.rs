@@ -180,6 +180,11 @@ fn nothing_is_unbounded_or_unordered() {
 fn unsafe_code_has_two_homes() {
     only("unsafe ", &["src/merge/stream.rs", "src/model/fast/prefetch.rs"]);
     only("unsafe_code", &["src/merge/stream.rs", "src/model/fast/prefetch.rs"]);
+    for (name, text) in sources("crates") {
+        let is_of_the_card =
+            ["crates/gpu/src/card.rs", "crates/gpu/examples/card/ceilings.rs"].contains(&&*name);
+        assert!(is_of_the_card || !code(&text).contains("unsafe_code"), "{name}");
+    }
 }
 
 #[test]
@@ -199,7 +204,8 @@ fn errors_are_not_unwrapped_outside_tests() {
 
 #[test]
 fn every_dependency_says_why() {
-    let crates = ["image", "decode", "corrupt", "stats"].map(|name| format!("crates/{name}/Cargo.toml"));
+    let crates = ["image", "decode", "corrupt", "stats", "report", "gpu"]
+        .map(|name| format!("crates/{name}/Cargo.toml"));
     for manifest in std::iter::once("Cargo.toml".to_owned()).chain(crates) {
         dependencies_say_why(&fs::read_to_string(repo(&manifest)).unwrap());
     }
