@@ -28,11 +28,13 @@ sh tests/support/fetch_nifti.sh
 # The types of KubeRay's, JobSet's and Kueue's objects, which crd_schemas.py makes schemas of.
 if [ ! -d .cache/schemas/src ]; then
     kinds=kube-custom-resources-rs-2024.11.1
-    if cargo info --quiet "${kinds%-*}@${kinds##*-}" >/dev/null 2>&1; then
-        mkdir -p .cache/schemas
-        tar -xzf "$(ls "${CARGO_HOME:-$HOME/.cargo}"/registry/cache/*/"$kinds.crate" | head -1)" -C .cache/schemas --strip-components 1 \
-            "$kinds/src/ray_io" "$kinds/src/jobset_x_k8s_io" "$kinds/src/kueue_x_k8s_io"
-    else
+    mkdir -p .cache/schemas
+    if ! {
+        cargo info --quiet "${kinds%-*}@${kinds##*-}" >/dev/null 2>&1 &&
+            tar -xzf "$(ls "${CARGO_HOME:-$HOME/.cargo}"/registry/cache/*/"$kinds.crate" | head -1)" -C .cache/schemas --strip-components 1 \
+                "$kinds/src/ray_io" "$kinds/src/jobset_x_k8s_io" "$kinds/src/kueue_x_k8s_io"
+    }; then
+        rm -rf .cache/schemas
         echo "skipped: $kinds cannot be fetched, the files of KubeRay, JobSet and Kueue are not checked"
     fi
 fi
