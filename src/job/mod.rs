@@ -350,8 +350,8 @@ fn manifest_rule<'a>(spec: &'a Spec, secret: Option<&'a str>) -> ManifestRule<'a
 pub async fn freeze(spec: &Spec, to: &Root, name: &str) -> Result<(u64, Frozen), RunError> {
     let input = open_archive(spec)?;
     let manifest = read_manifest(spec, &input).await?;
-    let secret = secret::pseudonym_secret()?;
-    let frozen = manifest.freeze(to, name, &manifest_rule(spec, secret.as_deref())).await?;
+    // The head holds hashes under the secret and never asks for it.
+    let frozen = manifest.freeze(to, name, &manifest_rule(spec, None)).await?;
     Ok((manifest.n_samples, frozen))
 }
 

@@ -260,7 +260,7 @@ mod tests {
     use super::*;
     use crate::merge::coefficient::T3Rule;
     use crate::merge::weights::{Parents, Tensors};
-    use crate::messages::{Location, Sample, Slot};
+    use crate::messages::{Sample, Slot};
     use crate::model::checkpoint::CheckpointSpec;
     use crate::model::files::Files;
     use crate::model::pair::PairReport;
@@ -355,19 +355,7 @@ mod tests {
     }
 
     fn batch(lane: &Lane) -> Batch {
-        let sample = |row| Sample {
-            row,
-            manifest_row: row,
-            id: "s".into(),
-            key: object_store::path::Path::from("k"),
-            label_idx: None,
-            sha256: None,
-            size_bytes: None,
-            location: Location::Whole,
-            frame: None,
-            slice: None,
-            declared: None,
-        };
+        let sample = |row| Sample { row, manifest_row: row, ..crate::source::testing::sample() };
         let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
         let side_px = lane.models.config.image_px;
         let pixels =
