@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use cudarc::cublas::{CudaBlas, result::CublasError, result::gemm_ex, sys as blas};
 use cudarc::driver::{
-    CudaFunction, CudaStream, DriverError, LaunchConfig, PinnedHostSlice, PushKernelArg, sys::CUresult,
+    CudaContext, CudaFunction, CudaStream, DriverError, LaunchConfig, PinnedHostSlice, PushKernelArg,
+    sys::CUresult,
 };
-use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
+use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 use crate::kernels::{Kernel, SOURCE, options};
 use crate::schedule::{Arg, At, Buffer, Gemm, Op};
@@ -17,6 +18,9 @@ use crate::{Compute, Sizes};
 /// A card, its driver or one of its libraries refuses.
 #[derive(Debug, thiserror::Error)]
 pub enum CardError {
+    /// A library is not on this machine, or not where the system looks for it.
+    #[error("{0} is not found")]
+    NoLibrary(&'static str),
     /// The driver, memory that is not there among the reasons.
     #[error("the driver: {0}")]
     Driver(#[from] DriverError),
@@ -43,9 +47,57 @@ impl CardError {
         match self {
             Self::Driver(DriverError(code)) => *code == CUresult::CUDA_ERROR_OUT_OF_MEMORY,
             Self::Blas(CublasError(code)) => *code == blas::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED,
-            Self::Compile(_) | Self::TooOld { .. } => false,
+            Self::NoLibrary(_) | Self::Compile(_) | Self::TooOld { .. } => false,
         }
     }
+}
+
+const NVRTC: &str = "libnvrtc.so.13 (NVRTC)";
+
+/// A card and the order in which it does what it is given.
+pub type Stream = Arc<CudaStream>;
+
+/// Whether this machine has the driver of a card, and so may have one.
+#[must_use]
+pub fn has_driver() -> bool {
+    // SAFETY: loading a library runs its initialisers, and these are the vendor's own, made to be loaded like this.
+    unsafe { cudarc::driver::sys::is_culib_present() }
+}
+
+/// A stream of its own on the card of this number. What computes there is loaded when it is asked for, so a program runs
+/// where none of it is installed.
+///
+/// # Errors
+/// [`CardError::NoLibrary`] when the driver, the run-time compiler or cuBLAS is missing; what the driver says otherwise.
+pub fn open(card: usize) -> Result<Stream, CardError> {
+    // SAFETY: as above.
+    let found = unsafe {
+        [
+            ("libcuda.so.1 (the driver)", cudarc::driver::sys::is_culib_present()),
+            (NVRTC, cudarc::nvrtc::sys::is_culib_present()),
+            ("libcublas.so.13 (cuBLAS)", blas::is_culib_present()),
+        ]
+    };
+    if let Some((library, _)) = found.iter().find(|(_, is_found)| !is_found) {
+        return Err(CardError::NoLibrary(library));
+    }
+    Ok(CudaContext::new(card)?.new_stream()?)
+}
+
+/// The kernels of a tower as code for a card of this compute capability; the driver makes instructions of it.
+///
+/// # Errors
+/// [`CardError::NoLibrary`] without NVRTC; [`CardError::Compile`] when it does not take the text.
+pub fn compile(sizes: &Sizes, compute: Compute, (major, minor): (i32, i32)) -> Result<Ptx, CardError> {
+    // SAFETY: loading a library runs its initialisers, and these are the vendor's own, made to be loaded like this.
+    if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+        return Err(CardError::NoLibrary(NVRTC));
+    }
+    let mut options = options(sizes, compute);
+    options.push(format!("--gpu-architecture=compute_{major}{minor}"));
+    options.push("--std=c++17".to_owned());
+    let name = Some("t3b_gpu.cu".to_owned());
+    Ok(compile_ptx_with_opts(SOURCE, CompileOptions { options, name, ..CompileOptions::default() })?)
 }
 
 /// Where each [`Buffer`] of a pass is on the card, by its number; 0 where the pass has none.
@@ -73,12 +125,7 @@ impl Card {
         if compute != Compute::F32 && major < 8 {
             return Err(CardError::TooOld { compute, found: (major, minor) });
         }
-        let mut options = options(sizes, compute);
-        options.push(format!("--gpu-architecture=compute_{major}{minor}"));
-        options.push("--std=c++17".to_owned());
-        let name = Some("t3b_gpu.cu".to_owned());
-        let code =
-            compile_ptx_with_opts(SOURCE, CompileOptions { options, name, ..CompileOptions::default() })?;
+        let code = compile(sizes, compute, (major, minor))?;
         let module = context.load_module(code)?;
         let kernels = Kernel::ALL.iter().map(|kernel| module.load_function(kernel.name()));
         let kernels = kernels.collect::<Result<_, _>>()?;

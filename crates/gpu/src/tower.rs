@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, PinnedHostSlice};
+use cudarc::driver::{CudaStream, DevicePtr, DevicePtrMut, PinnedHostSlice};
+
+pub use cudarc::driver::CudaSlice;
 
 use crate::card::{Addresses, Card, CardError, Raw};
 use crate::kernels::Kernel;
@@ -30,6 +32,37 @@ pub struct Tower {
     memory: Mutex<Memory>,
 }
 
+/// Images on the card.
+#[derive(Debug)]
+pub struct Images {
+    n_images: usize,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// Bytes `[images, side, side, 3]`.
+    Pixels(CudaSlice<u8>),
+    /// The residual stream behind so many blocks, f32 `[images, tokens, width]`.
+    Stream(CudaSlice<f32>, usize),
+}
+
+impl Images {
+    /// How many.
+    #[must_use]
+    pub fn n_images(&self) -> usize {
+        self.n_images
+    }
+
+    /// Blocks they have passed.
+    fn n_blocks(&self) -> usize {
+        match self.held {
+            Held::Pixels(_) => 0,
+            Held::Stream(_, n_blocks) => n_blocks,
+        }
+    }
+}
+
 /// What a pass uses and the next one uses again.
 #[derive(Debug, Default)]
 struct Memory {
@@ -42,6 +75,7 @@ struct Memory {
 #[derive(Debug)]
 struct Workspace {
     n_images: usize,
+    pixels: CudaSlice<u8>,
     residual: CudaSlice<f32>,
     hidden: CudaSlice<u8>,
     wide: CudaSlice<u8>,
@@ -103,11 +137,32 @@ impl Tower {
         self.layout.len() * self.card.value_bytes(Buffer::Weights)
     }
 
+    /// A set of weights of the compute type, zeros, which a merge overwrites.
+    ///
+    /// # Errors
+    /// When the card refuses the memory.
+    pub fn new_set(&self) -> Result<CudaSlice<u8>, CardError> {
+        Ok(self.card.stream().alloc_zeros(self.weight_bytes())?)
+    }
+
+    /// Copies a model's packed f32 weights to the card.
+    ///
+    /// # Errors
+    /// When the card refuses the memory.
+    pub fn master(&self, packed: &[f32]) -> Result<CudaSlice<f32>, CardError> {
+        Ok(self.card.stream().clone_htod(packed)?)
+    }
+
     /// Copies images, bytes `[images, side, side, 3]`, to the card through pinned memory.
     ///
     /// # Errors
     /// When the card refuses the memory.
-    pub fn upload(&self, pixels: &[u8]) -> Result<CudaSlice<u8>, CardError> {
+    ///
+    /// # Panics
+    /// When they are not whole images, at least one.
+    pub fn upload(&self, pixels: &[u8]) -> Result<Images, CardError> {
+        let n_images = pixels.len() / self.sizes.image_bytes();
+        assert!(n_images > 0 && pixels.len() == n_images * self.sizes.image_bytes(), "whole images");
         let stream = self.card.stream();
         let mut memory = self.memory();
         let pinned = match memory.upload.take() {
@@ -118,53 +173,89 @@ impl Tower {
         pinned.as_mut_slice()?[..pixels.len()].copy_from_slice(pixels);
         let mut on_card = stream.alloc_zeros::<u8>(pinned.len())?;
         stream.memcpy_htod(pinned, &mut on_card)?;
-        Ok(on_card)
+        Ok(Images { n_images, held: Held::Pixels(on_card) })
     }
 
-    /// Unit features `[images, projection]` of uploaded images. `weights` are values of the compute type.
+    /// Unit features `[room, projection]` of uploaded images, one behind the other; `weights` are values of the compute type.
+    ///
+    /// The pass is one of `room` images, whatever there are; the rows behind the last mean nothing. So the numbers of an image
+    /// do not depend on how many are beside it, which decides the products that cuBLAS chooses.
     ///
     /// # Errors
     /// When the card refuses, memory that is not there among the reasons.
+    ///
+    /// # Panics
+    /// When there is no image, there are more than `room`, or some have passed blocks that others have not.
     pub fn features(
         &self,
         weights: &CudaSlice<u8>,
-        pixels: &CudaSlice<u8>,
-        n_images: usize,
+        images: &[&Images],
+        room: usize,
     ) -> Result<CudaSlice<f32>, CardError> {
-        self.pass(weights, Some(pixels), None, n_images, &[Part::Embed, Part::Finish(0)])
+        let n_blocks = images.first().map_or(0, |first| first.n_blocks());
+        let stream = self.card.stream();
+        let mut features = stream.alloc_zeros::<f32>(room * self.sizes.projection)?;
+        let parts: &[Part] =
+            if n_blocks == 0 { &[Part::Embed, Part::Finish(0)] } else { &[Part::Finish(n_blocks)] };
+        self.pass(weights, images, room, parts, Some(&mut features))?;
+        Ok(features)
     }
 
-    /// The residual stream of uploaded images behind the first `n_blocks` blocks, which must not be all.
+    /// The first `n_images` rows of features, on the host, as soon as they are there.
+    ///
+    /// # Errors
+    /// When anything queued before has failed.
+    pub fn download(&self, features: &CudaSlice<f32>, n_images: usize) -> Result<Vec<f32>, CardError> {
+        Ok(self.card.stream().clone_dtoh(&features.slice(..n_images * self.sizes.projection))?)
+    }
+
+    /// Images behind the first `n_blocks` blocks, at least one and not all of them; the pass is one of `room` images.
     ///
     /// # Errors
     /// When the card refuses.
+    ///
+    /// # Panics
+    /// As [`features`](Self::features).
     pub fn prefix(
         &self,
         weights: &CudaSlice<u8>,
-        pixels: &CudaSlice<u8>,
-        n_images: usize,
+        images: &Images,
         n_blocks: usize,
-    ) -> Result<CudaSlice<f32>, CardError> {
-        let stream = self.card.stream();
-        self.pass(weights, Some(pixels), None, n_images, &[Part::Embed, Part::Blocks(0..n_blocks)])?;
+        room: usize,
+    ) -> Result<Images, CardError> {
+        assert_eq!(images.n_blocks(), 0, "images of bytes");
+        self.pass(weights, &[images], room, &[Part::Embed, Part::Blocks(0..n_blocks)], None)?;
         let memory = self.memory();
         let work = memory.work.as_ref().expect("the pass had a workspace");
-        let len = n_images * self.sizes.tokens() * self.sizes.width;
-        Ok(stream.clone_dtod(&work.residual.slice(..len))?)
+        let len = images.n_images * self.stream_len();
+        let stream = self.card.stream().clone_dtod(&work.residual.slice(..len))?;
+        Ok(Images { n_images: images.n_images, held: Held::Stream(stream, n_blocks) })
     }
 
-    /// The features of images from their stream behind the first `n_blocks` blocks on.
+    /// A copy of one image of several.
     ///
     /// # Errors
-    /// When the card refuses.
-    pub fn features_from(
-        &self,
-        weights: &CudaSlice<u8>,
-        prefix: &CudaSlice<f32>,
-        n_images: usize,
-        n_blocks: usize,
-    ) -> Result<CudaSlice<f32>, CardError> {
-        self.pass(weights, None, Some(prefix), n_images, &[Part::Finish(n_blocks)])
+    /// When the card refuses the memory.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn one_of(&self, images: &Images, n: usize) -> Result<Images, CardError> {
+        let stream = self.card.stream();
+        let range = |len: usize| n * len..(n + 1) * len;
+        let held = match &images.held {
+            Held::Pixels(pixels) => {
+                Held::Pixels(stream.clone_dtod(&pixels.slice(range(self.sizes.image_bytes())))?)
+            }
+            Held::Stream(values, n_blocks) => {
+                Held::Stream(stream.clone_dtod(&values.slice(range(self.stream_len())))?, *n_blocks)
+            }
+        };
+        Ok(Images { n_images: 1, held })
+    }
+
+    /// Values of one image's residual stream.
+    fn stream_len(&self) -> usize {
+        self.sizes.tokens() * self.sizes.width
     }
 
     /// Writes `pt + lambda (ft - pt)`, f32 and rounded as on the CPU, as values of the compute type.
@@ -195,48 +286,65 @@ impl Tower {
     fn pass(
         &self,
         weights: &CudaSlice<u8>,
-        pixels: Option<&CudaSlice<u8>>,
-        prefix: Option<&CudaSlice<f32>>,
-        n_images: usize,
+        images: &[&Images],
+        room: usize,
         parts: &[Part],
-    ) -> Result<CudaSlice<f32>, CardError> {
+        features: Option<&mut CudaSlice<f32>>,
+    ) -> Result<(), CardError> {
         assert_eq!(weights.len(), self.weight_bytes(), "weights of this tower");
-        let held = pixels.map_or(usize::MAX, CudaSlice::len);
-        assert!(held >= n_images * self.sizes.image_bytes(), "as many images as there are");
         let stream = self.card.stream();
         let mut memory = self.memory();
-        let mut features = stream.alloc_zeros::<f32>(n_images * self.sizes.projection)?;
         let schedules: Vec<Arc<Schedule>> =
-            parts.iter().map(|part| self.schedule(&mut memory, n_images, part)).collect();
-        let work = self.workspace(&mut memory, n_images)?;
-        if let Some(prefix) = prefix {
-            let mut residual = work.residual.slice_mut(..prefix.len());
-            stream.memcpy_dtod(prefix, &mut residual)?;
-        }
+            parts.iter().map(|part| self.schedule(&mut memory, room, part)).collect();
+        let work = self.workspace(&mut memory, room)?;
+        self.gather(work, images, room)?;
         let (weights, _weights) = weights.device_ptr(stream);
-        let pixels = pixels.map(|pixels| pixels.device_ptr(stream));
+        let (pixels, _pixels) = work.pixels.device_ptr(stream);
         let (table, _table) = self.table.device_ptr(stream);
         let (residual, _residual) = work.residual.device_ptr_mut(stream);
         let (hidden, _hidden) = work.hidden.device_ptr_mut(stream);
         let (wide, _wide) = work.wide.device_ptr_mut(stream);
         let (inner, _inner) = work.inner.device_ptr_mut(stream);
-        let (out, written) = features.device_ptr_mut(stream);
+        let features = features.map(|features| features.device_ptr_mut(stream));
         let mut addresses: Addresses = [0; Buffer::ALL.len()];
         for (buffer, address) in [
             (Buffer::Weights, weights),
-            (Buffer::Pixels, pixels.as_ref().map_or(0, |(address, _)| *address)),
+            (Buffer::Pixels, pixels),
             (Buffer::Table, table),
             (Buffer::Residual, residual),
             (Buffer::Hidden, hidden),
             (Buffer::Wide, wide),
             (Buffer::Inner, inner),
-            (Buffer::Features, out),
+            (Buffer::Features, features.as_ref().map_or(0, |(address, _)| *address)),
         ] {
             addresses[buffer as usize] = address;
         }
-        schedules.iter().try_for_each(|steps| self.card.run(steps, &addresses))?;
-        drop(written);
-        Ok(features)
+        schedules.iter().try_for_each(|steps| self.card.run(steps, &addresses))
+    }
+
+    /// Copies images one behind the other to where a pass reads them.
+    fn gather(&self, work: &mut Workspace, images: &[&Images], room: usize) -> Result<(), CardError> {
+        let n_images: usize = images.iter().map(|images| images.n_images).sum();
+        assert!((1..=room).contains(&n_images), "{n_images} images in a pass of {room}");
+        let n_blocks = images[0].n_blocks();
+        let stream = self.card.stream();
+        let (mut place, stream_len, image_bytes) = (0, self.stream_len(), self.sizes.image_bytes());
+        for images in images {
+            assert_eq!(images.n_blocks(), n_blocks, "images behind the same blocks");
+            let range = |len: usize| place * len..(place + images.n_images) * len;
+            match &images.held {
+                // What was uploaded may be longer than the images in it.
+                Held::Pixels(pixels) => {
+                    let from = pixels.slice(..images.n_images * image_bytes);
+                    stream.memcpy_dtod(&from, &mut work.pixels.slice_mut(range(image_bytes)))?;
+                }
+                Held::Stream(values, _) => {
+                    stream.memcpy_dtod(values, &mut work.residual.slice_mut(range(stream_len)))?;
+                }
+            }
+            place += images.n_images;
+        }
+        Ok(())
     }
 
     fn schedule(&self, memory: &mut Memory, n_images: usize, part: &Part) -> Arc<Schedule> {
@@ -272,6 +380,7 @@ impl Tower {
         };
         Ok(Workspace {
             n_images,
+            pixels: stream.alloc_zeros(n_images * self.sizes.image_bytes())?,
             residual: stream.alloc_zeros(len(Buffer::Residual) / size_of::<f32>())?,
             hidden: stream.alloc_zeros(len(Buffer::Hidden))?,
             wide: stream.alloc_zeros(len(Buffer::Wide))?,

@@ -149,3 +149,37 @@ fn no_two_tensors_share_a_place_and_every_tensor_is_packed() {
         assert_eq!(lens.len(), layout.tensors().count());
     }
 }
+
+/// A100, RTX 30 and 40, H100 and H200, B200, RTX 50.
+#[cfg(feature = "cuda")]
+const CARDS: [(i32, i32); 6] = [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)];
+
+/// The compiler that a card's machine runs at start needs no card; `scripts/cuda-toolkit.sh` brings it.
+#[cfg(feature = "cuda")]
+#[test]
+fn the_run_time_compiler_takes_the_kernels_of_every_card_type_and_tower() {
+    let is_full = std::env::var("T3B_FULL").is_ok_and(|full| full == "1");
+    let cards = if is_full { &CARDS[..] } else { &CARDS[3..4] };
+    println!("the kernels for {} of {} kinds of cards", cards.len(), CARDS.len());
+    for (sizes, activation) in [
+        (odd(), t3b_gpu::Activation::Gelu),
+        (clip(), t3b_gpu::Activation::QuickGelu),
+        (huge(), t3b_gpu::Activation::GeluTanh),
+    ] {
+        let sizes = Sizes { activation, ..sizes };
+        for (compute, card) in
+            Compute::ALL.iter().flat_map(|compute| cards.iter().map(move |card| (compute, card)))
+        {
+            let code = match t3b_gpu::card::compile(&sizes, *compute, *card) {
+                Err(error @ t3b_gpu::card::CardError::NoLibrary(_)) => {
+                    println!("skipped: {error}; scripts/cuda-toolkit.sh brings it");
+                    return;
+                }
+                code => code.unwrap().to_src(),
+            };
+            for kernel in t3b_gpu::kernels::Kernel::ALL {
+                assert!(code.contains(&format!(".entry {}(", kernel.name())), "{kernel:?} for {card:?}");
+            }
+        }
+    }
+}

@@ -99,7 +99,7 @@ fn towers(stream: &Arc<CudaStream>, matmul: f64) -> Result<()> {
             for batch in [1, 8, 32, 256] {
                 let pixels = pair.tower.upload(&inputs::pixels(sizes, batch))?;
                 let took = seconds(stream, || {
-                    pair.tower.features(&weights, &pixels, batch)?;
+                    pair.tower.features(&weights, &[&pixels], batch)?;
                     Ok(())
                 })?;
                 let rate = sizes.flop() * batch as f64 / took / 1e12;

@@ -56,10 +56,12 @@ fn largest_error(stream: &Arc<CudaStream>, sizes: &Sizes, compute: Compute) -> R
     tower.merge(&mut weights, &packed, &packed, 0.0)?;
     let bytes = inputs::pixels(sizes, N_IMAGES);
     let pixels = tower.upload(&bytes)?;
-    let whole = stream.clone_dtoh(&tower.features(&weights, &pixels, N_IMAGES)?)?;
-    // The pass in two parts must give the same.
-    let prefix = tower.prefix(&weights, &pixels, N_IMAGES, 1)?;
-    let parts = stream.clone_dtoh(&tower.features_from(&weights, &prefix, N_IMAGES, 1)?)?;
+    // A pass with room for more, and one in two parts beside copies of single images, must give the same.
+    let features = |images: &[&_]| tower.download(&tower.features(&weights, images, 2 * N_IMAGES)?, N_IMAGES);
+    let whole = features(&[&pixels])?;
+    let prefix = tower.prefix(&weights, &pixels, 1, N_IMAGES)?;
+    let ones = (0..N_IMAGES).map(|n| tower.one_of(&prefix, n)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let parts = features(&ones.iter().collect::<Vec<_>>())?;
     let expected = bytes.chunks(sizes.image_bytes()).flat_map(|pixels| reference.features(pixels));
     let errors = whole.iter().zip(&parts).zip(expected).map(|((whole, part), exact)| {
         let (whole, part) = ((f64::from(*whole) - exact).abs(), (f64::from(*part) - exact).abs());
@@ -78,7 +80,8 @@ fn deviations(stream: &Arc<CudaStream>) -> Result<()> {
         let pair = Pair::new(stream, published("B/16"), compute)?;
         let pixels = pair.tower.upload(&inputs::pixels(pair.tower.sizes(), N_IMAGES))?;
         let of = |lambda| -> Result<Vec<f32>> {
-            Ok(stream.clone_dtoh(&pair.tower.features(&pair.set(lambda)?, &pixels, N_IMAGES)?)?)
+            let features = pair.tower.features(&pair.set(lambda)?, &[&pixels], N_IMAGES)?;
+            Ok(pair.tower.download(&features, N_IMAGES)?)
         };
         let width = pair.tower.sizes().projection;
         let (pt, ft, merged) = (of(0.0)?, of(1.0)?, of(0.53)?);
