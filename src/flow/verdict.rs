@@ -1,5 +1,7 @@
 //! How stages end, and which ending names the run: the first fault, never its echo.
 
+use std::any::Any;
+
 use crate::error::{Exit, Problem};
 use crate::flow::Stage;
 use crate::flow::link::{Hangup, Torn};
@@ -27,13 +29,19 @@ impl StageEnd {
         }
     }
 
-    /// A panic, in our own words where they are text.
+    /// A panic.
     #[must_use]
-    pub fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
-        let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        Self::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
+    pub fn from_panic(payload: &(dyn Any + Send)) -> Self {
+        Self::Panicked(panic_text(payload))
     }
+}
+
+/// What a panic says, in its own words where they are text.
+#[must_use]
+pub fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".to_owned())
 }
 
 impl From<Hangup> for StageEnd {

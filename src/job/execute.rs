@@ -22,7 +22,7 @@ use crate::ledger::{
     Attempt, Layout, Listed, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan,
     record, withdrawn,
 };
-use crate::score::{Lane, LaneRule, numerics_class};
+use crate::score::{Lane, LaneRule, Wanted, numerics_class};
 use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, Partitions, Todo};
 use crate::store::{Created, Root};
@@ -179,21 +179,25 @@ impl Job {
 
     /// Builds the lanes and the rules of every stage; `ours` gets the lanes' canary.
     pub(super) async fn ready(self, mut ours: Plan) -> Result<Ready, Problem> {
-        let devices = self.spec.settings.devices.pick()?;
-        let mut rules = self.rules(ours.clone(), numerics_class(&devices[0]));
+        let (tower, compute) = (self.spec.pipeline.models.tower, self.spec.pipeline.models.compute);
+        let wanted = Wanted { config: self.models.pretrained.config(), tower, compute };
+        let devices = self.spec.settings.devices.pick(&wanted)?;
+        let mut rules = self.rules(ours.clone(), numerics_class(&devices[0], compute));
         let Spec { pipeline, settings, .. } = self.spec;
         let rule = LaneRule {
             methods: self.recipes.methods,
             signal_rule: self.recipes.signal_rule,
             temperatures: pipeline.merge.temperatures,
-            tower: pipeline.models.tower,
+            tower,
+            compute,
+            batch_size: pipeline.batch_size as usize,
             n_threads: (settings.threads.score / devices.len()).max(1),
             features: pipeline.output.features,
         };
         let models = self.models;
         let lane = |device| {
             let (models, rule) = (models.clone(), rule.clone());
-            move || Lane::new(models, rule, device)
+            move || Lane::new(models, rule, &device)
         };
         let lanes = ReadyLanes::start(devices.into_iter().map(lane).collect()).await?;
         ours.canary.clone_from(&lanes.canary);

@@ -1,11 +1,11 @@
-//! The two parents' tensors on one device, and buffers that hold a merge of them.
+//! The two parents' tensors on the host, and buffers that hold a merge of them.
 //!
 //! A merge touches only the tensors that differ: where the parents are equal bit for bit, every linear merge
 //! is the parent, so those are shared handles. A model built on a buffer's tensors sees each new merge.
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Tensor, bail};
 
 use super::lerp::lerp_into;
 use crate::model::fast::Packing;
@@ -16,7 +16,7 @@ use crate::model::{Checkpoint, ModelError};
 /// Tensors of one model, by Hugging Face name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// Both parents on one device and the names in which they differ.
+/// Both parents and the names in which they differ.
 #[derive(Debug, Clone)]
 pub struct Parents {
     /// Tensors of the pretrained model.
@@ -25,38 +25,40 @@ pub struct Parents {
     pub expert: Tensors,
     differing: Vec<String>,
     text_differs: bool,
-    device: Device,
 }
 
 impl Parents {
-    /// Moves both checkpoints to `device`; `parts` says which parts of the model are merged.
-    ///
-    /// # Errors
-    /// When the device refuses the memory.
-    pub fn new(
-        pretrained: &Checkpoint,
-        expert: &Checkpoint,
-        differing: &[String],
-        parts: &[Part],
-        device: &Device,
-    ) -> Result<Self, ModelError> {
+    /// Handles of both checkpoints' tensors; `parts` says which parts of the model are merged.
+    #[must_use]
+    pub fn new(pretrained: &Checkpoint, expert: &Checkpoint, differing: &[String], parts: &[Part]) -> Self {
         let in_parts =
             layout::tensors(pretrained.config()).into_iter().filter(|spec| parts.contains(&spec.part));
         let merged: Vec<String> =
             in_parts.map(|spec| spec.name).filter(|name| differing.contains(name)).collect();
         let (mut pt, mut ft) = (Tensors::new(), Tensors::new());
         for (name, tensor) in pretrained.tensors() {
-            let ours = tensor.to_device(device)?;
-            let theirs = if differing.contains(name) {
-                expert.tensors()[name].to_device(device)?
-            } else {
-                ours.clone()
-            };
-            pt.insert(name.clone(), ours);
-            ft.insert(name.clone(), theirs);
+            let theirs = if differing.contains(name) { &expert.tensors()[name] } else { tensor };
+            pt.insert(name.clone(), tensor.clone());
+            ft.insert(name.clone(), theirs.clone());
         }
         let text_differs = parts.contains(&Part::Text);
-        Ok(Self { pretrained: pt, expert: ft, differing: merged, text_differs, device: device.clone() })
+        Self { pretrained: pt, expert: ft, differing: merged, text_differs }
+    }
+
+    /// The same parents, of whose image towers a merge here changes nothing: whoever computes those merges them.
+    #[cfg(feature = "cuda")]
+    #[must_use]
+    pub fn with_fixed_images(&self) -> Self {
+        let mut parents = self.clone();
+        parents.differing.retain(|name| !is_vision(name));
+        parents
+    }
+
+    /// Whether a merge changes the image tower.
+    #[cfg(feature = "cuda")]
+    #[must_use]
+    pub fn image_differs(&self) -> bool {
+        self.differing.iter().any(|name| is_vision(name))
     }
 
     /// The same parents with their image towers packed, each one tensor by the name [`PACKED`]; a merge of two packed towers
@@ -82,13 +84,7 @@ impl Parents {
             expert = of(&self.expert)?;
             differing.push(PACKED.to_owned());
         }
-        Ok(Self {
-            pretrained,
-            expert,
-            differing,
-            text_differs: self.text_differs,
-            device: self.device.clone(),
-        })
+        Ok(Self { pretrained, expert, differing, text_differs: self.text_differs })
     }
 
     /// Names a merge changes.
@@ -120,16 +116,12 @@ impl Parents {
     /// A full set of tensors whose differing ones have storage of their own, holding the pretrained model.
     ///
     /// # Errors
-    /// When the device refuses the memory.
+    /// When a tensor is not contiguous `f32` on the host.
     pub fn buffer(&self) -> Result<Tensors, ModelError> {
         let mut tensors = self.pretrained.clone();
         for name in &self.differing {
             let tensor = &self.pretrained[name];
-            let own = match self.device {
-                Device::Cpu => with_values(tensor, on_a_line)??.reshape(tensor.shape())?,
-                _ => tensor.copy()?,
-            };
-            tensors.insert(name.clone(), own);
+            tensors.insert(name.clone(), with_values(tensor, on_a_line)??.reshape(tensor.shape())?);
         }
         Ok(tensors)
     }
@@ -139,36 +131,18 @@ impl Parents {
     /// 0 gives the pretrained model and 1 the expert, bit for bit.
     ///
     /// # Errors
-    /// When the device fails.
+    /// As [`merge`](Self::merge).
     pub fn lerp(&self, lambda: f64, buffer: &Tensors) -> Result<(), ModelError> {
-        if self.device.is_cpu() {
-            return self.merge(buffer, &|_, pt, ft, out| lerp_into(pt, ft, lambda, out));
-        }
-        for name in &self.differing {
-            let (pt, ft) = (&self.pretrained[name], &self.expert[name]);
-            let merged = (pt + ((ft - pt)? * lambda)?)?;
-            buffer[name].slice_set(&merged, 0, 0)?;
-        }
-        Ok(())
+        self.merge(buffer, &|_, pt, ft, out| lerp_into(pt, ft, lambda, out))
     }
 
     /// Overwrites `buffer` tensor by tensor with `rule(name, pretrained, expert, out)`.
     ///
-    /// On another device than the CPU the values make a round trip, which is meant for merges built once.
-    ///
     /// # Errors
-    /// When the tensors are not contiguous `f32`, or the device fails.
+    /// When the tensors are not contiguous `f32` on the host.
     pub fn merge(&self, buffer: &Tensors, rule: &MergeRule<'_>) -> Result<(), ModelError> {
         for name in &self.differing {
-            let op = Merge { name, rule };
-            if self.device.is_cpu() {
-                buffer[name].inplace_op3(&self.pretrained[name], &self.expert[name], &op)?;
-                continue;
-            }
-            let on_host = |tensors: &Tensors| tensors[name].to_device(&Device::Cpu);
-            let merged = on_host(buffer)?;
-            merged.inplace_op3(&on_host(&self.pretrained)?, &on_host(&self.expert)?, &op)?;
-            buffer[name].slice_set(&merged.to_device(&self.device)?, 0, 0)?;
+            buffer[name].inplace_op3(&self.pretrained[name], &self.expert[name], &Merge { name, rule })?;
         }
         Ok(())
     }

@@ -175,6 +175,14 @@ pub enum CheckpointFault {
     /// `N002`: candle refused an operation; shapes are checked before, so the device or its memory is the usual cause.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+    /// `N002`: a card, its driver or one of its libraries refused.
+    #[error("the card: {what}")]
+    Card {
+        /// What it says.
+        what: String,
+        /// Whether it had no memory.
+        no_memory: bool,
+    },
 }
 
 /// One entry of `W006`: what two sides say of the same tensor or key.

@@ -63,16 +63,14 @@ impl ModelError {
             CheckpointFault::Preprocess { .. } => "W015",
             CheckpointFault::PreprocessPair { .. } => "W016",
             CheckpointFault::Prompt { .. } => "C001",
-            CheckpointFault::Tensor(_) => "N002",
+            CheckpointFault::Tensor(_) | CheckpointFault::Card { .. } => "N002",
         }
     }
 
-    /// Whether a device had no memory for what was asked of it, so that less may succeed. The backends say so in text alone.
+    /// Whether a card had no memory for what was asked of it, so that less may succeed.
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
-        let CheckpointFault::Tensor(error) = &*self.fault else { return false };
-        let text = error.to_string();
-        text.contains("CUDA_ERROR_OUT_OF_MEMORY") || text.contains("CUBLAS_STATUS_ALLOC_FAILED")
+        matches!(*self.fault, CheckpointFault::Card { no_memory: true, .. })
     }
 
     /// What is wrong, one line, without code and hint.
@@ -118,7 +116,9 @@ impl ModelError {
                 "an adapter holds LoRA updates of linear layers, as PEFT saves them, and nothing else"
             }
             CheckpointFault::Vocabulary { .. } => "put the merges.txt of the model beside its weights",
-            CheckpointFault::Tensor(_) => "check the device's memory and lower the batch size",
+            CheckpointFault::Tensor(_) | CheckpointFault::Card { .. } => {
+                "check the device's memory and lower the batch size"
+            }
             CheckpointFault::Pickle => {
                 "t3b models convert writes a safetensors copy; it runs no code of the file"
             }

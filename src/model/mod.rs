@@ -14,6 +14,8 @@ mod architecture;
 mod attention_pool;
 pub mod bank_file;
 mod bert;
+#[cfg(feature = "cuda")]
+pub(crate) mod card;
 pub mod checkpoint;
 mod checkpoint_fault;
 pub mod config;

@@ -32,6 +32,9 @@ pub struct VisionTower(Backend);
 enum Backend {
     /// Our kernels on packed weights; CPU only.
     Fast(PackedTower),
+    /// Our kernels on a card; its engine computes it, on bytes that are there.
+    #[cfg(feature = "cuda")]
+    Card(super::card::WeightSet),
     /// candle's operations: any device, family and activation.
     Plain(Box<PlainVision>),
     /// candle-transformers', which tests and doubters compare with.
@@ -87,6 +90,22 @@ impl VisionTower {
         Self(Backend::Fast(PackedTower { engine: Arc::clone(engine), weights: weights.clone() }))
     }
 
+    /// The tower on a set of weights on a card; a handle of them, not a copy.
+    #[cfg(feature = "cuda")]
+    #[must_use]
+    pub(crate) fn card(set: super::card::WeightSet) -> Self {
+        Self(Backend::Card(set))
+    }
+
+    /// The weights of a tower on a card.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn weight_set(&self) -> Option<&super::card::WeightSet> {
+        match &self.0 {
+            Backend::Card(set) => Some(set),
+            _ => None,
+        }
+    }
+
     /// The same tower as candle-transformers has it.
     ///
     /// # Errors
@@ -107,21 +126,28 @@ impl VisionTower {
     /// `get_image_features` of `CLIPModel` or `SiglipModel`, or open_clip's `encode_image`, divided by its length. A feature of length zero gives NaN.
     ///
     /// # Errors
-    /// `N002` for another shape, or when the device refuses.
+    /// `N002` for another shape, for a tower on a card, or when the device refuses.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let (pooled, projection) = match &self.0 {
             Backend::Fast(tower) => return Ok(tower.features(pixels)?),
+            #[cfg(feature = "cuda")]
+            Backend::Card(_) => {
+                let what = "a tower on a card takes bytes that are there";
+                return Err(candle_core::Error::Msg(what.to_owned()).into());
+            }
             Backend::Plain(tower) => return Ok(div_l2_norm(&tower.forward(pixels)?)?),
             Backend::Reference(transformer, projection) => (transformer.forward(pixels)?, projection),
         };
         Ok(div_l2_norm(&projection.forward(&pooled)?)?)
     }
 
-    /// The same features of images whose first blocks are computed, where this is a fast tower.
-    pub(crate) fn features_from(&self, prefix: &Activations) -> Result<Option<Tensor>, ModelError> {
-        let Backend::Fast(tower) = &self.0 else { return Ok(None) };
-        let features = with_values(&tower.weights, |w| tower.engine.features_from(Weights::One(w), prefix))?;
-        Ok(Some(tower.rows(features)?))
+    /// The same features of images whose first blocks are computed, by a fast tower.
+    pub(crate) fn features_from(&self, shared: &Activations) -> Result<Tensor, ModelError> {
+        let Backend::Fast(tower) = &self.0 else {
+            return Err(candle_core::Error::Msg("blocks that another tower computed".to_owned()).into());
+        };
+        let features = with_values(&tower.weights, |w| tower.engine.features_from(Weights::One(w), shared))?;
+        Ok(tower.rows(features)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Zero-shot classification: an image tower, a bank of class vectors and a temperature.
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use candle_transformers::models::clip::div_l2_norm;
 
 use super::{
@@ -90,14 +90,6 @@ impl TextBank {
     #[must_use]
     pub fn features(&self) -> &Tensor {
         &self.0
-    }
-
-    /// The same vectors on `device`.
-    ///
-    /// # Errors
-    /// `N002` when the device refuses.
-    pub fn on(&self, device: &Device) -> Result<Self, ModelError> {
-        Ok(Self(self.0.to_device(device)?))
     }
 
     /// The values, row-major.

@@ -1,8 +1,14 @@
 //! Which devices the lanes own.
 
-use candle_core::Device;
+use std::fmt;
 
+use t3b_gpu::Compute;
+#[cfg(feature = "cuda")]
+use t3b_gpu::card::{self, Stream};
+
+use super::TowerKind;
 use crate::error::{Exit, Problem};
+use crate::model::ClipConfig;
 
 /// Most lanes of a process.
 const MOST_LANES: usize = 64;
@@ -30,7 +36,7 @@ impl Devices {
     /// Reads names of devices. `cuda` is `cuda:0`; a card is named once, the CPU as often as it has lanes.
     #[must_use]
     pub fn parse(names: &[&str]) -> Option<Self> {
-        let cards = || names.iter().map(|name| card(name)).collect::<Option<Vec<usize>>>();
+        let cards = || names.iter().map(|name| number_of(name)).collect::<Option<Vec<usize>>>();
         let kind = match names {
             [] => None,
             ["auto"] => Some(Kind::Auto),
@@ -41,20 +47,73 @@ impl Devices {
         kind.map(Self)
     }
 
-    /// Opens the devices, in the order of their names.
+    /// Opens the devices for models of this kind, in the order of their names.
     ///
     /// # Errors
-    /// `D001` when a card was asked for and is not there.
-    pub fn pick(&self) -> Result<Vec<Device>, Problem> {
-        match &self.0 {
-            Kind::Auto => Ok(vec![Device::new_cuda(0).unwrap_or(Device::Cpu)]),
-            Kind::Cpu(n_lanes) => Ok(vec![Device::Cpu; *n_lanes]),
-            Kind::Cuda(cards) => cards.iter().map(|card| open(*card)).collect(),
+    /// `D001` when a card was asked for and is not there; `D003` when it does not compute these models, or the CPU not in these
+    /// numbers.
+    pub fn pick(&self, wanted: &Wanted<'_>) -> Result<Vec<Device>, Problem> {
+        let devices = match &self.0 {
+            Kind::Auto => vec![if wanted.is_for_cards() { first_card() } else { Device::Cpu }],
+            Kind::Cpu(n_lanes) => vec![Device::Cpu; *n_lanes],
+            Kind::Cuda(_) if !wanted.is_for_cards() => {
+                let what = "device.kind: a card computes neither towers that pool by attention (SigLIP) nor \
+                            models.tower = \"reference\"";
+                return Err(Problem::new("D003", Exit::Config, what).hint("set device.kind = \"cpu\""));
+            }
+            Kind::Cuda(cards) => cards.iter().map(|n| open(*n)).collect::<Result<_, _>>()?,
+        };
+        let is_on_host = devices.iter().any(|device| matches!(device, Device::Cpu));
+        if is_on_host && wanted.compute != Compute::F32 {
+            let what = format!(
+                "models.compute: {} is computed on NVIDIA cards alone, and this run is on the CPU",
+                wanted.compute.name()
+            );
+            return Err(Problem::new("D003", Exit::Config, what)
+                .hint("set models.compute = \"f32\", or device.kind = \"cuda\" where a card is"));
         }
+        Ok(devices)
     }
 }
 
-fn card(name: &str) -> Option<usize> {
+/// What a device has to compute.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Both models' architecture.
+    pub config: &'a ClipConfig,
+    /// Whose image tower.
+    pub tower: TowerKind,
+    /// In which numbers.
+    pub compute: Compute,
+}
+
+impl Wanted<'_> {
+    fn is_for_cards(&self) -> bool {
+        self.tower == TowerKind::Fast && !self.config.vision_kind.pools_by_attention()
+    }
+}
+
+/// The device of a lane.
+#[derive(Clone)]
+pub enum Device {
+    /// The lane's threads.
+    Cpu,
+    /// An NVIDIA card.
+    #[cfg(feature = "cuda")]
+    Card(Stream),
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "Cpu",
+            #[cfg(feature = "cuda")]
+            Self::Card(_) => "Card",
+        })
+    }
+}
+
+fn number_of(name: &str) -> Option<usize> {
     match name.strip_prefix("cuda")? {
         "" => Some(0),
         number => number.strip_prefix(':')?.parse().ok().filter(|card| *card < MOST_LANES),
@@ -65,17 +124,56 @@ fn is_distinct(cards: &[usize]) -> bool {
     cards.iter().enumerate().all(|(n, card)| !cards[..n].contains(card))
 }
 
-fn open(card: usize) -> Result<Device, Problem> {
-    Device::new_cuda(card).map_err(|_| {
-        let hint = "build with --features cuda on a machine with a GPU, or set device.kind = \"auto\"";
-        Problem::new("D001", Exit::Config, format!("device.kind: cuda:{card} is not available")).hint(hint)
-    })
+/// A driver without a card that answers is said; no driver is how most machines are.
+#[cfg(feature = "cuda")]
+fn first_card() -> Device {
+    if !card::has_driver() {
+        return Device::Cpu;
+    }
+    card::open(0).map_or_else(
+        |error| {
+            tracing::warn!(%error, "device.kind = \"auto\": the driver of a card is here, and the card cannot be used; scoring on the CPU");
+            Device::Cpu
+        },
+        Device::Card,
+    )
+}
+
+#[cfg(not(feature = "cuda"))]
+fn first_card() -> Device {
+    Device::Cpu
+}
+
+#[cfg(feature = "cuda")]
+fn open(number: usize) -> Result<Device, Problem> {
+    card::open(number).map(Device::Card).map_err(|error| missing(number, &error))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open(number: usize) -> Result<Device, Problem> {
+    Err(missing(number, &"this program was built without the feature cuda"))
+}
+
+fn missing(number: usize, why: &dyn fmt::Display) -> Problem {
+    Problem::new("D001", Exit::Config, format!("device.kind: cuda:{number} is not available: {why}")).hint(
+        "set device.kind = \"cpu\"; a card needs its driver, and NVRTC and cuBLAS 13, which t3b-cuda brings",
+    )
 }
 
 /// Numerics class written to receipts: rows are promised equal within one class.
 #[must_use]
-pub fn numerics_class(device: &Device) -> &'static str {
-    if device.is_cpu() { "cpu-f32" } else { "cuda-f32" }
+pub fn numerics_class(device: &Device, compute: Compute) -> &'static str {
+    match (device, compute) {
+        (Device::Cpu, _) => "cpu-f32",
+        #[cfg(feature = "cuda")]
+        (Device::Card(_), Compute::F32) => "cuda-f32",
+        #[cfg(feature = "cuda")]
+        (Device::Card(_), Compute::Tf32) => "cuda-tf32",
+        #[cfg(feature = "cuda")]
+        (Device::Card(_), Compute::F16) => "cuda-f16",
+        #[cfg(feature = "cuda")]
+        (Device::Card(_), Compute::Bf16) => "cuda-bf16",
+    }
 }
 
 #[cfg(test)]

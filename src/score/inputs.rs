@@ -30,7 +30,7 @@ impl ModelPair {
     /// `W010` when they cannot be a class bank.
     pub fn bank(&self) -> Result<TextBank, ModelError> {
         let (tensors, config) = (self.pretrained.tensors(), self.pretrained.config());
-        self.text.bank(|| TextTower::new(tensors, config, &Device::Cpu), &Device::Cpu)
+        self.text.bank(|| TextTower::new(tensors, config, &Device::Cpu))
     }
 }
 
@@ -72,11 +72,10 @@ impl TextSource {
     pub(super) fn bank(
         &self,
         tower: impl FnOnce() -> Result<TextTower, ModelError>,
-        device: &Device,
     ) -> Result<TextBank, ModelError> {
         match self {
             Self::Prompts(tokens) => TextBank::encode(&tower()?, tokens),
-            Self::Features(bank) => bank.on(device),
+            Self::Features(bank) => Ok(bank.clone()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The lanes: each owns a device and every tensor on it. Batches in, host numbers out.
+//! The lanes: each owns a device and everything on it. Batches in, host numbers out.
 
 mod costs;
 mod device;
@@ -10,7 +10,7 @@ mod predict;
 mod scorer;
 
 pub use costs::Costs;
-pub use device::{Devices, numerics_class};
+pub use device::{Device, Devices, Wanted, numerics_class};
 pub use engine::TowerKind;
 pub use inputs::{ModelPair, TextSource};
 pub use lane::{Lane, LaneRule};

@@ -1,10 +1,11 @@
-//! Both parents on the lane's device, and everything that can be made of them: class banks, merges, logits.
+//! Both parents, and everything that can be made of them: class banks, merges, logits.
 
 use std::cell::Cell;
 
 use candle_core::{Device, Tensor};
 
-use super::engine::{Engine, Images, TowerKind, engine};
+use super::device::Device as LaneDevice;
+use super::engine::{Engine, Images, Kind, engine, one};
 use super::inputs::{ModelPair, TextSource};
 use crate::error::Problem;
 use crate::merge::recipe::StaticRule;
@@ -23,7 +24,8 @@ pub(super) struct ParentModels {
     pub(super) expert: ZeroShot,
     pub(super) config: ClipConfig,
     engine: Box<dyn Engine>,
-    device: Device,
+    /// Images of a whole batch.
+    batch_size: usize,
     text: TextSource,
     merged: Option<Merged>,
     /// Images that go through a tower at once, as far as the device is known to have memory for them.
@@ -41,26 +43,27 @@ struct Merged {
 }
 
 impl ParentModels {
-    /// Moves both parents to `device` and encodes the prompts once per distinct text tower. Returns the parents' tensors by
-    /// name too, for the merges that are built once.
+    /// Readies both parents on `device` and encodes the prompts once per distinct text tower. `kind` is told how many blocks the
+    /// parents share. Returns the parents' tensors by name too, for the merges that are built once.
     pub(super) fn new(
         models: ModelPair,
-        device: Device,
-        tower: TowerKind,
+        device: &LaneDevice,
+        kind: impl FnOnce(usize) -> Kind,
     ) -> Result<(Self, Parents), Problem> {
         let is_encoded = matches!(models.text, TextSource::Prompts(_));
         let text_differs = is_encoded && !models.report.text_towers_equal();
         let parts: &[Part] = if text_differs { &[Part::Vision, Part::Text] } else { &[Part::Vision] };
         let (pt, ft, report) = (&models.pretrained, &models.expert, &models.report);
-        let named = Parents::new(pt, ft, report.differing(), parts, &device)?;
+        let named = Parents::new(pt, ft, report.differing(), parts);
         let config = pt.config().clone();
-        let n_shared = report.shared_vision_blocks(&config);
-        let engine = engine(tower, named.clone(), &config, n_shared, &device)?;
+        let kind = kind(report.shared_vision_blocks(&config));
+        let batch_size = kind.batch_size;
+        let engine = engine(kind, &named, &config, device)?;
         let whole = |tensors: &Tensors, of: &Checkpoint, shared: Option<TextBank>| {
             let vision = engine.tower(tensors)?;
             let bank = match shared {
                 Some(bank) => bank,
-                None => models.text.bank(|| TextTower::new(tensors, &config, &device), &device)?,
+                None => models.text.bank(|| TextTower::new(tensors, &config, &Device::Cpu))?,
             };
             let (logit_scale, logit_bias) = (of.logit_scale(), of.logit_bias());
             Ok::<_, ModelError>(ZeroShot { vision, bank, logit_scale, logit_bias })
@@ -70,7 +73,7 @@ impl ParentModels {
         let expert = whole(&engine.parents().expert, ft, shared)?;
         let text = models.text;
         let most_images = Cell::new(usize::MAX);
-        Ok((Self { pretrained, expert, config, engine, device, text, merged: None, most_images }, named))
+        Ok((Self { pretrained, expert, config, engine, batch_size, text, merged: None, most_images }, named))
     }
 
     /// Whether every merge has a text tower, and so a class bank, of its own.
@@ -107,7 +110,7 @@ impl ParentModels {
         (logit_scale, logit_bias): (f64, f64),
     ) -> Result<(ZeroShot, Option<TextTower>), ModelError> {
         let vision = self.engine.tower(tensors)?;
-        let text = self.text_differs().then(|| TextTower::new(tensors, &self.config, &self.device));
+        let text = self.text_differs().then(|| TextTower::new(tensors, &self.config, &Device::Cpu));
         let text = text.transpose()?;
         let bank = self.bank(text.as_ref())?;
         Ok((ZeroShot { vision, bank, logit_scale, logit_bias }, text))
@@ -116,7 +119,7 @@ impl ParentModels {
     /// The shared class bank, or the one of a merged text tower.
     fn bank(&self, text: Option<&TextTower>) -> Result<TextBank, ModelError> {
         let shared = || Ok(self.pretrained.bank.clone());
-        text.map_or_else(shared, |text| self.text.bank(|| Ok(text.clone()), &self.device))
+        text.map_or_else(shared, |text| self.text.bank(|| Ok(text.clone())))
     }
 
     /// Scale, in log space, and bias of a merge's logits, between the parents'; the pretrained model's where they are equal.
@@ -156,15 +159,19 @@ impl ParentModels {
         Ok(self.over(&tensors, line)?.0)
     }
 
-    /// The images of a batch, ready for every model: in one part, or in as many as the device's memory makes needful.
-    pub(super) fn images(&self, pixels: &Tensor) -> Result<Vec<Images>, ModelError> {
-        let (n_images, most) = (pixels.dim(0)?, self.most_images.get());
-        let starts = (0..n_images).step_by(most.min(n_images.max(1)));
-        let part = |start| self.engine.images(pixels.narrow(0, start, most.min(n_images - start))?);
-        starts.map(part).collect()
+    /// Batches that both parents should see at once.
+    pub(super) fn n_batches_at_once(&self) -> usize {
+        self.engine.n_batches_at_once()
     }
 
-    /// After the device had no memory for a batch of `n_images`: parts of half the size from now on. Whether that is less; one
+    /// The images of a batch, ready for every model: in one part, or in as many as the device's memory makes needful.
+    pub(super) fn images(&self, pixels: &[u8]) -> Result<Vec<Images>, ModelError> {
+        let image_bytes = 3 * self.config.image_px.pow(2);
+        let part = image_bytes.saturating_mul(self.most_images.get());
+        pixels.chunks(part).map(|pixels| self.engine.images(pixels)).collect()
+    }
+
+    /// After the device had no memory for `n_images`: parts of half the size from now on. Whether that is less; one
     /// image is the least. What a batch is merged with is its own, whatever the parts. Said once.
     pub(super) fn halve(&self, n_images: usize) -> bool {
         let before = self.most_images.get();
@@ -175,24 +182,31 @@ impl ParentModels {
         self.most_images.set(tried.div_ceil(2));
         if before == usize::MAX {
             let n_at_once = tried.div_ceil(2);
-            let what = "the device has no memory for a whole batch at once: its images go through the models in parts, \
-                        and coefficients stay those of the whole batch";
+            let what = "the device has no memory for so many images at once: they go through the models in parts, and \
+                        coefficients stay those of whole batches";
             tracing::warn!(n_images, n_at_once, "{what}");
         }
         true
     }
 
-    /// Logits of one of the lane's models, `[B, C]`.
-    pub(super) fn logits(&self, model: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
-        model.logits_of(&self.features(model, images)?)
+    /// Unit features of a parent, `[B, projection]`, of the images of as many batches as it should see at once, or fewer.
+    pub(super) fn parent_features(&self, parent: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
+        self.features(parent, images, self.n_batches_at_once().saturating_mul(self.batch_size))
     }
 
-    /// Unit features of one of the lane's models, `[B, projection]`.
-    pub(super) fn features(&self, model: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
-        one(images
-            .iter()
-            .map(|images| self.engine.features(&model.vision, images))
-            .collect::<Result<_, _>>()?)
+    /// Logits of one of the lane's models, `[B, C]`, of one batch.
+    pub(super) fn logits(&self, model: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
+        model.logits_of(&self.features(model, images, self.batch_size)?)
+    }
+
+    /// Passes of `room` images, or of as many as there is memory for.
+    fn features(&self, model: &ZeroShot, images: &[Images], room: usize) -> Result<Tensor, ModelError> {
+        let room = room.min(self.most_images.get());
+        let passes = passes(images, room);
+        one(passes.into_iter().map(|parts| {
+            let n_images = parts.iter().map(|images| images.n_images()).sum();
+            self.engine.features(&model.vision, &parts, room.max(n_images))
+        }))
     }
 
     /// Logits of the model merged at `lambda`, `[B, C]`.
@@ -211,7 +225,7 @@ impl ParentModels {
             None => self.new_buffer()?,
         };
         if merged.lambda.map(f64::to_bits) != Some(lambda.to_bits()) {
-            self.engine.parents().lerp(lambda, &merged.tensors)?;
+            self.engine.merge(lambda, &merged.tensors, &merged.model.vision)?;
             merged.model.bank = self.bank(merged.text.as_ref())?;
             (merged.model.logit_scale, merged.model.logit_bias) = self.line(lambda);
             merged.lambda = Some(lambda);
@@ -230,13 +244,11 @@ impl ParentModels {
         images: &[Images],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         let mut rest = lambda;
-        let mut parts = Vec::with_capacity(images.len());
-        for images in images {
-            let (own, behind) = rest.split_at(images.n_images()?);
-            parts.push(self.engine.features_per_sample(own, images)?);
+        let features = one(images.iter().map(|images| {
+            let (own, behind) = rest.split_at(images.n_images());
             rest = behind;
-        }
-        let features = one(parts)?;
+            self.engine.features_per_sample(own, images)
+        }))?;
         let mut logits = Vec::with_capacity(lambda.len());
         for (row, &lambda) in lambda.iter().enumerate() {
             let bank = if self.text_differs() {
@@ -253,10 +265,19 @@ impl ParentModels {
     }
 }
 
-/// The rows of all parts in their order.
-fn one(mut parts: Vec<Tensor>) -> Result<Tensor, ModelError> {
-    match parts.len() {
-        1 => Ok(parts.remove(0)),
-        _ => Ok(Tensor::cat(&parts, 0)?),
+/// Neighbours that go through a tower together: as many as there is room for, and always one.
+fn passes(images: &[Images], room: usize) -> Vec<Vec<&Images>> {
+    let mut passes: Vec<Vec<&Images>> = Vec::new();
+    let mut n_images = usize::MAX;
+    for next in images {
+        n_images = n_images.saturating_add(next.n_images());
+        match passes.last_mut() {
+            Some(pass) if n_images <= room => pass.push(next),
+            _ => {
+                n_images = next.n_images();
+                passes.push(vec![next]);
+            }
+        }
     }
+    passes
 }

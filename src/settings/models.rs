@@ -10,6 +10,7 @@ use super::places::location;
 use crate::error::{Exit, Problem};
 use crate::model::preprocess::{ByHand, ResizeMode};
 use crate::score::TowerKind;
+use t3b_gpu::Compute;
 use t3b_image::resize::{CropRule, Filter};
 
 /// The two checkpoints.
@@ -23,6 +24,8 @@ pub struct Models {
     pub expert: String,
     /// Which image tower computes.
     pub tower: TowerKind,
+    /// In which numbers; other than f32 on NVIDIA cards alone.
+    pub compute: Compute,
     /// Side of the image in force; `None` takes the architecture's. Position embeddings are resized to it.
     pub image_px: Option<usize>,
     /// How pictures are prepared, where that is said by hand.
@@ -46,6 +49,11 @@ impl Models {
                 "models.tower",
                 ("fast", TowerKind::Fast),
                 &[("reference", TowerKind::Reference)],
+            ),
+            compute: reader.choice(
+                "models.compute",
+                ("f32", Compute::F32),
+                &[("tf32", Compute::Tf32), ("f16", Compute::F16), ("bf16", Compute::Bf16)],
             ),
             image_px: pixels(reader, "models.image_px").and_then(|px| usize::try_from(px).ok()),
             preprocess: read_by_hand(reader),

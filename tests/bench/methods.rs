@@ -19,8 +19,7 @@ use t3b::model::pair::PairReport;
 use t3b::model::prompts::Prompts;
 use t3b::model::vocabulary::Vocabulary;
 use t3b::model::{Checkpoint, Preprocess, Role};
-use t3b::score::TowerKind;
-use t3b::score::{Lane, LaneRule, ModelPair, TextSource};
+use t3b::score::{Device, Lane, LaneRule, ModelPair, TextSource, TowerKind};
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 31;
@@ -64,9 +63,11 @@ fn lane(extra: Option<(Method, Recipe)>) -> Lane {
         signal_rule: CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None },
         temperatures: Temperatures::ONE,
         tower: TowerKind::Fast,
+        compute: t3b_gpu::Compute::F32,
+        batch_size: BATCH,
         n_threads: 2,
     };
-    Lane::new(models(), rule, candle_core::Device::Cpu).expect("a lane")
+    Lane::new(models(), rule, &Device::Cpu).expect("a lane")
 }
 
 fn batch() -> Batch {
@@ -98,7 +99,7 @@ fn batch() -> Batch {
 
 fn seconds(lane: &mut Lane, batch: &Batch) -> f64 {
     let started = Instant::now();
-    lane.score_batch(batch).expect("a score");
+    lane.score(std::slice::from_ref(batch)).expect("a score");
     started.elapsed().as_secs_f64()
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::{Engine, Images};
+use super::{Engine, Held, Images, Kind, not_ours, one};
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::fast::{FastVision, Weights};
+use crate::model::normalize::Normalizer;
 use crate::model::packed::{PACKED, pack, with_values};
 use crate::model::tower::VisionTower;
 use crate::model::{ClipConfig, ModelError};
@@ -17,7 +18,7 @@ use crate::model::{ClipConfig, ModelError};
 pub(super) struct CpuEngine {
     tower: Arc<FastVision>,
     parents: Parents,
-    /// Image blocks at the front that are the same in both parents, and so in every merge of them.
+    normalizer: Normalizer,
     n_shared: usize,
 }
 
@@ -26,10 +27,10 @@ impl CpuEngine {
     ///
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
-    pub(super) fn new(named: &Parents, config: &ClipConfig, n_shared: usize) -> Result<Self, ModelError> {
+    pub(super) fn new(kind: Kind, named: &Parents, config: &ClipConfig) -> Result<Self, ModelError> {
         let tower = Arc::new(FastVision::new(config));
         let parents = named.packed(tower.packing())?;
-        Ok(Self { tower, parents, n_shared })
+        Ok(Self { tower, parents, normalizer: kind.normalizer, n_shared: kind.n_shared })
     }
 }
 
@@ -45,36 +46,49 @@ impl Engine for CpuEngine {
         }
     }
 
-    fn images(&self, pixels: Tensor) -> Result<Images, ModelError> {
+    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError> {
+        let pixels = self.normalizer.batch(pixels, self.tower.packing().image_px(), &Device::Cpu)?;
+        let n_images = pixels.dim(0)?;
         if self.n_shared == 0 {
-            return Ok(Images { pixels, prefix: None });
+            return Ok(Images { n_images, held: Held::Pixels(pixels) });
         }
-        let prefix = with_values(&pixels, |pixels| {
+        let shared = with_values(&pixels, |pixels| {
             with_values(&self.parents.pretrained[PACKED], |weights| {
                 self.tower.prefix(Weights::One(weights), pixels, self.n_shared)
             })
         });
-        Ok(Images { prefix: Some(prefix??), pixels })
+        Ok(Images { n_images, held: Held::Shared(shared??) })
     }
 
-    fn features(&self, tower: &VisionTower, images: &Images) -> Result<Tensor, ModelError> {
-        match images.prefix.as_ref().map(|prefix| tower.features_from(prefix)).transpose()?.flatten() {
-            Some(features) => Ok(features),
-            None => tower.features(&images.pixels),
-        }
+    /// A row has the same bits in a pass of any size, so `room` is not looked at.
+    fn features(&self, tower: &VisionTower, parts: &[&Images], _room: usize) -> Result<Tensor, ModelError> {
+        one(parts.iter().map(|images| match &images.held {
+            Held::Shared(shared) => tower.features_from(shared),
+            _ => tower.features(images.pixels()?),
+        }))
     }
 
     fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
         let features = with_values(&self.parents.pretrained[PACKED], |pt| {
             with_values(&self.parents.expert[PACKED], |ft| {
                 let weights = Weights::Lerp { pt, ft, lambda };
-                match &images.prefix {
-                    Some(prefix) => Ok(self.tower.features_from(weights, prefix)),
-                    None => with_values(&images.pixels, |pixels| self.tower.features(weights, pixels)),
+                match &images.held {
+                    Held::Shared(shared) => Ok::<_, ModelError>(self.tower.features_from(weights, shared)),
+                    _ => Ok(with_values(images.pixels()?, |pixels| self.tower.features(weights, pixels))?),
                 }
             })
         });
         let shape = (lambda.len(), self.tower.packing().projection_width());
         Ok(Tensor::from_vec(features???, shape, &Device::Cpu)?)
+    }
+}
+
+impl Images {
+    /// Normalised pixels `[B, 3, side, side]`.
+    pub(super) fn pixels(&self) -> Result<&Tensor, ModelError> {
+        match &self.held {
+            Held::Pixels(pixels) => Ok(pixels),
+            _ => Err(not_ours()),
+        }
     }
 }

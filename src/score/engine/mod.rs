@@ -1,48 +1,74 @@
-//! The seam between the method and what computes image features: our kernels on a CPU, candle's operations on any
-//! device, or candle-transformers as the reference.
+//! The seam between the method and what computes image features: our kernels on a CPU or on an NVIDIA card, or
+//! candle-transformers as the reference. Whatever computes, tensors and class banks stay on the host.
 
-mod candle;
+#[cfg(feature = "cuda")]
+mod card;
 mod cpu;
+mod reference;
 
 use std::fmt;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
+use t3b_gpu::Compute;
 
+use super::device::Device;
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::fast::Activations;
+use crate::model::normalize::Normalizer;
 use crate::model::tower::VisionTower;
 use crate::model::{ClipConfig, ModelError};
-use candle::CandleEngine;
 use cpu::CpuEngine;
+use reference::ReferenceEngine;
 
-/// Which code computes image features; both agree to some 1e-6.
+/// Which code computes image features; both agree to some 1e-6 in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TowerKind {
-    /// Ours: packed weights and kernels of our own on the CPU, candle's operations elsewhere.
+    /// Ours: packed weights and kernels of our own, on the CPU and on NVIDIA cards.
     Fast,
-    /// candle-transformers', for comparison; `quick_gelu` models only.
+    /// candle-transformers' on the CPU, for comparison; `quick_gelu` models only.
     Reference,
 }
 
-/// A batch of normalised images, with what all models compute from it alike.
+/// Images, as far as all models compute them alike.
 #[derive(Debug)]
 pub(super) struct Images {
-    pixels: Tensor,
-    /// The blocks that all models share, where the engine computes them once.
-    prefix: Option<Activations>,
+    n_images: usize,
+    held: Held,
+}
+
+/// What an engine makes of bytes.
+#[derive(Debug)]
+enum Held {
+    /// `[B, 3, side, side]`, normalised.
+    Pixels(Tensor),
+    /// The results of the blocks that all models share.
+    Shared(Activations),
+    /// On a card.
+    #[cfg(feature = "cuda")]
+    Card(t3b_gpu::tower::Images),
 }
 
 impl Images {
     /// How many.
-    pub(super) fn n_images(&self) -> Result<usize, ModelError> {
-        Ok(self.pixels.dim(0)?)
+    pub(super) fn n_images(&self) -> usize {
+        self.n_images
     }
 }
 
-/// Computes image features of the parents and of merges of them, on one device.
+/// What is said where an engine is given another one's images; that is a bug.
+fn not_ours() -> ModelError {
+    candle_core::Error::Msg("images or a tower of another engine".to_owned()).into()
+}
+
+/// Computes image features of the parents and of merges of them.
 pub(super) trait Engine: fmt::Debug + Send {
-    /// Both parents' tensors in the form in which this engine merges and reads them.
+    /// Both parents' tensors in the form in which this engine reads them.
     fn parents(&self) -> &Parents;
+
+    /// Batches that both parents should see at once.
+    fn n_batches_at_once(&self) -> usize {
+        1
+    }
 
     /// The image tower on `tensors`, which are a parent's or a merge buffer's; it sees every later merge into them.
     ///
@@ -50,17 +76,27 @@ pub(super) trait Engine: fmt::Debug + Send {
     /// When a tensor is missing or has another shape, or the device refuses.
     fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError>;
 
-    /// Readies `pixels`, `[B, 3, side, side]` normalised, for every model.
+    /// Overwrites a buffer, and the tower on it, by the parents' merge at `lambda`; 0 and 1 give the parents.
     ///
     /// # Errors
     /// When the device fails.
-    fn images(&self, pixels: Tensor) -> Result<Images, ModelError>;
+    fn merge(&self, lambda: f64, buffer: &Tensors, tower: &VisionTower) -> Result<(), ModelError> {
+        let _ = tower;
+        self.parents().lerp(lambda, buffer)
+    }
 
-    /// Unit features `[B, projection]` of one tower.
+    /// Readies `pixels`, whole images in HWC order one behind the other, at least one, for every model.
     ///
     /// # Errors
     /// When the device fails.
-    fn features(&self, tower: &VisionTower, images: &Images) -> Result<Tensor, ModelError>;
+    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError>;
+
+    /// Unit features of one tower, a row for each image of `parts` in their order. Where a row's last bits depend on how many
+    /// images a pass has, it has `room`, however many there are.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn features(&self, tower: &VisionTower, parts: &[&Images], room: usize) -> Result<Tensor, ModelError>;
 
     /// Unit features `[B, projection]`, row `i` those of the merge at `lambda[i]`.
     ///
@@ -69,21 +105,46 @@ pub(super) trait Engine: fmt::Debug + Send {
     fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError>;
 }
 
-/// The engine for `kind` on `device`. The first `n_shared` image blocks are the same in both parents.
+/// How an engine computes.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Whose code.
+    pub(super) tower: TowerKind,
+    /// In which numbers; other than f32 on cards alone.
+    pub(super) compute: Compute,
+    /// What bytes mean.
+    pub(super) normalizer: Normalizer,
+    /// Image blocks at the front that are the same in both parents, and so in every merge of them.
+    pub(super) n_shared: usize,
+    /// Images of a whole batch.
+    pub(super) batch_size: usize,
+}
+
+/// The engine for `kind` on a device that was [picked](super::Devices::pick) for these models.
 ///
 /// # Errors
-/// When the parents' tensors do not fit the engine, or the device refuses the memory.
+/// When the parents' tensors do not fit the engine, or the device refuses.
 pub(super) fn engine(
-    kind: TowerKind,
-    parents: Parents,
+    kind: Kind,
+    parents: &Parents,
     config: &ClipConfig,
-    n_shared: usize,
     device: &Device,
 ) -> Result<Box<dyn Engine>, ModelError> {
-    Ok(match kind {
-        // The kernels are for the CPU; elsewhere candle's operations are used.
-        TowerKind::Fast if device.is_cpu() => Box::new(CpuEngine::new(&parents, config, n_shared)?),
-        TowerKind::Fast => Box::new(CandleEngine::new(parents, config, device, VisionTower::new)?),
-        TowerKind::Reference => Box::new(CandleEngine::new(parents, config, device, VisionTower::reference)?),
+    Ok(match (device, kind.tower) {
+        #[cfg(feature = "cuda")]
+        (Device::Card(stream), _) => Box::new(card::CardEngine::new(kind, parents, config, stream)?),
+        (Device::Cpu, TowerKind::Fast) => Box::new(CpuEngine::new(kind, parents, config)?),
+        (Device::Cpu, TowerKind::Reference) => {
+            Box::new(ReferenceEngine::new(parents.clone(), config, kind.normalizer)?)
+        }
     })
+}
+
+/// The rows of all parts in their order.
+pub(super) fn one(parts: impl Iterator<Item = Result<Tensor, ModelError>>) -> Result<Tensor, ModelError> {
+    let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
+    match parts.len() {
+        1 => Ok(parts.remove(0)),
+        _ => Ok(Tensor::cat(&parts, 0)?),
+    }
 }

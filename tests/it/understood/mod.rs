@@ -1,5 +1,7 @@
 //! Settings, messages, commands and tables say what they mean.
 
+/// What is said where a card is asked for.
+mod cards;
 /// The page of all nights and what stands beside it; the tables' Delta logs.
 mod dashboard;
 /// Completions, man pages, schemas and settings in force.

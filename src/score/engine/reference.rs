@@ -1,0 +1,59 @@
+//! candle-transformers on the CPU, which tests and doubters compare with; a sample's own merge is that of candle's operations.
+
+use candle_core::{Device, Tensor};
+
+use super::{Engine, Held, Images, one};
+use crate::merge::factored::FactoredVision;
+use crate::merge::weights::{Parents, Tensors};
+use crate::model::normalize::Normalizer;
+use crate::model::tower::VisionTower;
+use crate::model::{ClipConfig, ModelError};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ReferenceEngine {
+    parents: Parents,
+    /// Holds handles of the parents' tensors and no weight of its own.
+    factored: FactoredVision,
+    config: ClipConfig,
+    normalizer: Normalizer,
+}
+
+impl ReferenceEngine {
+    /// Takes both parents as they are.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    pub(super) fn new(
+        parents: Parents,
+        config: &ClipConfig,
+        normalizer: Normalizer,
+    ) -> Result<Self, ModelError> {
+        let Parents { pretrained, expert, .. } = &parents;
+        let factored = FactoredVision::new(pretrained, expert, parents.differing(), config, &Device::Cpu)?;
+        Ok(Self { factored, parents, config: config.clone(), normalizer })
+    }
+}
+
+impl Engine for ReferenceEngine {
+    fn parents(&self) -> &Parents {
+        &self.parents
+    }
+
+    fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
+        VisionTower::reference(tensors, &self.config, &Device::Cpu)
+    }
+
+    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError> {
+        let pixels = self.normalizer.batch(pixels, self.config.image_px, &Device::Cpu)?;
+        Ok(Images { n_images: pixels.dim(0)?, held: Held::Pixels(pixels) })
+    }
+
+    fn features(&self, tower: &VisionTower, parts: &[&Images], _room: usize) -> Result<Tensor, ModelError> {
+        one(parts.iter().map(|images| tower.features(images.pixels()?)))
+    }
+
+    fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
+        self.factored.features(images.pixels()?, lambda)
+    }
+}

@@ -1,0 +1,185 @@
+#![cfg(test)]
+
+use std::cell::Cell;
+use std::path::Path;
+
+use super::*;
+use crate::merge::coefficient::T3Rule;
+use crate::merge::weights::{Parents, Tensors};
+use crate::messages::{Sample, Slot};
+use crate::model::checkpoint::CheckpointSpec;
+use crate::model::error::CheckpointFault;
+use crate::model::files::Files;
+use crate::model::pair::PairReport;
+use crate::model::prompts::Prompts;
+use crate::model::tower::VisionTower;
+use crate::model::vocabulary::Vocabulary;
+use crate::model::{Checkpoint, Role};
+use crate::score::TextSource;
+use crate::score::engine::Engine;
+
+const BATCH: usize = 11;
+
+/// An engine on a device with room for the passes of `most` images, and for so many passes in all before that.
+#[derive(Debug)]
+struct Tight {
+    inner: Box<dyn Engine>,
+    most: usize,
+    room_until: Cell<usize>,
+    at_once: usize,
+}
+
+impl Tight {
+    fn pass<T>(
+        &self,
+        n_images: usize,
+        pass: impl FnOnce() -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        let n_passes = self.room_until.get();
+        self.room_until.set(n_passes.saturating_sub(1));
+        if n_passes == 0 && n_images > self.most {
+            return Err(CheckpointFault::Card { what: "out of memory".to_owned(), no_memory: true }.into());
+        }
+        pass()
+    }
+}
+
+impl Engine for Tight {
+    fn parents(&self) -> &Parents {
+        self.inner.parents()
+    }
+
+    fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
+        self.inner.tower(tensors)
+    }
+
+    fn n_batches_at_once(&self) -> usize {
+        self.at_once
+    }
+
+    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError> {
+        self.inner.images(pixels)
+    }
+
+    fn features(&self, tower: &VisionTower, parts: &[&Images], room: usize) -> Result<Tensor, ModelError> {
+        let n_images = parts.iter().map(|images| images.n_images()).sum();
+        assert!(n_images <= room, "{n_images} images in a pass of {room}");
+        self.pass(n_images, || self.inner.features(tower, parts, room))
+    }
+
+    fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
+        self.pass(images.n_images(), || self.inner.features_per_sample(lambda, images))
+    }
+}
+
+fn models() -> ModelPair {
+    let load = |name: &str, role| {
+        let files = Files::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny").join(name));
+        let spec = CheckpointSpec { files, role, architecture: None, image_px: None, sha256: None };
+        Checkpoint::load(&spec).unwrap()
+    };
+    let (pretrained, expert) = (load("generalist", Role::Pretrained), load("expert", Role::Expert));
+    let names = ["red blood cell", "white blood cell", "platelet"].map(str::to_owned);
+    let prompts = Prompts::new(&["a photo of a {}.".to_owned()], &names).unwrap();
+    let vocabulary = Vocabulary::of(&pretrained).unwrap();
+    let tokens = prompts.tokenize(&vocabulary, pretrained.config().context_tokens).unwrap();
+    let report = PairReport::compare(&pretrained, &expert).unwrap();
+    let preprocess = Preprocess::of_family(pretrained.config());
+    ModelPair { pretrained, expert, report, text: TextSource::Prompts(tokens), preprocess }
+}
+
+fn lane() -> Lane {
+    let t3 = CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None };
+    let methods = vec![
+        (Method::Pretrained, Recipe::Pretrained),
+        (Method::Expert, Recipe::Expert),
+        (Method::T3B, Recipe::PerBatch(t3.clone())),
+        (Method::T3, Recipe::PerSample(t3.clone())),
+    ];
+    let rule = LaneRule {
+        methods,
+        signal_rule: t3,
+        temperatures: Temperatures::ONE,
+        tower: TowerKind::Fast,
+        compute: Compute::F32,
+        batch_size: BATCH,
+        n_threads: 1,
+        features: true,
+    };
+    Lane::new(models(), rule, &Device::Cpu).unwrap()
+}
+
+fn tight(most: usize, room_until: usize, at_once: usize) -> Lane {
+    let Lane { models, .. } = lane();
+    let room_until = Cell::new(room_until);
+    Lane { models: models.on(|inner| Box::new(Tight { inner, most, room_until, at_once })), ..lane() }
+}
+
+/// Some samples, all different from those of another number.
+fn batch(lane: &Lane, number: u64, n_samples: usize) -> Batch {
+    let sample = |row| Sample { row, manifest_row: row, ..crate::source::testing::sample() };
+    let member = |row| Member { sample: Arc::new(sample(row)), cell: 0 };
+    let side_px = lane.models.config.image_px;
+    let byte =
+        |n: usize| ((n as u64 + 7 * number).wrapping_mul(0x9e37_79b1 + 2 * number) >> 11).to_le_bytes()[0];
+    Batch {
+        slot: Slot { batch: number, cell: 0, first_row: 0, n_planned: BATCH as u32 },
+        members: (0..n_samples as u64).map(member).collect(),
+        pixels: (0..n_samples * side_px * side_px * 3).map(byte).collect(),
+    }
+}
+
+/// Everything that is said of batches, without when.
+fn said(scored: &[Scored]) -> String {
+    let of = |scored: &Scored| {
+        let Scored { slot, members, signals, features, methods, .. } = scored;
+        format!("{slot:?} {members:?} {signals:?} {features:?} {methods:?}")
+    };
+    scored.iter().map(of).collect()
+}
+
+/// The coefficient is the whole batch's mean, whether its images went through at once, in parts, or one by one, and wherever in
+/// the batch's passes the memory ran out.
+#[test]
+fn a_device_without_memory_for_a_batch_gives_the_same_rows_in_parts() {
+    let mut whole = lane();
+    let batch = [batch(&whole, 0, BATCH)];
+    let expected = said(&whole.score(&batch).unwrap());
+    assert!(expected.contains("lambda_mean"));
+    for most in [10, 5, 2, 1] {
+        for room_until in [0, 1, 2, 3] {
+            let mut lane = tight(most, room_until, 1);
+            let scored = lane.score(&batch).unwrap();
+            assert!(said(&scored) == expected, "parts of {most}, memory for {room_until} passes");
+            // The next batch begins with parts.
+            assert!(said(&lane.score(&batch).unwrap()) == expected);
+        }
+    }
+}
+
+/// Short and empty ones among them, and a device without memory for all of them or for one.
+#[test]
+fn batches_scored_together_give_the_rows_of_batches_scored_alone() {
+    let mut alone = lane();
+    let sizes = [BATCH, 3, 0, BATCH, 1];
+    let batches: Vec<Batch> =
+        sizes.iter().zip(0..).map(|(n_samples, number)| batch(&alone, number, *n_samples)).collect();
+    let one_by_one: Vec<Scored> =
+        batches.iter().flat_map(|one| alone.score(std::slice::from_ref(one)).unwrap()).collect();
+    let coefficients = |n: usize| one_by_one[n].methods[2].merged_with.as_ref().unwrap().lambda_mean;
+    assert!(coefficients(0).to_bits() != coefficients(3).to_bits(), "batches that say different things");
+    for at_once in [1, 2, 5, 23] {
+        for (most, room_until) in [(usize::MAX, 0), (26, 0), (BATCH, 1), (4, 2), (1, 0)] {
+            let together = tight(most, room_until, at_once).score(&batches).unwrap();
+            assert!(said(&together) == said(&one_by_one), "{at_once} at once, memory for {most}");
+        }
+    }
+    assert!(alone.score(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn a_device_without_memory_for_one_image_is_an_error() {
+    let mut lane = tight(0, 0, 1);
+    let batch = batch(&lane, 0, BATCH);
+    assert_eq!(lane.score(&[batch]).unwrap_err().code, "N002");
+}
