@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Parity and speed on an NVIDIA card, beside PyTorch, as one table in Markdown. No network; under ten minutes.
 #
-#   tests/gpu/run.sh --build    here: the program, target/gpu/card, for a machine that has a card and no toolkit
-#   tests/gpu/run.sh            there: runs it, and PyTorch where there is one
+#   tests/gpu/run.sh --build    here: the programs, target/gpu/card and target/gpu/t3b, for a machine that has a card
+#   tests/gpu/run.sh            there: runs them, and PyTorch where there is one
 #   tests/gpu/run.sh --dry      without a card: the kernels on the host against f64, the peer on the CPU where there is PyTorch
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# A program that was not linked with a path finds CUDA's libraries where PyTorch's wheels or the toolkit have them.
+# CUDA's libraries are where PyTorch's wheels or the toolkit have them.
 libraries() {
     python3 - <<'END' 2>/dev/null || true
 import glob, os, site
@@ -24,15 +24,26 @@ peer() {
     fi
 }
 
+# From JPEG files to rows, t3b on the card beside PyTorch on it.
+from_jpeg() {
+    if python3 -c 'import torch, transformers, pyarrow, PIL' 2>/dev/null; then
+        for compute in bf16 f32; do
+            python3 tests/bench/peers/end_to_end.py target/gpu/t3b --device cuda --compute "$compute" --images 512 --patch 16 \
+                --rounds 2 --workers 8 --threads "$(nproc)"
+        done
+    else
+        echo "skipped: from JPEG needs PyTorch, transformers, pyarrow and Pillow"
+    fi
+}
+
 case "${1:-}" in
 --build)
-    # shellcheck source=/dev/null
-    source target/cuda-toolkit/env.sh
     cargo build --release -p t3b-gpu --features cuda --example card
+    cargo build --release --bin t3b
     mkdir -p target/gpu
-    cp target/release/examples/card target/gpu/card
-    strip target/gpu/card
-    ls -l target/gpu/card
+    strip -o target/gpu/card target/release/examples/card
+    strip -o target/gpu/t3b target/release/t3b
+    ls -l target/gpu
     ;;
 --dry)
     cargo test -p t3b-gpu
@@ -44,8 +55,9 @@ case "${1:-}" in
         echo "no libcuda.so.1 here: the driver of an NVIDIA card is missing; tests/gpu/run.sh --dry needs none" >&2
         exit 69
     fi
-    timeout 300 target/gpu/card || echo "the program ended with $?"
-    timeout 280 bash -c "$(declare -f peer); peer" || echo "the peer ended with $?"
+    timeout 240 target/gpu/card || echo "the program ended with $?"
+    timeout 180 bash -c "$(declare -f peer); peer" || echo "the peer ended with $?"
+    timeout 160 bash -c "$(declare -f from_jpeg); from_jpeg" || echo "from JPEG: ended with $?"
     ;;
 *)
     echo "usage: tests/gpu/run.sh [--build | --dry]" >&2

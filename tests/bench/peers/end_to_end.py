@@ -1,6 +1,7 @@
 """T3_B end to end, from JPEG files to rows on disk: t3b and plain PyTorch in turns.
 
     python end_to_end.py T3B [--images 64] [--rounds 3] [--patch 32] [--workers 0 1 2] [--compile] [--keep FOLDER]
+                             [--device cpu|cuda] [--compute f32|bf16]
 
 T3B is the release binary. Both sides read the same JPEG files, make the same number of cells, use the same pair of random weights, the
 same class vectors and two threads, and write one row a pair. Seconds run from the first read to the last row: loading the models is taken
@@ -77,9 +78,10 @@ def timed(command, folder):
     return json.loads(said.stdout), cpu_s
 
 
-def ours(program, folder, run_id, threads):
+def ours(program, folder, run_id, threads, on):
     run = [program, "run", "pipeline.toml", "--run-id", run_id, "--json", "--profile"]
     run += ["--set", f"threads.score={threads}", "--set", "models.text_features=bank.safetensors"]
+    run += [part for setting in on for part in ("--set", setting)]
     said, cpu_s = timed(run, folder)
     rows = parquet.read_table(next((folder / "out/tables/runs").glob(f"*/run_id={run_id}/run.parquet")))
     process = said["process"]
@@ -96,6 +98,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--compute", default="f32", choices=["f32", "bf16"])
     arguments = parser.parse_args()
     program = str(arguments.program.resolve())
 
@@ -108,18 +112,21 @@ def main():
             out = "manifest.csv" if command[0] == "manifest" else "bank.safetensors"
             subprocess.run([program, *command, "-o", out], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     peer = [sys.executable, str(pathlib.Path(__file__).with_name("pipeline.py")), str(folder)]
-    peer += ["--threads", str(arguments.threads)]
+    peer += ["--threads", str(arguments.threads), "--device", arguments.device, "--compute", arguments.compute]
+    on = [f'device.kind="{arguments.device}"', f'models.compute="{arguments.compute}"']
+    # bf16 keeps three digits of a coefficient.
+    allowed = 1e-3 if arguments.compute == "f32" else 5e-3
     peers = {f"PyTorch, {n} workers": [*peer, "--workers", str(n)] for n in arguments.workers}
     if arguments.compile:
         peers["PyTorch, compiled"] = [*peer, "--compile"]
 
     times = {name: [] for name in ("t3b", *peers)}
     for n in range(arguments.rounds):
-        wall_s, cpu_s, n_pairs, mean = ours(program, folder, f"r{os.getpid()}-{n}", arguments.threads)
+        wall_s, cpu_s, n_pairs, mean = ours(program, folder, f"r{os.getpid()}-{n}", arguments.threads, on)
         times["t3b"].append((wall_s, cpu_s))
         for name, command in peers.items():
             said, cpu_s = timed(command, folder)
-            if said["n_pairs"] != n_pairs or abs(said["lambda_mean"] - mean) > 1e-3:
+            if said["n_pairs"] != n_pairs or abs(said["lambda_mean"] - mean) > allowed:
                 sys.exit(f"{name} did something else: {said}, ours {n_pairs} pairs, lambda {mean}")
             times[name].append((said["score_s"], cpu_s))
     print(f"ViT-B/{arguments.patch}, {n_pairs} pairs, {arguments.threads} threads, {arguments.rounds} rounds, "

@@ -76,12 +76,13 @@ def score(loader, parents, merged, bank, scale, writer):
     coefficients = []
 
     def logits(net, pixels):
-        features = net(pixel_values=pixels).image_embeds
+        features = net(pixel_values=pixels).image_embeds.float()
         return scale * (features / features.norm(dim=-1, keepdim=True)) @ bank.T
 
     for index, images in loader:
         for n, cell in enumerate(CELLS):
-            pixels = (images[:, n].float() / 255 - MEAN) / STD
+            pixels = images[:, n].to(bank.device).float()
+            pixels = ((pixels / 255 - MEAN.to(bank.device)) / STD.to(bank.device)).to(parents[0].dtype)
             p, q = (logits(net, pixels).double().softmax(-1) for net in parents)
             js = entropy((p + q) / 2) - entropy(p) / 2 - entropy(q) / 2
             coefficient = torch.sigmoid(GAMMA * js).mean().item()
@@ -100,17 +101,21 @@ def main():
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compute", default="f32", choices=["f32", "bf16"])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
     started = time.perf_counter()
+    dtype = torch.bfloat16 if arguments.compute == "bf16" else torch.float32
     parents = [
         CLIPVisionModelWithProjection.from_pretrained(arguments.folder / name, attn_implementation="sdpa").eval()
+        .to(arguments.device, dtype)
         for name in ("generalist", "expert")
     ]
     merged = copy.deepcopy(parents[0])
-    bank = next(iter(load_file(arguments.folder / "bank.safetensors").values())).float()
-    scale = load_file(arguments.folder / "generalist" / "model.safetensors")["logit_scale"].exp()
+    bank = next(iter(load_file(arguments.folder / "bank.safetensors").values())).float().to(arguments.device)
+    scale = load_file(arguments.folder / "generalist" / "model.safetensors")["logit_scale"].exp().to(arguments.device)
     if arguments.compile:
         for net in (*parents, merged):
             net.compile()
@@ -119,7 +124,7 @@ def main():
     with torch.inference_mode():
         if arguments.compile:
             for net in (*parents, merged):
-                net(pixel_values=torch.zeros(BATCH, 3, SIDE_PX, SIDE_PX))
+                net(pixel_values=torch.zeros(BATCH, 3, SIDE_PX, SIDE_PX, device=arguments.device, dtype=dtype))
         loaded = time.perf_counter()
         with open(arguments.folder / "rows.csv", "w", newline="") as file:
             coefficients = score(loader, parents, merged, bank, scale, csv.writer(file))
