@@ -111,6 +111,7 @@ pub(super) struct Kind {
     /// Whose code.
     pub(super) tower: TowerKind,
     /// In which numbers; other than f32 on cards alone.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "only a card is asked"))]
     pub(super) compute: Compute,
     /// What bytes mean.
     pub(super) normalizer: Normalizer,

@@ -1,3 +1,4 @@
+//! Batches together and in parts give the rows of batches alone.
 #![cfg(test)]
 
 use std::cell::Cell;
