@@ -25,6 +25,13 @@ if [ ! -x .cache/azurite/node_modules/.bin/azurite-blob ]; then
         echo "skipped: Azurite cannot be installed, the tests do without Azure"
 fi
 sh tests/support/fetch_nifti.sh
+# Counts the instructions of the hot kernels (tests/bench/counts).
+if ! command -v valgrind >/dev/null; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null ||
+        ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends valgrind >/dev/null; }; then
+        echo "skipped: valgrind is not there and cannot be installed, the instructions of the kernels are not counted"
+    fi
+fi
 # The types of KubeRay's, JobSet's and Kueue's objects, which crd_schemas.py makes schemas of.
 if [ ! -d .cache/schemas/src ]; then
     kinds=kube-custom-resources-rs-2024.11.1

@@ -35,16 +35,17 @@ pub struct NoSuchPath {
 /// # Errors
 /// When the variable names none of [`paths`].
 pub fn chosen() -> Result<Arch, NoSuchPath> {
-    pick(std::env::var_os(SIMD).map(|asked| asked.to_string_lossy().into_owned()))
+    pick(std::env::var_os(SIMD).map(|asked| asked.to_string_lossy().into_owned()), &paths())
 }
 
-fn pick(asked: Option<String>) -> Result<Arch, NoSuchPath> {
-    let Some(asked) = asked else { return Ok(Arch::new()) };
-    let paths = paths();
-    match paths.iter().find(|(name, _)| *name == asked) {
-        Some((_, arch)) => Ok(*arch),
-        None => Err(NoSuchPath { asked, known: paths.into_iter().map(|(name, _)| name).collect() }),
-    }
+/// The path of this name, or the first without one, of those that a machine has. The paths are of any type, so that every machine can be
+/// thought of on every other.
+fn pick<P: Copy>(asked: Option<String>, paths: &[(&'static str, P)]) -> Result<P, NoSuchPath> {
+    let found = paths.iter().find(|(name, _)| asked.as_ref().is_none_or(|asked| asked == name));
+    found.map(|(_, path)| *path).ok_or_else(|| NoSuchPath {
+        asked: asked.unwrap_or_default(),
+        known: paths.iter().map(|(name, _)| *name).collect(),
+    })
 }
 
 /// The path of this process, [`chosen`] at the first call.
@@ -72,15 +73,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_of_this_machine_can_be_forced_and_no_other() {
+    fn this_machine_takes_its_widest_path_and_each_that_it_has() {
         let name = |arch: Arch| format!("{arch:?}");
-        for (path, arch) in paths() {
-            assert_eq!(pick(Some(path.to_owned())).map(name), Ok(name(arch)));
+        let paths = paths();
+        assert_eq!(pick(None, &paths).map(name), Ok(name(Arch::new())), "the widest that there is");
+        assert_eq!(paths.last().map(|(name, _)| *name), Some("scalar"));
+        for (path, arch) in &paths {
+            assert_eq!(pick(Some((*path).to_owned()), &paths).map(name), Ok(name(*arch)));
         }
-        assert_eq!(pick(None).map(name), Ok(name(paths()[0].1)));
-        for asked in ["", "AVX2", "sse2", "neon512"] {
-            let refused = pick(Some(asked.to_owned())).expect_err("no path").to_string();
-            assert!(refused.contains(asked) && refused.ends_with("scalar"), "{refused}");
+    }
+
+    #[test]
+    fn a_path_that_a_machine_lacks_is_refused_on_every_kind_of_machine() {
+        let machines: [&[&str]; 4] =
+            [&["avx512", "avx2", "scalar"], &["avx2", "scalar"], &["neon", "scalar"], &["scalar"]];
+        for machine in machines {
+            let paths: Vec<(&'static str, &str)> = machine.iter().map(|name| (*name, *name)).collect();
+            assert_eq!(pick(None, &paths), Ok(machine[0]));
+            for asked in ["avx512", "avx2", "neon", "scalar", "", "AVX2", "sse2", "avx", "avx2 "] {
+                let answer = pick(Some(asked.to_owned()), &paths);
+                if machine.contains(&asked) {
+                    assert_eq!(answer, Ok(asked), "{machine:?}");
+                } else {
+                    let refused = answer.expect_err("no path of this machine").to_string();
+                    let wanted =
+                        format!("$T3B_SIMD is {asked:?}, on this machine one of: {}", machine.join(", "));
+                    assert_eq!(refused, wanted);
+                }
+            }
         }
     }
 }

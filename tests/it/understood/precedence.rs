@@ -7,6 +7,8 @@ use std::os::unix::fs::symlink;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use t3b_image::simd;
+
 use crate::support::Fixture;
 
 fn told(output: &Output) -> String {
@@ -74,6 +76,27 @@ fn text_behind_a_newline_and_what_is_no_text_are_refused() {
         &["C006", "did you mean T3B_RUN_BATCH_SIZE"],
     );
     refused(&check(&fixture, &[], &[("T3B_MEGRE_GAMMA", "16")]), &["C006", "did you mean T3B_MERGE_GAMMA"]);
+}
+
+#[test]
+fn vector_instructions_that_this_machine_lacks_are_refused_before_anything_is_done() {
+    let fixture = Fixture::new();
+    let has: Vec<&str> = simd::paths().into_iter().map(|(name, _)| name).collect();
+    // No machine has all four.
+    for path in ["avx512", "avx2", "neon", "scalar"] {
+        let forced = [(simd::SIMD, path)];
+        if has.contains(&path) {
+            let said = check(&fixture, &[], &forced);
+            assert!(said.status.success(), "{path}: {}", told(&said));
+            continue;
+        }
+        let words = ["C028", path, &has.join(", "), "unset it"];
+        refused(&check(&fixture, &[], &forced), &words);
+        let run = fixture.command(&["run", "pipeline.toml"]).envs(forced).output().unwrap();
+        refused(&run, &words);
+        assert!(!fixture.path("out/_t3b/runs").exists(), "a run was begun");
+    }
+    refused(&check(&fixture, &[], &[(simd::SIMD, "")]), &["C028"]);
 }
 
 #[test]
