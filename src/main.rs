@@ -39,13 +39,14 @@ fn start_in_a_fit_environment() {
 }
 
 fn main() -> ExitCode {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    start_in_a_fit_environment();
     let work = || {
         let cli = match parse() {
             Ok(cli) => cli,
             Err(exit) => return exit,
         };
+        // Behind the help texts and the refusals, which no environment harms and which somebody waits for.
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        start_in_a_fit_environment();
         finish(execute(&cli))
     };
     let thread = thread::Builder::new().name("t3b".to_owned()).stack_size(STACK_BYTES).spawn(work);

@@ -1,14 +1,18 @@
-"""T3_B end to end, from JPEG files to rows on disk: t3b and plain PyTorch in turns.
+"""T3_B end to end, from JPEG files to rows on disk: t3b, plain PyTorch, Ray Data and Daft in turns.
 
-    python end_to_end.py T3B [--images 64] [--rounds 3] [--patch 32] [--workers 0 1 2] [--compile] [--keep FOLDER]
+    python end_to_end.py T3B [--images 64] [--rounds 3] [--patch 32] [--workers 0 1 2] [--compile] [--engines ray daft] [--keep FOLDER]
                              [--device cpu|cuda] [--compute f32|bf16]
 
-T3B is the release binary. Both sides read the same JPEG files, make the same number of cells, use the same pair of random weights, the
+T3B is the release binary. All sides read the same JPEG files, make the same number of cells, use the same pair of random weights, the
 same class vectors and two threads, and write one row a pair. Seconds run from the first read to the last row: loading the models is taken
-off on both sides. CPU seconds are of the whole process, loading included. A ratio is theirs over ours.
+off on all sides. CPU seconds are of all processes that a side starts, loading included. A ratio is theirs over ours.
+
+Two more lines say what our pipeline costs beside the model, from the run's own profile.
 """
 
 import argparse
+import ctypes
+import importlib.util
 import json
 import os
 import pathlib
@@ -67,10 +71,21 @@ def make(folder, n_images, patch_px):
     (folder / "pipeline.toml").write_text(PIPELINE)
 
 
+def adopt():
+    """Processes whose parent has ended become ours, so that the time of an engine's workers is counted too."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+
 def timed(command, folder):
-    """The last line or the whole of what a command says, as JSON, and its CPU seconds."""
+    """What a command says, as JSON, and the CPU seconds of all that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     said = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            break
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if said.returncode:
         sys.exit(f"{command} ended with {said.returncode}:\n{said.stderr}")
@@ -85,7 +100,19 @@ def ours(program, folder, run_id, threads, on):
     said, cpu_s = timed(run, folder)
     rows = parquet.read_table(next((folder / "out/tables/runs").glob(f"*/run_id={run_id}/run.parquet")))
     process = said["process"]
-    return process["profile"]["flowed_s"], cpu_s, process["n_pairs"], rows["lambda_mean"][0].as_py()
+    return process["profile"], cpu_s, process["n_pairs"], rows["lambda_mean"][0].as_py()
+
+
+def overhead(profiles, threads):
+    """What the run cost beside the model: the lane's idle share, and the work of the other stages as a share of the cores."""
+    idle, beside = [], []
+    for profile in profiles:
+        stages = {stage["stage"]: stage for stage in profile["stages"]}
+        idle.append(1 - stages["score"]["busy_s"] / profile["flowed_s"])
+        work_s = stages["decode"]["jobs_s"] + stages["corrupt"]["jobs_s"] + stages["sink"]["busy_s"]
+        beside.append(work_s / (threads * profile["flowed_s"]))
+    print(f"\nOf t3b's time the lane had no batch in hand for {100 * statistics.median(idle):.1f} %; decoding, corrupting and writing took")
+    print(f"{100 * statistics.median(beside):.1f} % of the cores' time. Held up by: {profiles[-1]['bottleneck']}.")
 
 
 def main():
@@ -97,6 +124,7 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--engines", nargs="*", default=[], choices=["ray", "daft"])
     parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--compute", default="f32", choices=["f32", "bf16"])
@@ -111,19 +139,29 @@ def main():
         for command in (["manifest", "build", "images"], ["models", "encode", "pipeline.toml"]):
             out = "manifest.csv" if command[0] == "manifest" else "bank.safetensors"
             subprocess.run([program, *command, "-o", out], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    peer = [sys.executable, str(pathlib.Path(__file__).with_name("pipeline.py")), str(folder)]
-    peer += ["--threads", str(arguments.threads), "--device", arguments.device, "--compute", arguments.compute]
+    def script(name, *more):
+        path = pathlib.Path(__file__).with_name(name)
+        return [sys.executable, str(path), *more, str(folder), "--threads", str(arguments.threads)]
+
+    peer = script("pipeline.py", "--device", arguments.device, "--compute", arguments.compute)
     on = [f'device.kind="{arguments.device}"', f'models.compute="{arguments.compute}"']
     # bf16 keeps three digits of a coefficient.
     allowed = 1e-3 if arguments.compute == "f32" else 5e-3
     peers = {f"PyTorch, {n} workers": [*peer, "--workers", str(n)] for n in arguments.workers}
     if arguments.compile:
         peers["PyTorch, compiled"] = [*peer, "--compile"]
+    for engine in arguments.engines:
+        if importlib.util.find_spec(engine):
+            peers[{"ray": "Ray Data", "daft": "Daft"}[engine]] = script("engines.py", engine)
+        else:
+            print(f"skipped: {engine} is not installed", file=sys.stderr)
 
-    times = {name: [] for name in ("t3b", *peers)}
+    adopt()
+    times, profiles = {name: [] for name in ("t3b", *peers)}, []
     for n in range(arguments.rounds):
-        wall_s, cpu_s, n_pairs, mean = ours(program, folder, f"r{os.getpid()}-{n}", arguments.threads, on)
-        times["t3b"].append((wall_s, cpu_s))
+        profile, cpu_s, n_pairs, mean = ours(program, folder, f"r{os.getpid()}-{n}", arguments.threads, on)
+        profiles.append(profile)
+        times["t3b"].append((profile["flowed_s"], cpu_s))
         for name, command in peers.items():
             said, cpu_s = timed(command, folder)
             if said["n_pairs"] != n_pairs or abs(said["lambda_mean"] - mean) > allowed:
@@ -138,6 +176,7 @@ def main():
         ratios = [[t[i] / o[i] for t, o in zip(all_times, times["t3b"])] for i in (0, 1)]
         cells = [f"{statistics.median(r):.2f} ({min(r):.2f}-{max(r):.2f})" for r in ratios]
         print(f"| {name} | {best:.2f} | {cells[0]} | {cells[1]} |")
+    overhead(profiles, arguments.threads)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 FOLDER holds images/ (JPEG), generalist/ and expert/ (transformers' CLIP) and bank.safetensors, the class vectors that
 `t3b models encode` wrote. Every image is scored as it is and under three corruptions of MedMNIST-C's kinds, in batches of 32 of one cell:
 both parents, the divergence, the batch's coefficient, the merged weights, the merged model. Prints one JSON object: seconds from the
-first read to the last row, seconds of loading, pairs, and the mean coefficient, which must be ours.
+first read to the last row, seconds of loading, pairs, and the mean coefficient, which must be ours. `engines.py` runs the same on Ray Data
+and on Daft.
 """
 
 import argparse
@@ -46,6 +47,17 @@ def brightness(image):
 CELLS = {"clean": lambda image: image, "pixelate": pixelate, "jpeg": jpeg, "brightness": brightness}
 
 
+def pixels_of(file):
+    """An image at model resolution in every cell: u8, [cells, 3, side, side]."""
+    image = Image.open(file).convert("RGB")
+    width, height = image.size
+    scale = SIDE_PX / min(width, height)
+    image = image.resize((max(SIDE_PX, int(width * scale)), max(SIDE_PX, int(height * scale))), Image.BICUBIC)
+    left, top = (image.width - SIDE_PX) // 2, (image.height - SIDE_PX) // 2
+    image = image.crop((left, top, left + SIDE_PX, top + SIDE_PX))
+    return np.stack([np.array(corrupt(image)).transpose(2, 0, 1) for corrupt in CELLS.values()])
+
+
 class Cells(Dataset):
     """One image to its pixels in every cell."""
 
@@ -56,43 +68,64 @@ class Cells(Dataset):
         return len(self.files)
 
     def __getitem__(self, index):
-        image = Image.open(self.files[index]).convert("RGB")
-        width, height = image.size
-        scale = SIDE_PX / min(width, height)
-        image = image.resize((max(SIDE_PX, int(width * scale)), max(SIDE_PX, int(height * scale))), Image.BICUBIC)
-        left, top = (image.width - SIDE_PX) // 2, (image.height - SIDE_PX) // 2
-        image = image.crop((left, top, left + SIDE_PX, top + SIDE_PX))
-        pixels = [torch.from_numpy(np.array(corrupt(image))).permute(2, 0, 1) for corrupt in CELLS.values()]
-        return index, torch.stack(pixels)
+        return index, torch.from_numpy(pixels_of(self.files[index]))
 
 
 def entropy(p):
     return -(p * p.clamp_min(1e-45).log()).sum(-1)
 
 
-def score(loader, parents, merged, bank, scale, writer):
-    """Scores every batch; the coefficients of the batches."""
-    weights = [dict(net.named_parameters()) for net in (*parents, merged)]
-    coefficients = []
+class Scorer:
+    """Both parents, the memory of their merge and the class vectors."""
 
-    def logits(net, pixels):
+    def __init__(self, folder, threads, compiles=False, device="cpu", dtype=torch.float32):
+        torch.set_num_threads(threads)
+        self.device, self.dtype = device, dtype
+        self.parents = [
+            CLIPVisionModelWithProjection.from_pretrained(folder / name, attn_implementation="sdpa").eval().to(device, dtype)
+            for name in ("generalist", "expert")
+        ]
+        self.merged = copy.deepcopy(self.parents[0])
+        self.mean, self.std = MEAN.to(device), STD.to(device)
+        self.bank = next(iter(load_file(folder / "bank.safetensors").values())).float().to(device)
+        self.scale = load_file(folder / "generalist" / "model.safetensors")["logit_scale"].exp().to(device)
+        nets = (*self.parents, self.merged)
+        self.weights = [dict(net.named_parameters()) for net in nets]
+        if compiles:
+            with torch.inference_mode():
+                for net in nets:
+                    net.compile()
+                    net(pixel_values=torch.zeros(BATCH, 3, SIDE_PX, SIDE_PX, device=device, dtype=dtype))
+
+    def logits(self, net, pixels):
         features = net(pixel_values=pixels).image_embeds.float()
-        return scale * (features / features.norm(dim=-1, keepdim=True)) @ bank.T
+        return self.scale * (features / features.norm(dim=-1, keepdim=True)) @ self.bank.T
 
-    for index, images in loader:
+    @torch.inference_mode()
+    def rows(self, index, images):
+        """Rows of some images in all cells, a batch a cell: image, cell, the batch's coefficient, class, its probability."""
+        rows = []
         for n, cell in enumerate(CELLS):
-            pixels = images[:, n].to(bank.device).float()
-            pixels = ((pixels / 255 - MEAN.to(bank.device)) / STD.to(bank.device)).to(parents[0].dtype)
-            p, q = (logits(net, pixels).double().softmax(-1) for net in parents)
+            pixels = images[:, n].to(self.device).float()
+            pixels = ((pixels / 255 - self.mean) / self.std).to(self.dtype)
+            p, q = (self.logits(net, pixels).double().softmax(-1) for net in self.parents)
             js = entropy((p + q) / 2) - entropy(p) / 2 - entropy(q) / 2
             coefficient = torch.sigmoid(GAMMA * js).mean().item()
-            for name, target in weights[2].items():
-                torch.lerp(weights[0][name], weights[1][name], coefficient, out=target)
-            said = logits(merged, pixels).softmax(-1).max(-1)
-            for row, prob, pred in zip(index.tolist(), said.values.tolist(), said.indices.tolist()):
-                writer.writerow([row, cell, coefficient, pred, prob])
-            coefficients.append(coefficient)
-    return coefficients
+            pt, ft, merged = self.weights
+            for name, target in merged.items():
+                torch.lerp(pt[name], ft[name], coefficient, out=target)
+            said = self.logits(self.merged, pixels).softmax(-1).max(-1)
+            for row, prob, pred in zip(index, said.values.tolist(), said.indices.tolist()):
+                rows.append([row, cell, coefficient, pred, prob])
+        return rows
+
+
+def report(folder, rows, load_s, began):
+    """Writes the rows, and prints what tests/bench/peers/end_to_end.py reads; seconds of scoring count from `began`."""
+    with open(folder / "rows.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    score_s, mean = time.perf_counter() - began, sum(row[2] for row in rows) / len(rows)
+    print(json.dumps({"load_s": load_s, "score_s": score_s, "n_pairs": len(rows), "lambda_mean": mean}))
 
 
 def main():
@@ -104,37 +137,13 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compute", default="f32", choices=["f32", "bf16"])
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-
     started = time.perf_counter()
     dtype = torch.bfloat16 if arguments.compute == "bf16" else torch.float32
-    parents = [
-        CLIPVisionModelWithProjection.from_pretrained(arguments.folder / name, attn_implementation="sdpa").eval()
-        .to(arguments.device, dtype)
-        for name in ("generalist", "expert")
-    ]
-    merged = copy.deepcopy(parents[0])
-    bank = next(iter(load_file(arguments.folder / "bank.safetensors").values())).float().to(arguments.device)
-    scale = load_file(arguments.folder / "generalist" / "model.safetensors")["logit_scale"].exp().to(arguments.device)
-    if arguments.compile:
-        for net in (*parents, merged):
-            net.compile()
-    files = sorted((arguments.folder / "images").iterdir())
-    loader = DataLoader(Cells(files), batch_size=BATCH, num_workers=arguments.workers)
-    with torch.inference_mode():
-        if arguments.compile:
-            for net in (*parents, merged):
-                net(pixel_values=torch.zeros(BATCH, 3, SIDE_PX, SIDE_PX, device=arguments.device, dtype=dtype))
-        loaded = time.perf_counter()
-        with open(arguments.folder / "rows.csv", "w", newline="") as file:
-            coefficients = score(loader, parents, merged, bank, scale, csv.writer(file))
-    took = {
-        "load_s": loaded - started,
-        "score_s": time.perf_counter() - loaded,
-        "n_pairs": len(files) * len(CELLS),
-        "lambda_mean": sum(coefficients) / len(coefficients),
-    }
-    print(json.dumps(took))
+    scorer = Scorer(arguments.folder, arguments.threads, arguments.compile, arguments.device, dtype)
+    loaded = time.perf_counter()
+    loader = DataLoader(Cells(sorted((arguments.folder / "images").iterdir())), BATCH, num_workers=arguments.workers)
+    rows = [row for index, images in loader for row in scorer.rows(index.tolist(), images)]
+    report(arguments.folder, rows, loaded - started, loaded)
 
 
 if __name__ == "__main__":
