@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -81,11 +82,12 @@ def timed(command, folder):
     """What a command says, as JSON, and the CPU seconds of all that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     said = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            break
+    # What it left behind has nothing to do any more; a worker of Ray may outlive its cluster for ever.
+    children = pathlib.Path(f"/proc/self/task/{os.getpid()}/children")
+    while left := children.read_text().split():
+        for child in left:
+            os.kill(int(child), signal.SIGKILL)
+            os.waitpid(int(child), 0)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if said.returncode:
         sys.exit(f"{command} ended with {said.returncode}:\n{said.stderr}")
