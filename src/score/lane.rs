@@ -109,7 +109,7 @@ impl Lane {
     /// When the device fails.
     pub fn canary(&mut self) -> Result<String, Problem> {
         let threads = Arc::clone(&self.threads);
-        Ok(threads.install(|| self.canary_here())?)
+        Ok(threads.install(|| self.within_memory(|lane| lane.canary_here()))?)
     }
 
     fn canary_here(&mut self) -> Result<String, ModelError> {
@@ -145,19 +145,21 @@ impl Lane {
     /// When the device fails.
     pub fn score(&mut self, batches: &[Batch]) -> Result<Vec<Scored>, Problem> {
         let (threads, began) = (Arc::clone(&self.threads), SystemTime::now());
-        let mut scored = threads.install(|| self.score_within_memory(batches))?;
+        let mut scored = threads.install(|| self.within_memory(|lane| lane.score_here(batches)))?;
         let times = (began, SystemTime::now());
         scored.iter_mut().for_each(|scored| scored.scored = times);
         Ok(scored)
     }
 
-    /// In smaller parts until the device has the memory.
-    fn score_within_memory(&mut self, batches: &[Batch]) -> Result<Vec<Scored>, ModelError> {
-        let n_images = batches.iter().map(|batch| batch.members.len()).sum();
+    /// In smaller passes until the device has the memory.
+    fn within_memory<T>(
+        &mut self,
+        work: impl Fn(&mut Self) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
         loop {
-            match self.score_here(batches) {
-                Err(error) if error.is_out_of_memory() && self.models.halve(n_images) => {}
-                scored => return scored,
+            match work(self) {
+                Err(error) if error.is_out_of_memory() && self.models.halve() => {}
+                done => return done,
             }
         }
     }

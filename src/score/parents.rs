@@ -28,7 +28,7 @@ pub(super) struct ParentModels {
     batch_size: usize,
     text: TextSource,
     merged: Option<Merged>,
-    /// Images that go through a tower at once, as far as the device is known to have memory for them.
+    /// Images that go through a tower at once: as many as the parents should see, or as the device is known to have memory for.
     most_images: Cell<usize>,
 }
 
@@ -72,7 +72,7 @@ impl ParentModels {
         let shared = (!text_differs).then(|| pretrained.bank.clone());
         let expert = whole(&engine.parents().expert, ft, shared)?;
         let text = models.text;
-        let most_images = Cell::new(usize::MAX);
+        let most_images = Cell::new(most_images(&*engine, batch_size));
         Ok((Self { pretrained, expert, config, engine, batch_size, text, merged: None, most_images }, named))
     }
 
@@ -93,7 +93,9 @@ impl ParentModels {
     /// The same models on another engine, made of theirs.
     #[cfg(test)]
     pub(super) fn on(self, make: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>) -> Self {
-        Self { engine: make(self.engine), ..self }
+        let engine = make(self.engine);
+        let most_images = Cell::new(most_images(&*engine, self.batch_size));
+        Self { engine, most_images, ..self }
     }
 
     fn new_buffer(&self) -> Result<Merged, ModelError> {
@@ -166,22 +168,21 @@ impl ParentModels {
 
     /// The images of a batch, ready for every model: in one part, or in as many as the device's memory makes needful.
     pub(super) fn images(&self, pixels: &[u8]) -> Result<Vec<Images>, ModelError> {
+        let room = self.batch_size.min(self.most_images.get());
         let image_bytes = 3 * self.config.image_px.pow(2);
-        let part = image_bytes.saturating_mul(self.most_images.get());
-        pixels.chunks(part).map(|pixels| self.engine.images(pixels)).collect()
+        pixels.chunks(image_bytes * room).map(|pixels| self.engine.images(pixels, room)).collect()
     }
 
-    /// After the device had no memory for `n_images`: parts of half the size from now on. Whether that is less; one
-    /// image is the least. What a batch is merged with is its own, whatever the parts. Said once.
-    pub(super) fn halve(&self, n_images: usize) -> bool {
-        let before = self.most_images.get();
-        let tried = before.min(n_images);
-        if tried <= 1 {
+    /// After the device had no memory for as many images as go through at once: half of them from now on. Whether that is less;
+    /// one image is the least. What a batch is merged with is its own, whatever the parts. Said once.
+    pub(super) fn halve(&self) -> bool {
+        let n_images = self.most_images.get();
+        if n_images <= 1 {
             return false;
         }
-        self.most_images.set(tried.div_ceil(2));
-        if before == usize::MAX {
-            let n_at_once = tried.div_ceil(2);
+        let n_at_once = n_images.div_ceil(2);
+        self.most_images.set(n_at_once);
+        if n_images == most_images(&*self.engine, self.batch_size) {
             let what = "the device has no memory for so many images at once: they go through the models in parts, and \
                         coefficients stay those of whole batches";
             tracing::warn!(n_images, n_at_once, "{what}");
@@ -191,7 +192,7 @@ impl ParentModels {
 
     /// Unit features of a parent, `[B, projection]`, of the images of as many batches as it should see at once, or fewer.
     pub(super) fn parent_features(&self, parent: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
-        self.features(parent, images, self.n_batches_at_once().saturating_mul(self.batch_size))
+        self.features(parent, images, self.most_images.get())
     }
 
     /// Logits of one of the lane's models, `[B, C]`, of one batch.
@@ -203,10 +204,7 @@ impl ParentModels {
     fn features(&self, model: &ZeroShot, images: &[Images], room: usize) -> Result<Tensor, ModelError> {
         let room = room.min(self.most_images.get());
         let passes = passes(images, room);
-        one(passes.into_iter().map(|parts| {
-            let n_images = parts.iter().map(|images| images.n_images()).sum();
-            self.engine.features(&model.vision, &parts, room.max(n_images))
-        }))
+        one(passes.into_iter().map(|parts| self.engine.features(&model.vision, &parts, room)))
     }
 
     /// Logits of the model merged at `lambda`, `[B, C]`.
@@ -263,6 +261,11 @@ impl ParentModels {
         }
         Ok(logits)
     }
+}
+
+/// Images that the parents should see at once, where there is memory for them.
+fn most_images(engine: &dyn Engine, batch_size: usize) -> usize {
+    engine.n_batches_at_once().saturating_mul(batch_size)
 }
 
 /// Neighbours that go through a tower together: as many as there is room for, and always one.

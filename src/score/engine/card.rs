@@ -98,10 +98,9 @@ impl Engine for CardEngine {
         self.tower.merge(set, self.both(), lambda)
     }
 
-    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError> {
+    fn images(&self, pixels: &[u8], room: usize) -> Result<Images, ModelError> {
         let mut images = self.tower.upload(pixels)?;
         if self.n_shared > 0 {
-            let room = self.batch_size.max(images.n_images());
             images = self.tower.prefix(&self.shared, &images, self.n_shared, room)?;
         }
         Ok(Images { n_images: images.n_images(), held: Held::Card(images) })

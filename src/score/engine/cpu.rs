@@ -46,7 +46,7 @@ impl Engine for CpuEngine {
         }
     }
 
-    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError> {
+    fn images(&self, pixels: &[u8], _room: usize) -> Result<Images, ModelError> {
         let pixels = self.normalizer.batch(pixels, self.tower.packing().image_px(), &Device::Cpu)?;
         let n_images = pixels.dim(0)?;
         if self.n_shared == 0 {

@@ -85,11 +85,12 @@ pub(super) trait Engine: fmt::Debug + Send {
         self.parents().lerp(lambda, buffer)
     }
 
-    /// Readies `pixels`, whole images in HWC order one behind the other, at least one, for every model.
+    /// Readies `pixels`, whole images in HWC order one behind the other, at least one, for every model; `room` as for
+    /// [`features`](Self::features).
     ///
     /// # Errors
     /// When the device fails.
-    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError>;
+    fn images(&self, pixels: &[u8], room: usize) -> Result<Images, ModelError>;
 
     /// Unit features of one tower, a row for each image of `parts` in their order. Where a row's last bits depend on how many
     /// images a pass has, it has `room`, however many there are.

@@ -44,7 +44,7 @@ impl Engine for ReferenceEngine {
         VisionTower::reference(tensors, &self.config, &Device::Cpu)
     }
 
-    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError> {
+    fn images(&self, pixels: &[u8], _room: usize) -> Result<Images, ModelError> {
         let pixels = self.normalizer.batch(pixels, self.config.image_px, &Device::Cpu)?;
         Ok(Images { n_images: pixels.dim(0)?, held: Held::Pixels(pixels) })
     }

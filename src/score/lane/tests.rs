@@ -21,7 +21,7 @@ use crate::score::engine::Engine;
 
 const BATCH: usize = 11;
 
-/// An engine on a device with room for the passes of `most` images, and for so many passes in all before that.
+/// An engine on a device with memory for passes of `most` images, and for so many passes in all before that.
 #[derive(Debug)]
 struct Tight {
     inner: Box<dyn Engine>,
@@ -31,14 +31,10 @@ struct Tight {
 }
 
 impl Tight {
-    fn pass<T>(
-        &self,
-        n_images: usize,
-        pass: impl FnOnce() -> Result<T, ModelError>,
-    ) -> Result<T, ModelError> {
+    fn pass<T>(&self, room: usize, pass: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
         let n_passes = self.room_until.get();
         self.room_until.set(n_passes.saturating_sub(1));
-        if n_passes == 0 && n_images > self.most {
+        if n_passes == 0 && room > self.most {
             return Err(CheckpointFault::Card { what: "out of memory".to_owned(), no_memory: true }.into());
         }
         pass()
@@ -58,14 +54,14 @@ impl Engine for Tight {
         self.at_once
     }
 
-    fn images(&self, pixels: &[u8]) -> Result<Images, ModelError> {
-        self.inner.images(pixels)
+    fn images(&self, pixels: &[u8], room: usize) -> Result<Images, ModelError> {
+        self.inner.images(pixels, room)
     }
 
     fn features(&self, tower: &VisionTower, parts: &[&Images], room: usize) -> Result<Tensor, ModelError> {
-        let n_images = parts.iter().map(|images| images.n_images()).sum();
+        let n_images: usize = parts.iter().map(|images| images.n_images()).sum();
         assert!(n_images <= room, "{n_images} images in a pass of {room}");
-        self.pass(n_images, || self.inner.features(tower, parts, room))
+        self.pass(room, || self.inner.features(tower, parts, room))
     }
 
     fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
