@@ -8,6 +8,8 @@ pub(crate) mod clip;
 mod corruptions;
 /// Decoded and resized pixels against Pillow, damage, hostile files, laws.
 mod decode;
+/// Runs on a card that the host emulates.
+mod emulated_card;
 /// Every method, the sweeps, and the laws between methods.
 mod experiments;
 /// One forward for all samples against one merged model per sample.
