@@ -63,6 +63,7 @@ pub(super) fn is_connecting(error: &object_store::client::HttpError) -> bool {
 }
 
 /// Whether a text is an address that can be asked over HTTP.
+#[cfg(any(feature = "s3", feature = "azure"))]
 pub(super) fn is_url(text: &str) -> bool {
     let url = reqwest::Url::parse(text);
     url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

@@ -4,6 +4,8 @@
 //! its key: keys may identify patients, and the client's error texts print them.
 
 mod answers;
+mod client;
+mod cloud;
 mod confined;
 #[cfg(debug_assertions)]
 mod crash;

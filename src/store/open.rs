@@ -3,21 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::ObjectStore;
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
-use std::time::Duration;
 
-use super::Root;
+use super::client::{client, plain_http, retry, unusable};
 use super::confined::Confined;
-use super::direct::{Direct, POOL_IDLE, is_url};
-use super::error::{NO_CREDENTIALS, READ_ONLY};
+use super::direct::Direct;
+use super::error::READ_ONLY;
 use super::settings::{StoreSettings, has_credentials, local_path};
+use super::{Root, cloud};
 use crate::error::{Exit, Problem, quoted, shown_place};
 
 /// The whole process shares each `memory://name`, so that a test's writer and reader meet.
@@ -59,9 +56,7 @@ impl Root {
             "file" if create => (open_output(local(uri)?, settings)?, ""),
             "file" => (open_folder(local(uri)?)?, ""),
             "memory" => (open_memory(bucket), prefix),
-            "s3" | "s3a" => (open_s3(bucket, settings)?, prefix),
-            "gs" => (open_gs(bucket, settings)?, prefix),
-            "az" | "azure" => (open_az(bucket, settings)?, prefix),
+            "s3" | "s3a" | "gs" | "az" | "azure" => (cloud::open(scheme, bucket, settings)?, prefix),
             "http" | "https" => (open_http(uri, create, settings)?, ""),
             other => {
                 return Err(unusable(&format!(
@@ -110,16 +105,6 @@ fn refuse_unprintable_environment() -> Result<(), Problem> {
 fn refuse_plain_http(settings: &StoreSettings) -> Result<(), Problem> {
     let plain = settings.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     if plain && !settings.allow_http { Err(plain_http("store.endpoint")) } else { Ok(()) }
-}
-
-fn plain_http(place: &str) -> Problem {
-    Problem::new("C004", Exit::Config, format!("{place}: plain http is refused"))
-        .hint("use https, or set store.allow_http = true")
-}
-
-fn unusable(why: &str) -> Problem {
-    Problem::new("S003", Exit::Config, format!("store root cannot be used: {why}"))
-        .hint("write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
 }
 
 /// Why a local folder cannot be opened: one that may not be seen is not one that is not there.
@@ -183,72 +168,6 @@ fn open_memory(name: &str) -> Arc<dyn ObjectStore> {
     Arc::clone(stores.entry(name.to_owned()).or_default()) as Arc<dyn ObjectStore>
 }
 
-fn open_s3(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
-    let mut builder = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        // Whatever the environment says: without it nothing can be committed.
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        // The server refuses a body that was damaged on its way.
-        .with_checksum_algorithm(Checksum::SHA256)
-        .with_client_options(client(settings))
-        .with_http_connector(Direct::new(settings))
-        .with_retry(retry(settings));
-    if let Some(endpoint) = &settings.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    if let Some(region) = &settings.region {
-        builder = builder.with_region(region);
-    }
-    check_endpoint(builder.get_config_value(&AmazonS3ConfigKey::Endpoint))?;
-    Ok(Arc::new(builder.build().map_err(|error| incomplete("S3", &error))?))
-}
-
-fn open_gs(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
-    let builder = GoogleCloudStorageBuilder::from_env()
-        .with_bucket_name(bucket)
-        .with_client_options(client(settings))
-        .with_http_connector(Direct::new(settings))
-        .with_retry(retry(settings));
-    Ok(Arc::new(builder.build().map_err(|error| incomplete("GCS", &error))?))
-}
-
-fn open_az(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
-    let mut builder = MicrosoftAzureBuilder::from_env()
-        .with_container_name(container)
-        .with_client_options(client(settings))
-        .with_http_connector(Direct::new(settings))
-        .with_retry(retry(settings));
-    if let Some(endpoint) = &settings.endpoint {
-        builder = builder.with_endpoint(endpoint.clone());
-    }
-    // The client speaks plain HTTP to an emulator without being allowed to.
-    let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator).unwrap_or_default();
-    let is_emulator = ["1", "true", "on", "yes", "y"].contains(&emulator.to_ascii_lowercase().as_str());
-    if is_emulator && !settings.allow_http {
-        return Err(plain_http("the Azure emulator"));
-    }
-    check_endpoint(builder.get_config_value(&AzureConfigKey::Endpoint))?;
-    Ok(Arc::new(builder.build().map_err(|error| incomplete("Azure", &error))?))
-}
-
-/// The client takes an endpoint for a URL without looking, and ends the process where it is none.
-fn check_endpoint(endpoint: Option<String>) -> Result<(), Problem> {
-    let Some(other) = endpoint.filter(|endpoint| !is_url(endpoint)) else { return Ok(()) };
-    let what = format!("store.endpoint: found {}, allowed a URL with its scheme", quoted(&other));
-    Err(Problem::new("C001", Exit::Config, what)
-        .hint("write https://host:port without the bucket; AWS_ENDPOINT_URL sets it too"))
-}
-
-/// What a client says that has not all it needs; half of a pair of credentials is none.
-fn incomplete(store: &str, error: &object_store::Error) -> Problem {
-    if error.to_string().to_ascii_lowercase().contains("access") {
-        let what =
-            format!("{store} credentials are incomplete: one of the key's id and its secret is missing");
-        return Problem::new("S010", Exit::Permission, what).hint(NO_CREDENTIALS);
-    }
-    unusable(&format!("{store} settings are incomplete"))
-}
-
 fn open_http(uri: &str, create: bool, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, Problem> {
     if create {
         let what = "an http root can only be read";
@@ -266,27 +185,6 @@ fn open_http(uri: &str, create: bool, settings: &StoreSettings) -> Result<Arc<dy
         .with_http_connector(Direct::new(settings))
         .with_retry(retry(settings));
     Ok(Arc::new(builder.build().map_err(|_| unusable("no URL"))?))
-}
-
-fn client(settings: &StoreSettings) -> ClientOptions {
-    ClientOptions::new()
-        .with_allow_http(settings.allow_http)
-        .with_connect_timeout(settings.connect_timeout)
-        .with_read_timeout(settings.read_timeout)
-        .with_timeout(settings.request_timeout)
-        .with_pool_idle_timeout(POOL_IDLE)
-}
-
-fn retry(settings: &StoreSettings) -> RetryConfig {
-    RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(200),
-            max_backoff: Duration::from_secs(10),
-            base: 2.0,
-        },
-        max_retries: settings.max_retries,
-        retry_timeout: settings.retry_budget,
-    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@
 
 use std::borrow::Cow;
 
-use jpeg2k::{DecodeParameters, Image};
-
 use super::super::error::{Fault, Reason};
 use super::super::jpeg;
 use super::module::PixelModule;
@@ -81,10 +79,17 @@ fn components(
         let detail = format!("JPEG 2000 of {bits} bits, allowed {most_bits}");
         return Err(Fault::new(Reason::UnsupportedFormat, detail));
     }
+    interleaved(bytes, size_px.0 as usize * size_px.1 as usize, n_samples)
+}
+
+/// What the decoder makes of a codestream, the samples of a pixel side by side.
+#[cfg(feature = "jpeg2000")]
+fn interleaved(bytes: &[u8], n_pixels: usize, n_samples: usize) -> Result<Vec<u16>, Fault> {
+    use jpeg2k::{DecodeParameters, Image};
+
     let image = Image::from_bytes_with(bytes, DecodeParameters::new().strict(true))
         .map_err(|_| Fault::corrupt("the JPEG 2000 codestream is invalid"))?;
     let components = image.components();
-    let n_pixels = size_px.0 as usize * size_px.1 as usize;
     if components.len() != n_samples || components.iter().any(|component| component.data().len() != n_pixels)
     {
         return Err(Fault::corrupt("the JPEG 2000 components differ in size"));
@@ -97,6 +102,11 @@ fn components(
         }
     }
     Ok(values)
+}
+
+#[cfg(not(feature = "jpeg2000"))]
+fn interleaved(_: &[u8], _: usize, _: usize) -> Result<Vec<u16>, Fault> {
+    Err(Fault::new(Reason::UnsupportedFormat, "JPEG 2000, which this program was built without"))
 }
 
 /// The codestream with its end marker, which some writers leave out.
