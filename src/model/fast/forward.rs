@@ -7,9 +7,10 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::int8::Int8Layers;
 use super::norm::UnitLength;
 use super::packing::{Head, Layer, Linear, PANEL, Packing};
-use super::part::{Kept, Part};
+use super::part::{Block, Kept, Part};
 use super::product::{Product, Rows, RowsMut};
 use super::weights::Run;
 use super::workspace::Workspace;
@@ -21,6 +22,8 @@ pub(super) struct Pass<'a> {
     pub(super) arch: Arch,
     /// The models of the set's images.
     pub(super) runs: &'a [Run<'a>],
+    /// The blocks in integers, where the pass computes with them.
+    pub(super) int8: Option<&'a Int8Layers>,
     pub(super) n_images: usize,
     /// Threads that share the rows of the image, where the set is a single one; or 1.
     pub(super) n_parts: usize,
@@ -67,39 +70,40 @@ impl Pass<'_> {
     pub(super) fn blocks(&mut self, layers: Range<usize>) {
         let projects = matches!(self.packing.head, Head::Projection(_));
         for index in layers {
-            let layer = &self.packing.layers[index];
+            let int8 = self.int8.and_then(|int8| int8.layer(index));
+            let block = Block::of(&self.packing.layers[index], int8);
             if projects && index + 1 == self.packing.layers.len() {
-                self.class_block(layer);
+                self.class_block(block);
             } else {
-                self.block(layer);
+                self.block(block);
             }
         }
     }
 
     /// Attention and multilayer perceptron, each behind a layer norm and added to what is there. The parts wait for each other
     /// once, for every query meets the keys and values of all rows.
-    fn block(&mut self, layer: &Layer) {
-        let (mut parts, qkv) = self.projected(layer, 0..3 * self.third());
+    fn block(&mut self, block: Block<'_>) {
+        let (mut parts, qkv) = self.projected(block, 0..3 * self.third());
         let qkv = &*qkv;
-        parts.par_iter_mut().for_each(|part| part.finish(layer, qkv));
+        parts.par_iter_mut().for_each(|part| part.finish(block, qkv));
     }
 
     /// The same of which only the class token goes on, too little for more than one thread.
-    fn class_block(&mut self, layer: &Layer) {
+    fn class_block(&mut self, block: Block<'_>) {
         let third = self.third();
-        self.projected(layer, third..3 * third);
+        self.projected(block, third..3 * third);
         let (mut class, qkv) = self.whole(self.class());
-        class.project(layer.qkv, 0..third, qkv);
-        class.finish(layer, qkv);
+        class.project(block.qkv, 0..third, qkv);
+        class.finish(block, qkv);
     }
 
     /// The set in parts whose rows are normalised and projected to some panels of queries, keys and values, and these.
-    fn projected(&mut self, layer: &Layer, panels: Range<usize>) -> (Vec<Part<'_>>, &mut [f32]) {
+    fn projected(&mut self, block: Block<'_>, panels: Range<usize>) -> (Vec<Part<'_>>, &mut [f32]) {
         let (mut parts, qkv) = self.parts();
         let own = qkv.par_chunks_mut(3 * parts[0].residual.len());
         parts.par_iter_mut().zip(own).for_each(|(part, qkv)| {
-            part.norm(layer.attention_norm);
-            part.project(layer.qkv, panels.clone(), qkv);
+            part.norm(block.attention_norm);
+            part.project(block.qkv, panels.clone(), qkv);
         });
         (parts, qkv)
     }
@@ -143,6 +147,7 @@ impl Pass<'_> {
     /// Attention of the learned query to all patches and the perceptron behind it, in every image's first row.
     fn pool(&mut self, probe: usize, layer: &Layer) {
         let (row, first, third) = (self.packing.row, self.class(), self.third());
+        let block = Block::of(layer, None);
         let stride = first.step * row;
         let norm = self.packing.post_norm;
         self.whole(self.all()).0.norm(norm);
@@ -164,11 +169,11 @@ impl Pass<'_> {
             scratch: &mut self.work.tools[0].product,
         });
         let (mut all, qkv) = self.whole(self.all());
-        all.project(layer.qkv, third..3 * third, qkv);
+        all.project(block.qkv, third..3 * third, qkv);
         let (mut query, qkv) = self.whole(first);
         query.mix(qkv);
-        query.out(layer.out, false);
-        query.perceptron(layer);
+        query.out(block.out, false);
+        query.perceptron(block);
         let rows = self.work.residual.chunks(stride).zip(self.work.features.chunks_exact_mut(row));
         for (pooled, feature) in rows.take(self.n_images) {
             feature.copy_from_slice(&pooled[..row]);

@@ -3,7 +3,7 @@
 //! Read in this order: [`packing`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
 //! model or a merge of two as the source of a layer, [`tile`] the register kernel, [`product`] linear layers made of it,
 //! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`workspace`] the
-//! memory of a pass, [`part`] some rows through a block, [`forward`] a set of images through the layers, [`tower`] batches
+//! memory of a pass, [`int8`] linear layers in integers, [`part`] some rows through a block, [`forward`] a set of images through the layers, [`tower`] batches
 //! over cores.
 //!
 //! Determinism: a row of features has the same bits whatever else is in the batch, on any number of threads and with any
@@ -16,6 +16,7 @@ mod aligned;
 mod attention;
 mod exp;
 mod forward;
+mod int8;
 mod lanes;
 mod norm;
 mod pack;
@@ -31,6 +32,7 @@ mod weights;
 mod workspace;
 
 pub use aligned::Aligned;
+pub use int8::Int8Layers;
 pub use packing::Packing;
 pub use tower::{Activations, FastVision};
 pub use weights::Weights;

@@ -59,6 +59,12 @@ impl Linear {
         self.weight + start * self.outputs + strip * LANES * self.depth(start)
     }
 
+    /// The weights of one input for the outputs of a strip.
+    pub(super) fn weights<'a>(&self, buffer: &'a [f32], input: usize, strip: usize) -> &'a [f32] {
+        let start = input / K_BLOCK * K_BLOCK;
+        &buffer[self.strip(start, strip) + (input - start) * LANES..][..LANES]
+    }
+
     /// Writes the weights of one output, input by input.
     pub(super) fn put_output(&self, buffer: &mut [f32], output: usize, values: &[f32]) {
         for (block, values) in values.chunks(K_BLOCK).enumerate() {

@@ -5,11 +5,53 @@ use std::ops::Range;
 use pulp::Arch;
 
 use super::attention::Attention;
+use super::int8::{Int8Layer, Int8Linear, Int8Product};
 use super::norm::LayerNorm;
 use super::packing::{Layer, Linear, Norm, PANEL, Packing};
 use super::product::{Product, Rows, RowsMut};
 use super::weights::Run;
 use super::workspace::Tools;
+
+/// A linear layer of a block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dense<'a> {
+    linear: Linear,
+    /// Where the pass computes with integers.
+    int8: Option<&'a Int8Linear>,
+}
+
+impl Dense<'_> {
+    fn apply(self, arch: Arch, product: Product<'_>) {
+        match self.int8 {
+            Some(weights) => Int8Product { weights, product }.run(arch),
+            None => arch.dispatch(product),
+        }
+    }
+}
+
+/// The layers of a block in the form in which the pass computes with them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block<'a> {
+    pub(super) attention_norm: Norm,
+    pub(super) qkv: Dense<'a>,
+    pub(super) out: Dense<'a>,
+    mlp_norm: Norm,
+    rise: Dense<'a>,
+    fall: Dense<'a>,
+}
+
+impl<'a> Block<'a> {
+    pub(super) fn of(layer: &Layer, int8: Option<&'a Int8Layer>) -> Self {
+        Self {
+            attention_norm: layer.attention_norm,
+            qkv: Dense { linear: layer.qkv, int8: int8.map(|int8| &int8.qkv) },
+            out: Dense { linear: layer.out, int8: int8.map(|int8| &int8.out) },
+            mlp_norm: layer.mlp_norm,
+            rise: Dense { linear: layer.rise, int8: int8.map(|int8| &int8.rise) },
+            fall: Dense { linear: layer.fall, int8: int8.map(|int8| &int8.fall) },
+        }
+    }
+}
 
 /// The rows of each image that a step computes.
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +99,10 @@ impl Part<'_> {
     }
 
     /// Some panels of the queries, keys and values of the hidden rows, to the same rows of `qkv`.
-    pub(super) fn project(&mut self, linear: Linear, panels: Range<usize>, qkv: &mut [f32]) {
+    pub(super) fn project(&mut self, dense: Dense<'_>, panels: Range<usize>, qkv: &mut [f32]) {
         let stride = self.stride();
-        self.arch.dispatch(Product {
-            linear,
+        let product = Product {
+            linear: dense.linear,
             panels,
             activation: None,
             runs: self.runs,
@@ -68,14 +110,15 @@ impl Part<'_> {
             x: Rows { values: self.hidden, stride, columns: self.packing.width },
             y: RowsMut { values: qkv, stride: 3 * stride, keeps: false },
             scratch: &mut self.tools.product,
-        });
+        };
+        dense.apply(self.arch, product);
     }
 
     /// The rest of a block, from the queries, keys and values of all rows on.
-    pub(super) fn finish(&mut self, layer: &Layer, qkv: &[f32]) {
+    pub(super) fn finish(&mut self, block: Block<'_>, qkv: &[f32]) {
         self.mix(qkv);
-        self.out(layer.out, true);
-        self.perceptron(layer);
+        self.out(block.out, true);
+        self.perceptron(block);
     }
 
     /// The mixtures of the rows' queries, in place of the hidden rows.
@@ -91,26 +134,27 @@ impl Part<'_> {
     }
 
     /// A layer's outputs for the hidden rows, added to the residual rows or in their place.
-    pub(super) fn out(&mut self, linear: Linear, keeps: bool) {
+    pub(super) fn out(&mut self, dense: Dense<'_>, keeps: bool) {
         let stride = self.stride();
-        self.arch.dispatch(Product {
-            linear,
-            panels: 0..linear.outputs / PANEL,
+        let product = Product {
+            linear: dense.linear,
+            panels: 0..dense.linear.outputs / PANEL,
             activation: None,
             runs: self.runs,
             n_rows: self.rows.n_rows,
             x: Rows { values: self.hidden, stride, columns: self.packing.width },
             y: RowsMut { values: self.residual, stride, keeps },
             scratch: &mut self.tools.product,
-        });
+        };
+        dense.apply(self.arch, product);
     }
 
     /// The multilayer perceptron behind its norm, added to what is there.
-    pub(super) fn perceptron(&mut self, layer: &Layer) {
-        let (stride, inner) = (self.stride(), layer.rise.outputs);
-        self.norm(layer.mlp_norm);
-        self.arch.dispatch(Product {
-            linear: layer.rise,
+    pub(super) fn perceptron(&mut self, block: Block<'_>) {
+        let (stride, inner) = (self.stride(), block.rise.linear.outputs);
+        self.norm(block.mlp_norm);
+        let rise = Product {
+            linear: block.rise.linear,
             panels: 0..inner / PANEL,
             activation: Some(self.packing.activation),
             runs: self.runs,
@@ -118,9 +162,10 @@ impl Part<'_> {
             x: Rows { values: self.hidden, stride, columns: self.packing.width },
             y: RowsMut { values: self.inner, stride: inner, keeps: false },
             scratch: &mut self.tools.product,
-        });
-        self.arch.dispatch(Product {
-            linear: layer.fall,
+        };
+        block.rise.apply(self.arch, rise);
+        let fall = Product {
+            linear: block.fall.linear,
             panels: 0..self.packing.row / PANEL,
             activation: None,
             runs: self.runs,
@@ -128,7 +173,8 @@ impl Part<'_> {
             x: Rows { values: self.inner, stride: inner, columns: self.packing.mlp_width },
             y: RowsMut { values: self.residual, stride, keeps: true },
             scratch: &mut self.tools.product,
-        });
+        };
+        block.fall.apply(self.arch, fall);
     }
 
     /// From a row to the next.

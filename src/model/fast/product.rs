@@ -14,7 +14,7 @@ use crate::model::config::Activation;
 #[derive(Debug)]
 pub(super) struct ProductScratch {
     /// One block of inputs of all rows, as tiles.
-    tiles: Aligned,
+    pub(super) tiles: Aligned,
     /// One merged panel.
     panel: Aligned,
 }
@@ -163,7 +163,7 @@ impl Product<'_> {
 /// Cuts rows into tiles of at most `T`: first row and number of each. Narrow tiles are as even as they can be, for one of a few rows
 /// takes as long as a full one.
 #[inline(always)]
-fn tiles_of<const T: usize>(rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn tiles_of<const T: usize>(rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
     let n_tiles = rows.len().div_ceil(T);
     let start = move |n: usize| {
         let at = if T == NARROW { n * rows.len() / n_tiles } else { (n * T).min(rows.len()) };

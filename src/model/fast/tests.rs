@@ -17,10 +17,10 @@ use crate::model::tower::VisionTower;
 /// Largest difference to the reference, relative to the largest feature.
 const TOLERANCE: f32 = 5e-5;
 
-type Tensors = BTreeMap<String, Vec<f32>>;
+pub(super) type Tensors = BTreeMap<String, Vec<f32>>;
 
 /// Heads of 20 channels, 17 tokens, no width a multiple of anything that matters.
-fn small() -> ClipConfig {
+pub(super) fn small() -> ClipConfig {
     let tower = |activation| TowerConfig {
         width: 60,
         mlp_width: 270,
@@ -43,27 +43,27 @@ fn small() -> ClipConfig {
     }
 }
 
-fn tensors(config: &ClipConfig, seed: u64) -> Tensors {
+pub(super) fn tensors(config: &ClipConfig, seed: u64) -> Tensors {
     let specs = layout::tensors(config).into_iter().filter(|spec| spec.part == Part::Vision);
     let seeds = Seeds { vision: seed, text: seed };
     specs.map(|spec| (spec.name.clone(), random::values(&spec, seeds))).collect()
 }
 
-fn packed(tower: &FastVision, tensors: &Tensors) -> Aligned {
+pub(super) fn packed(tower: &FastVision, tensors: &Tensors) -> Aligned {
     tower.packing().pack(|name| &tensors[name])
 }
 
-fn pixels(config: &ClipConfig, n_images: usize) -> Vec<f32> {
+pub(super) fn pixels(config: &ClipConfig, n_images: usize) -> Vec<f32> {
     let n = n_images * 3 * config.image_px * config.image_px;
     (0..n).map(|i| ((i as f64 * 0.618_034).fract() as f32 - 0.5) * 4.0).collect()
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
+pub(super) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
 /// What `f` returns on a pool of `n_threads`.
-fn on_threads<T: Send>(n_threads: usize, f: impl FnOnce() -> T + Send) -> T {
+pub(super) fn on_threads<T: Send>(n_threads: usize, f: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a pool").install(f)
 }
 

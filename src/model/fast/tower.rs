@@ -173,7 +173,8 @@ impl<'a> Sets<'a> {
         let n_images = self.per_set.min(self.n_images - first);
         let runs = self.weights.runs(first, n_images);
         let (packing, arch, n_parts) = (&tower.packing, tower.arch, self.n_parts);
-        let mut pass = Pass { packing, arch, runs: &runs, n_images, n_parts, work: &mut work };
+        let int8 = self.weights.int8();
+        let mut pass = Pass { packing, arch, runs: &runs, int8, n_images, n_parts, work: &mut work };
         // Within the pool, where parts that follow each other find its threads awake.
         rayon::scope(|_| f(&mut pass));
         idle().push(work);

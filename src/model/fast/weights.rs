@@ -2,6 +2,7 @@
 
 use pulp::Simd;
 
+use super::int8::Int8Layers;
 use super::prefetch::prefetch;
 
 /// The packed weights of a pass. Every slice is [`Packing::len`](super::Packing::len) long.
@@ -19,6 +20,13 @@ pub enum Weights<'a> {
         /// One per image; 0 is `pt` and 1 is `ft` bit for bit, others extrapolate.
         lambda: &'a [f64],
     },
+    /// The same model for every image, with the linear layers of its blocks in 8-bit integers.
+    Int8 {
+        /// The model.
+        packed: &'a [f32],
+        /// Made of it.
+        layers: &'a Int8Layers,
+    },
 }
 
 impl<'a> Weights<'a> {
@@ -30,13 +38,27 @@ impl<'a> Weights<'a> {
                 assert_eq!((pt.len(), ft.len()), (len, len), "values of the packed towers");
                 assert_eq!(lambda.len(), n_images, "a coefficient per image");
             }
+            Self::Int8 { packed, layers } => {
+                assert_eq!(packed.len(), len, "values of a packed tower");
+                layers.check(len);
+            }
+        }
+    }
+
+    /// The blocks in integers, where there are some.
+    pub(super) fn int8(&self) -> Option<&'a Int8Layers> {
+        match *self {
+            Self::Int8 { layers, .. } => Some(layers),
+            Self::One(_) | Self::Lerp { .. } => None,
         }
     }
 
     /// Runs of neighbouring images with the same model, for `n_images` images from number `first` on.
     pub(super) fn runs(&self, first: usize, n_images: usize) -> Vec<Run<'a>> {
         match *self {
-            Self::One(values) => vec![Run { n_images, model: Model::One(values) }],
+            Self::One(values) | Self::Int8 { packed: values, .. } => {
+                vec![Run { n_images, model: Model::One(values) }]
+            }
             Self::Lerp { pt, ft, lambda } => lambda[first..first + n_images]
                 // Neighbours with one coefficient share a merge; with one for all this is a plain pass.
                 .chunk_by(|a, b| (*a as f32).to_bits() == (*b as f32).to_bits())
