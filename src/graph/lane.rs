@@ -215,6 +215,7 @@ mod tests {
             features: Some(vec![vec![batch.pixels.iter().map(|byte| f32::from(*byte)).sum()]]),
             methods: Vec::new(),
             rejects: Vec::new(),
+            deviation: None,
             scored: (UNIX_EPOCH, UNIX_EPOCH),
         }
     }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::merge::deviation::Deviation;
 use crate::merge::method::Method;
 use crate::messages::{Prediction, Scored};
 
@@ -85,11 +86,15 @@ pub struct Diagnostics {
     pub pt_confidence: Joint,
     /// The expert's.
     pub ft_confidence: Joint,
+    /// How far off coefficients of parents in 8-bit integers are, over the batches that were measured; none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Deviation>,
 }
 
 impl Diagnostics {
     /// Adds one batch; coefficients are those of the primary method.
     pub(crate) fn push(&mut self, scored: &Scored, primary: Method) {
+        self.int8 = joined(self.int8, scored.deviation);
         let said = |method| scored.methods.iter().find(|scores| scores.method == method);
         let (main, pt, ft) = (said(primary), said(Method::Pretrained), said(Method::Expert));
         if let Some(with) = main.and_then(|scores| scores.merged_with) {
@@ -133,6 +138,7 @@ impl Diagnostics {
             entropy_gap_correct: self.entropy_gap_correct.then(later.entropy_gap_correct),
             pt_confidence: self.pt_confidence.then(later.pt_confidence),
             ft_confidence: self.ft_confidence.then(later.ft_confidence),
+            int8: joined(self.int8, later.int8),
         }
     }
 
@@ -160,6 +166,13 @@ impl Diagnostics {
     #[must_use]
     pub fn lambda_mean(&self) -> Option<f64> {
         share(self.lambda_sum, self.n_coefficients)
+    }
+}
+
+fn joined(first: Option<Deviation>, later: Option<Deviation>) -> Option<Deviation> {
+    match (first, later) {
+        (Some(first), Some(later)) => Some(first.then(later)),
+        (one, other) => one.or(other),
     }
 }
 

@@ -16,6 +16,7 @@ use super::plan::Plan;
 use super::receipt::{FileEntry, Receipt};
 use super::span::Sums;
 use crate::error::{Exit, Problem};
+use crate::merge::deviation::Deviation;
 use crate::tables::{FORMAT_VERSION, Table, properties};
 
 /// What the row adds to the plan, taken in span by span, in order.
@@ -113,6 +114,16 @@ pub(super) fn encode(plan: &Plan, totals: &Totals, completed_at_us: i64) -> Resu
         ("r_entropy_gap_correct", found.entropy_gap_correct.pearson_r()),
         ("pt_overconfidence", found.pt_confidence.mean_difference()),
         ("ft_overconfidence", found.ft_confidence.mean_difference()),
+    ] {
+        row.number(column, number);
+    }
+    let int8 = found.int8.as_ref();
+    for (column, number) in [
+        ("int8_js_max_nats", int8.map(|int8| int8.js_max_nats)),
+        ("int8_js_mean_nats", int8.and_then(Deviation::js_mean_nats)),
+        ("int8_lambda_max", int8.map(|int8| int8.lambda_max)),
+        ("int8_lambda_mean", int8.and_then(Deviation::lambda_mean)),
+        ("int8_changed_share", int8.and_then(Deviation::changed_share)),
     ] {
         row.number(column, number);
     }

@@ -46,6 +46,8 @@ pub mod slerp;
 
 pub mod ensemble;
 
+pub mod deviation;
+
 pub mod statistics;
 
 pub mod beta;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Member, Reject, Slot};
+use crate::merge::deviation::Deviation;
 use crate::merge::method::Method;
 
 /// What one method says of one sample.
@@ -85,6 +86,8 @@ pub struct Scored {
     pub methods: Vec<MethodScores>,
     /// Samples the models gave non-finite logits for.
     pub rejects: Vec<Reject>,
+    /// How far off its coefficients are, where that was measured.
+    pub deviation: Option<Deviation>,
     /// When the lane began with it and when it was done; in no table, for two runs give the same tables.
     pub scored: (SystemTime, SystemTime),
 }
