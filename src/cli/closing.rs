@@ -13,6 +13,7 @@ use crate::flow::progress::rss_mib;
 use crate::graph::corrupt::CorruptAt;
 use crate::job::{Job, Outcome, PSEUDONYM_KEY};
 use crate::ledger::Finalized;
+use crate::merge::deviation::Deviation;
 use crate::report::{AccuracyTable, accuracy, reasons};
 use crate::store::Root;
 
@@ -113,7 +114,7 @@ pub(super) async fn tell(
     let table = accuracy(output, &done.plan).await?;
     if manner.json {
         let exit = exit_code(done);
-        let answer = json!({
+        let mut answer = json!({
             "state": state, "run_id": done.plan.run_id, "run_date": done.plan.run_date,
             "run_uri": format!("{}/_t3b/runs/{}", output_root.trim_end_matches('/'), done.plan.run_id),
             "n_scored": done.n_scored, "n_quarantined": done.n_quarantined, "quarantine": why,
@@ -122,6 +123,9 @@ pub(super) async fn tell(
             "accuracy": by_method(&table), "process": process(spent, manner),
             "exit_code": exit.code(),
         });
+        if let Some(int8) = done.diagnostics.int8 {
+            answer["int8"] = deviation(&int8);
+        }
         say!("{answer:#}");
         return Ok(exit);
     }
@@ -175,6 +179,15 @@ pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMa
     if counts.len() > REASONS {
         say!("        and {} reasons more, in the quarantine table", counts.len() - REASONS);
     }
+    if let Some(int8) = &done.diagnostics.int8 {
+        say!(
+            "int8    lambda of a batch at most {:.4} from that in f32, mean {:.4};",
+            int8.lambda_max,
+            int8.lambda_mean().unwrap_or_default()
+        );
+        let changed = 100.0 * int8.changed_share().unwrap_or_default();
+        say!("        another class for {changed:.2} % of the {} predictions compared", int8.n_predictions);
+    }
     say!("tables  {root}/tables/");
     say!("        <table>/run_date={}/run_id={}/", done.plan.run_date, done.plan.run_id);
     // A run that scored nothing has its answers in the table of what it left out.
@@ -182,6 +195,15 @@ pub(super) fn print_finalized(done: &Finalized, output_root: &str, why: &BTreeMa
     say!("look    duckdb -c \"from read_parquet(");
     say!("          '{root}/tables/{table}/**/*.parquet',");
     say!("          hive_partitioning = true, union_by_name = true) limit 9\"");
+}
+
+/// How far coefficients of parents in 8-bit integers are from those in `f32`, by the names of the `runs` columns.
+fn deviation(int8: &Deviation) -> Value {
+    json!({
+        "js_max_nats": int8.js_max_nats, "js_mean_nats": int8.js_mean_nats(),
+        "lambda_max": int8.lambda_max, "lambda_mean": int8.lambda_mean(),
+        "changed_share": int8.changed_share(), "n_predictions": int8.n_predictions,
+    })
 }
 
 /// The most memory of this process behind a comma, where the system tells.

@@ -22,7 +22,7 @@ use crate::ledger::{
     Attempt, Layout, Listed, Plan, check_stands, committed, finalize_plan, is_published, nonce, read_plan,
     record, withdrawn,
 };
-use crate::score::{Lane, LaneRule, Wanted, numerics_class};
+use crate::score::{Int8Rule, Lane, LaneRule, Wanted, numerics_class};
 use crate::settings::{Settings, Spec};
 use crate::source::{Manifest, Partition, Partitions, Todo};
 use crate::store::{Created, Root};
@@ -180,7 +180,8 @@ impl Job {
     /// Builds the lanes and the rules of every stage; `ours` gets the lanes' canary.
     pub(super) async fn ready(self, mut ours: Plan) -> Result<Ready, Problem> {
         let (tower, compute) = (self.spec.pipeline.models.tower, self.spec.pipeline.models.compute);
-        let wanted = Wanted { config: self.models.pretrained.config(), tower, compute };
+        let int8 = self.spec.pipeline.models.int8_bound;
+        let wanted = Wanted { config: self.models.pretrained.config(), tower, compute, int8: int8.is_some() };
         let devices = self.spec.settings.devices.pick(&wanted)?;
         let mut rules = self.rules(ours.clone(), numerics_class(&devices[0], compute));
         let Spec { pipeline, settings, .. } = self.spec;
@@ -193,6 +194,10 @@ impl Job {
             batch_size: pipeline.batch_size as usize,
             n_threads: (settings.threads.score / devices.len()).max(1),
             features: pipeline.output.features,
+            int8: int8.map(|bound| Int8Rule {
+                bound,
+                n_batches: pipeline.partition_size / pipeline.batch_size.max(1),
+            }),
         };
         let models = self.models;
         let lane = |device| {

@@ -117,14 +117,8 @@ pub(super) fn encode(plan: &Plan, totals: &Totals, completed_at_us: i64) -> Resu
     ] {
         row.number(column, number);
     }
-    let int8 = found.int8.as_ref();
-    for (column, number) in [
-        ("int8_js_max_nats", int8.map(|int8| int8.js_max_nats)),
-        ("int8_js_mean_nats", int8.and_then(Deviation::js_mean_nats)),
-        ("int8_lambda_max", int8.map(|int8| int8.lambda_max)),
-        ("int8_lambda_mean", int8.and_then(Deviation::lambda_mean)),
-        ("int8_changed_share", int8.and_then(Deviation::changed_share)),
-    ] {
+    // A row without them keeps the bytes that earlier programs gave it, by which a run is published again.
+    for (column, number) in found.int8.iter().flat_map(deviation) {
         row.number(column, number);
     }
     row.text("device", totals.sums.device.clone());
@@ -139,6 +133,17 @@ pub(super) fn encode(plan: &Plan, totals: &Totals, completed_at_us: i64) -> Resu
     );
     row.time("completed_at", Some(completed_at_us));
     row.encode("runs", plan)
+}
+
+/// What a run in 8-bit integers says of its coefficients.
+fn deviation(int8: &Deviation) -> [(&'static str, Option<f64>); 5] {
+    [
+        ("int8_js_max_nats", Some(int8.js_max_nats)),
+        ("int8_js_mean_nats", int8.js_mean_nats()),
+        ("int8_lambda_max", Some(int8.lambda_max)),
+        ("int8_lambda_mean", int8.lambda_mean()),
+        ("int8_changed_share", int8.changed_share()),
+    ]
 }
 
 /// One row, column by column.

@@ -17,7 +17,7 @@ use super::{
     config::ClipConfig,
     encoder::Encoder,
     error::{CheckpointFault, ModelError},
-    fast::{Activations, FastVision, Weights},
+    fast::{Activations, FastVision, Int8Layers, Weights},
     layout::{self, Part},
     packed::with_values,
 };
@@ -46,6 +46,8 @@ enum Backend {
 pub struct PackedTower {
     engine: Arc<FastVision>,
     weights: Tensor,
+    /// The blocks that are computed in 8-bit integers.
+    int8: Option<Arc<Int8Layers>>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +89,19 @@ impl VisionTower {
     /// The tower on weights that were [packed](super::packed::pack) for `engine`; a handle of them, not a copy.
     #[must_use]
     pub fn fast(engine: &Arc<FastVision>, weights: &Tensor) -> Self {
-        Self(Backend::Fast(PackedTower { engine: Arc::clone(engine), weights: weights.clone() }))
+        Self(Backend::Fast(PackedTower { engine: Arc::clone(engine), weights: weights.clone(), int8: None }))
+    }
+
+    /// A fast tower with the linear layers of its blocks from number `first` on in 8-bit integers, made of its weights as they are now;
+    /// `None` of another tower.
+    ///
+    /// # Errors
+    /// When its weights are elsewhere.
+    pub fn in_int8(&self, first: usize) -> Result<Option<Self>, ModelError> {
+        let Backend::Fast(tower) = &self.0 else { return Ok(None) };
+        let packing = tower.engine.packing();
+        let layers = with_values(&tower.weights, |weights| Int8Layers::of(packing, weights, first))?;
+        Ok(Some(Self(Backend::Fast(PackedTower { int8: Some(Arc::new(layers)), ..tower.clone() }))))
     }
 
     /// The tower on a set of weights on a card; a handle of them, not a copy.
@@ -146,19 +160,27 @@ impl VisionTower {
         let Backend::Fast(tower) = &self.0 else {
             return Err(candle_core::Error::Msg("blocks that another tower computed".to_owned()).into());
         };
-        let features = with_values(&tower.weights, |w| tower.engine.features_from(Weights::One(w), shared))?;
+        let features = with_values(&tower.weights, |w| tower.engine.features_from(tower.form(w), shared))?;
         Ok(tower.rows(features)?)
     }
 }
 
 impl PackedTower {
+    /// Its weights in the form in which they are computed with.
+    fn form<'a>(&'a self, packed: &'a [f32]) -> Weights<'a> {
+        match &self.int8 {
+            Some(layers) => Weights::Int8 { packed, layers },
+            None => Weights::One(packed),
+        }
+    }
+
     fn features(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
         let side = self.engine.packing().image_px();
         if pixels.dims4()? != (pixels.dim(0)?, 3, side, side) {
             candle_core::bail!("pixels of shape {:?}, allowed [B, 3, {side}, {side}]", pixels.dims());
         }
         let features = with_values(pixels, |pixels| {
-            with_values(&self.weights, |weights| self.engine.features(Weights::One(weights), pixels))
+            with_values(&self.weights, |weights| self.engine.features(self.form(weights), pixels))
         })??;
         self.rows(features)
     }

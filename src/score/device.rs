@@ -58,7 +58,7 @@ impl Devices {
             Kind::Cpu(n_lanes) => vec![Device::Cpu; *n_lanes],
             Kind::Cuda(_) if !wanted.is_for_cards() => {
                 let what = "device.kind: a card computes neither towers that pool by attention (SigLIP) nor \
-                            models.tower = \"reference\"";
+                            models.tower = \"reference\" nor models.coefficient_dtype = \"int8\"";
                 return Err(Problem::new("D003", Exit::Config, what).hint("set device.kind = \"cpu\""));
             }
             Kind::Cuda(cards) => cards.iter().map(|n| open(*n)).collect::<Result<_, _>>()?,
@@ -85,11 +85,13 @@ pub struct Wanted<'a> {
     pub tower: TowerKind,
     /// In which numbers.
     pub compute: Compute,
+    /// Whether coefficients come from parents in 8-bit integers.
+    pub int8: bool,
 }
 
 impl Wanted<'_> {
     fn is_for_cards(&self) -> bool {
-        self.tower == TowerKind::Fast && !self.config.vision_kind.pools_by_attention()
+        self.tower == TowerKind::Fast && !self.int8 && !self.config.vision_kind.pools_by_attention()
     }
 }
 

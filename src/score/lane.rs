@@ -11,10 +11,12 @@ use super::costs::Costs;
 use super::device::Device;
 use super::engine::{Images, Kind, TowerKind};
 use super::inputs::ModelPair;
+use super::int8::{Int8Rule, push_method, push_parents};
 use super::parents::ParentModels;
 use super::predict::predict;
 use super::scorer::{Parental, Said, Scorer};
 use crate::error::{Exit, Problem};
+use crate::merge::deviation::Deviation;
 use crate::merge::divergence::{Signals, log_softmax};
 use crate::merge::entropy_ratio::Temperatures;
 use crate::merge::method::Method;
@@ -42,6 +44,8 @@ pub struct LaneRule {
     pub n_threads: usize,
     /// Whether the pretrained model's features are kept.
     pub features: bool,
+    /// Where coefficients come from parents in 8-bit integers.
+    pub int8: Option<Int8Rule>,
 }
 
 /// One device with everything that lives on it. Scoring needs `&mut` because the merged model's weights are
@@ -54,6 +58,7 @@ pub struct Lane {
     models: ParentModels,
     scorers: Vec<Scorer>,
     keeps_features: bool,
+    int8: Option<Int8Rule>,
     costs: Costs,
 }
 
@@ -83,6 +88,9 @@ impl Lane {
         if rule.methods.iter().any(is_per_batch) {
             models.prepare_merges()?;
         }
+        if rule.int8.is_some() {
+            models.prepare_int8()?;
+        }
         let costs = Costs::of(rule.methods.iter().map(|(method, _)| method.name()));
         let scorer = |(method, recipe)| Scorer::new(method, recipe, &models, &named);
         let scorers = rule.methods.into_iter().map(scorer).collect::<Result<_, _>>()?;
@@ -93,6 +101,7 @@ impl Lane {
             models,
             scorers,
             keeps_features: rule.features,
+            int8: rule.int8,
             costs,
         })
     }
@@ -120,7 +129,10 @@ impl Lane {
             .collect();
         let images = self.models.images(&pixels)?;
         let mut hash = Sha256::new();
-        for model in [&self.models.pretrained, &self.models.expert] {
+        // Those in integers too, where there are some.
+        let parents = [&self.models.pretrained, &self.models.expert];
+        let others = self.models.advisers().into_iter().filter(|_| self.int8.is_some());
+        for model in parents.into_iter().chain(others) {
             let features = self.models.parent_features(model, &images)?;
             for logit in model.logits_of(&features)?.flatten_all()?.to_vec1::<f32>()? {
                 hash.update(logit.to_le_bytes());
@@ -148,6 +160,7 @@ impl Lane {
         let mut scored = threads.install(|| self.within_memory(|lane| lane.score_here(batches)))?;
         let times = (began, SystemTime::now());
         scored.iter_mut().for_each(|scored| scored.scored = times);
+        self.int8.map_or(Ok(()), |int8| scored.iter().try_for_each(|scored| int8.check(scored)))?;
         Ok(scored)
     }
 
@@ -171,7 +184,7 @@ impl Lane {
             images.extend(self.models.images(&batch.pixels)?);
             ends.push(images.len());
         }
-        let mut said = self.costs.time(0, || self.ask_parents(&images))?.into_iter();
+        let mut said = self.costs.time(0, || self.ask(self.models.advisers(), &images))?.into_iter();
         let (mut rest, mut begin) = (&images[..], 0);
         let mut scored = Vec::with_capacity(batches.len());
         for (batch, end) in batches.iter().zip(ends) {
@@ -192,6 +205,7 @@ impl Lane {
             features: None,
             methods: Vec::new(),
             rejects: Vec::new(),
+            deviation: None,
             scored: (UNIX_EPOCH, UNIX_EPOCH),
         };
         if batch.members.is_empty() {
@@ -200,6 +214,7 @@ impl Lane {
         let models = &mut self.models;
         let ask = |(n, scorer): (usize, &Scorer)| self.costs.time(n + 1, || scorer.score(models, parents));
         let said: Vec<Said> = self.scorers.iter().enumerate().map(ask).collect::<Result<_, _>>()?;
+        scored.deviation = self.deviation(batch, parents, &said)?;
         let everywhere = |n: usize| parents.finite[n] && said.iter().all(|said| is_finite(&said.log_p[n]));
         let finite: Vec<bool> = (0..batch.members.len()).map(everywhere).collect();
         let signals: Vec<Signal> = (0..batch.members.len()).map(|n| self.signal(parents, n)).collect();
@@ -212,7 +227,7 @@ impl Lane {
     }
 
     /// Both parents on all images, a sample's part of it for each in their order.
-    fn ask_parents(&self, images: &[Images]) -> Result<Vec<Heard>, ModelError> {
+    fn ask(&self, [pretrained, expert]: [&ZeroShot; 2], images: &[Images]) -> Result<Vec<Heard>, ModelError> {
         if images.is_empty() {
             return Ok(Vec::new());
         }
@@ -220,8 +235,8 @@ impl Lane {
             let features = self.models.parent_features(model, images)?;
             Ok::<_, ModelError>((rows(&model.logits_of(&features)?, temperature)?, features))
         };
-        let (z_pt, features) = ask(&self.models.pretrained, self.temperatures.pretrained)?;
-        let (z_ft, _) = ask(&self.models.expert, self.temperatures.expert)?;
+        let (z_pt, features) = ask(pretrained, self.temperatures.pretrained)?;
+        let (z_ft, _) = ask(expert, self.temperatures.expert)?;
         let features = self.keeps_features.then(|| features.to_vec2::<f32>()).transpose()?;
         let mut features = features.map(Vec::into_iter);
         let heard = |(z_pt, z_ft)| {
@@ -245,6 +260,30 @@ impl Lane {
             pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
         let features = self.keeps_features.then_some(features);
         Parental { images, z_pt, z_ft, features, finite, compared }
+    }
+
+    /// How far what was `said` of a batch is from what is said with parents in `f32`, where that is to be measured. Its time counts as the
+    /// parents'.
+    fn deviation(
+        &mut self,
+        batch: &Batch,
+        parents: &Parental<'_>,
+        said: &[Said],
+    ) -> Result<Option<Deviation>, ModelError> {
+        if !self.int8.is_some_and(|int8| int8.measures(&batch.slot)) {
+            return Ok(None);
+        }
+        let costs = self.costs.clone();
+        costs.time(0, || {
+            let heard = self.ask([&self.models.pretrained, &self.models.expert], parents.images)?;
+            let exact = self.compare(parents.images, heard.into_iter());
+            let mut found = Deviation::default();
+            push_parents(&mut found, parents, &exact);
+            for (scorer, said) in self.scorers.iter().zip(said).filter(|(scorer, _)| scorer.asks_parents()) {
+                push_method(&mut found, said, &scorer.score(&mut self.models, &exact)?);
+            }
+            Ok(Some(found))
+        })
     }
 
     fn signal(&self, parents: &Parental<'_>, n: usize) -> Signal {

@@ -4,6 +4,7 @@ mod costs;
 mod device;
 mod engine;
 mod inputs;
+mod int8;
 mod lane;
 mod parents;
 mod predict;
@@ -13,6 +14,7 @@ pub use costs::Costs;
 pub use device::{Device, Devices, Wanted, numerics_class};
 pub use engine::TowerKind;
 pub use inputs::{ModelPair, TextSource};
+pub use int8::Int8Rule;
 pub use lane::{Lane, LaneRule};
 
 use crate::error::{Exit, Problem};

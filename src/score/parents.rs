@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::device::Device as LaneDevice;
 use super::engine::{Engine, Images, Kind, engine, one};
 use super::inputs::{ModelPair, TextSource};
-use crate::error::Problem;
+use crate::error::{Exit, Problem};
 use crate::merge::recipe::StaticRule;
 use crate::merge::slerp::slerp_into;
 use crate::merge::ties::{ties_into, ties_threshold};
@@ -22,6 +22,8 @@ use crate::model::{Checkpoint, ClipConfig, ModelError, TextBank, ZeroShot};
 pub(super) struct ParentModels {
     pub(super) pretrained: ZeroShot,
     pub(super) expert: ZeroShot,
+    /// Both in 8-bit integers, for coefficients, where that is set.
+    int8: Option<[ZeroShot; 2]>,
     pub(super) config: ClipConfig,
     engine: Box<dyn Engine>,
     /// Images of a whole batch.
@@ -73,7 +75,8 @@ impl ParentModels {
         let expert = whole(&engine.parents().expert, ft, shared)?;
         let text = models.text;
         let most_images = Cell::new(most_images(&*engine, batch_size));
-        Ok((Self { pretrained, expert, config, engine, batch_size, text, merged: None, most_images }, named))
+        let (int8, merged) = (None, None);
+        Ok((Self { pretrained, expert, int8, config, engine, batch_size, text, merged, most_images }, named))
     }
 
     /// Whether every merge has a text tower, and so a class bank, of its own.
@@ -88,6 +91,29 @@ impl ParentModels {
     pub(super) fn prepare_merges(&mut self) -> Result<(), ModelError> {
         self.merged = Some(self.new_buffer()?);
         Ok(())
+    }
+
+    /// Makes both parents in 8-bit integers, which give coefficients from now on.
+    ///
+    /// # Errors
+    /// `D003` where the engine has no such towers.
+    pub(super) fn prepare_int8(&mut self) -> Result<(), Problem> {
+        let of = |parent: &ZeroShot| {
+            let vision = self.engine.in_int8(&parent.vision)?.ok_or_else(|| {
+                let what = "models.coefficient_dtype: int8 is computed by the fast tower on the CPU alone";
+                Problem::new("D003", Exit::Config, what).hint("set models.coefficient_dtype = \"f32\"")
+            })?;
+            Ok::<_, Problem>(ZeroShot { vision, ..parent.clone() })
+        };
+        self.int8 = Some([of(&self.pretrained)?, of(&self.expert)?]);
+        Ok(())
+    }
+
+    /// The parents that coefficients come from, the pretrained model first.
+    pub(super) fn advisers(&self) -> [&ZeroShot; 2] {
+        self.int8
+            .as_ref()
+            .map_or([&self.pretrained, &self.expert], |[pretrained, expert]| [pretrained, expert])
     }
 
     /// The same models on another engine, made of theirs.

@@ -84,6 +84,11 @@ impl Scorer {
         Ok(Self { method, work })
     }
 
+    /// Whether what it says depends on the parents' logits, and so on the numbers they are computed in.
+    pub(super) fn asks_parents(&self) -> bool {
+        !matches!(self.work, Work::Static { .. } | Work::Line(_))
+    }
+
     /// Scores one batch.
     ///
     /// # Errors

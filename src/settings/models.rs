@@ -26,6 +26,8 @@ pub struct Models {
     pub tower: TowerKind,
     /// In which numbers; other than f32 on NVIDIA cards alone.
     pub compute: Compute,
+    /// Where coefficients come from parents in 8-bit integers: the most that a batch's may be off. `None` is `f32`.
+    pub int8_bound: Option<f64>,
     /// Side of the image in force; `None` takes the architecture's. Position embeddings are resized to it.
     pub image_px: Option<usize>,
     /// How pictures are prepared, where that is said by hand.
@@ -55,6 +57,7 @@ impl Models {
                 ("f32", Compute::F32),
                 &[("tf32", Compute::Tf32), ("f16", Compute::F16), ("bf16", Compute::Bf16)],
             ),
+            int8_bound: read_int8(reader),
             image_px: pixels(reader, "models.image_px").and_then(|px| usize::try_from(px).ok()),
             preprocess: read_by_hand(reader),
             text_features: reader.opt_place("models.text_features", dir),
@@ -62,6 +65,12 @@ impl Models {
             expert_sha256: read_sha256(reader, "models.expert_sha256"),
         }
     }
+}
+
+fn read_int8(reader: &mut Reader) -> Option<f64> {
+    let is_int8 = reader.choice("models.coefficient_dtype", ("f32", false), &[("int8", true)]);
+    let bound = reader.number("models.coefficient_bound", 0.0..=1.0);
+    is_int8.then_some(bound)
 }
 
 fn read_by_hand(reader: &mut Reader) -> ByHand {

@@ -14,7 +14,9 @@ use super::nightly::Nightly;
 use super::places::normal;
 use crate::error::{Exit, Problem, quoted, shown_place};
 use crate::ledger::{Facts, is_name};
+use crate::merge::method::{Method, MethodKind};
 use crate::messages::Mixing;
+use crate::score::TowerKind;
 use crate::store::local_path;
 use t3b_decode::{BurnedIn, Limits, Rendering, Window};
 
@@ -142,6 +144,7 @@ impl Pipeline {
             nightly,
         };
         pipeline.check_roots(reader);
+        pipeline.check_int8(reader);
         pipeline
     }
 
@@ -149,6 +152,36 @@ impl Pipeline {
     #[must_use]
     pub fn is_in_output(&self, root: &str) -> bool {
         !self.output.root.is_empty() && place(root).starts_with(&place(&self.output.root))
+    }
+
+    /// Parents in 8-bit integers give coefficients and signals. What shows a parent's own outputs would need it in `f32` too, and then
+    /// integers save nothing.
+    fn check_int8(&self, reader: &mut Reader) {
+        if self.models.int8_bound.is_none() {
+            return;
+        }
+        let shows_parents =
+            |method: &&Method| matches!(method.kind(), MethodKind::Parent | MethodKind::Ensemble);
+        let shown: Vec<&str> = self.merge.methods.iter().filter(shows_parents).map(|m| m.name()).collect();
+        let refused = [
+            (!shown.is_empty())
+                .then(|| ("merge.methods", shown.join(", "), "leave them out of merge.methods")),
+            self.output
+                .features
+                .then(|| ("output.features", "true".to_owned(), "set output.features = false")),
+            (self.models.tower == TowerKind::Reference)
+                .then(|| ("models.tower", "reference".to_owned(), "set models.tower = \"fast\"")),
+        ];
+        for (key, found, remedy) in refused.into_iter().flatten() {
+            let what = format!(
+                "{key}: found {found}, which needs both parents in f32: with models.coefficient_dtype = \"int8\" not allowed"
+            );
+            let hint = format!("{remedy}, or set models.coefficient_dtype = \"f32\"");
+            reader.problem(
+                &[key, "models.coefficient_dtype"],
+                Problem::new("C001", Exit::Config, what).hint(hint),
+            );
+        }
     }
 
     fn check_roots(&self, reader: &mut Reader) {

@@ -59,6 +59,7 @@ fn lane(extra: Option<(Method, Recipe)>) -> Lane {
     methods.extend(extra);
     let rule = LaneRule {
         features: false,
+        int8: None,
         methods,
         signal_rule: CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None },
         temperatures: Temperatures::ONE,

@@ -1,10 +1,11 @@
-//! The fast image tower against candle's and other runtimes', in one loop: images a second, ratios, share of the peak.
+//! The fast image tower, in f32 and with its blocks in 8-bit integers, against candle's and other runtimes', in one loop: images a second, ratios, share of the peak.
 //!
 //! Ratios are medians over rounds with their quartiles, once of wall time and once of CPU time: on a machine that others use,
 //! a wall clock measures them too. `T3B_SIMD` forces our kernels, and the peak that is printed, to a path; the others do as
 //! they like.
 //!
-//! `cargo bench --bench tower -- [ARCHITECTURE [BATCH [ROUNDS]]]`, by default `clip-vit-base-patch16 8 7`, two threads each.
+//! `cargo bench --bench tower -- [ARCHITECTURE [BATCH [ROUNDS]]]`, by default `clip-vit-base-patch16 8 7`, two threads each, or
+//! `T3B_BENCH_THREADS`.
 //! With `T3B_PEERS_PYTHON` naming a Python that has torch, transformers and, if wanted, onnxruntime, onnx and openvino,
 //! `tests/bench/peers/vision.py` runs beside us on the weights and pixels that we export: the towers take turns, one call
 //! each a round, so that all meet the same load. `T3B_PEERS_GRAPH=class` gives them the graph whose last block goes on with
@@ -30,7 +31,10 @@ use t3b::model::tower::VisionTower;
 use t3b_image::simd;
 
 const SEEDS: Seeds = Seeds { vision: 7, text: 7 };
-const N_THREADS: usize = 2;
+/// Threads of every tower.
+fn n_threads() -> usize {
+    std::env::var("T3B_BENCH_THREADS").map_or(2, |text| text.parse().expect("a number"))
+}
 
 fn main() {
     let arguments: Vec<String> =
@@ -41,11 +45,12 @@ fn main() {
     let (batch, n_rounds): (usize, usize) = (number(1, 8), number(2, 7));
     let known = ClipConfig::named(name).expect("a known architecture");
     let config = ClipConfig { text: TowerConfig::quick_gelu(8, 1, 1), vocab_size: 8, ..known };
-    rayon::ThreadPoolBuilder::new().num_threads(N_THREADS).build_global().expect("a pool");
+    rayon::ThreadPoolBuilder::new().num_threads(n_threads()).build_global().expect("a pool");
 
     let tensors = random::tensors(&config, SEEDS).expect("memory");
     let engine = Arc::new(FastVision::new(&config));
     let fast = VisionTower::fast(&engine, &pack(engine.packing(), &tensors).expect("a packed tower"));
+    let int8 = fast.in_int8(0).expect("weights on the CPU").expect("a fast tower");
     let candle = VisionTower::reference(&tensors, &config, &Device::Cpu).expect("a tower");
     let side = config.image_px;
     let bytes: Vec<u8> = (0..batch * side * side * 3)
@@ -59,9 +64,10 @@ fn main() {
     let mut rounds: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
     let mut peak = 0.0_f64;
     for _ in 0..n_rounds {
-        peak = peak.max(peak_flops() * N_THREADS as f64);
+        peak = peak.max(peak_flops() * n_threads() as f64);
         let mut note = |name: &str, cost| rounds.entry(name.to_owned()).or_default().push(cost);
         note(" ours", cost(|| drop(ours(&fast))));
+        note("ours, int8", cost(|| drop(ours(&int8))));
         note("candle", cost(|| drop(ours(&candle))));
         for (name, cost) in peers.iter_mut().flat_map(Peers::round) {
             note(&name, cost);
@@ -69,7 +75,8 @@ fn main() {
     }
     let flop = batch as f64 * flop_of_an_image(&config);
     println!(
-        "{name}, batch {batch}, {N_THREADS} threads, {n_rounds} rounds; {:?}, f32 peak {:.0} GFLOP/s; load {}",
+        "{name}, batch {batch}, {} threads, {n_rounds} rounds; {:?}, f32 peak {:.0} GFLOP/s; load {}",
+        n_threads(),
         simd::arch(),
         peak / 1e9,
         std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
@@ -94,10 +101,12 @@ fn main() {
             ratio(|cost| cost.wall_s),
             ratio(|cost| cost.cpu_s),
             flop / quantile(&wall, 0.5) / peak,
-            flop / quantile(&cpu, 0.5) / peak * N_THREADS as f64
+            flop / quantile(&cpu, 0.5) / peak * n_threads() as f64
         );
     }
     println!("largest difference to candle: {:.1e} of the largest feature", difference(&features, &theirs));
+    let of_int8 = difference(&values(&ours(&int8)), &features);
+    println!("largest difference of int8 to f32: {of_int8:.1e} of the largest feature");
     for (name, theirs) in peers.iter_mut().flat_map(Peers::features) {
         println!(
             "largest difference to {name}: {:.1e} of the largest feature",
@@ -203,7 +212,7 @@ impl Peers {
                 "--patch",
                 &config.patch_px.to_string(),
                 "--threads",
-                &N_THREADS.to_string(),
+                &n_threads().to_string(),
                 "--graph",
                 &graph,
             ])

@@ -46,6 +46,11 @@ impl Engine for CpuEngine {
         }
     }
 
+    /// Blocks that the parents share stay as they are: they are computed once, for the merged model too.
+    fn in_int8(&self, parent: &VisionTower) -> Result<Option<VisionTower>, ModelError> {
+        parent.in_int8(self.n_shared)
+    }
+
     fn images(&self, pixels: &[u8], _room: usize) -> Result<Images, ModelError> {
         let pixels = self.normalizer.batch(pixels, self.tower.packing().image_px(), &Device::Cpu)?;
         let n_images = pixels.dim(0)?;

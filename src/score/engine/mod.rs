@@ -76,6 +76,15 @@ pub(super) trait Engine: fmt::Debug + Send {
     /// When a tensor is missing or has another shape, or the device refuses.
     fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError>;
 
+    /// A parent's tower in 8-bit integers, for coefficients alone; `None` where this engine has none.
+    ///
+    /// # Errors
+    /// When the weights are elsewhere.
+    fn in_int8(&self, parent: &VisionTower) -> Result<Option<VisionTower>, ModelError> {
+        let _ = parent;
+        Ok(None)
+    }
+
     /// Overwrites a buffer, and the tower on it, by the parents' merge at `lambda`; 0 and 1 give the parents.
     ///
     /// # Errors

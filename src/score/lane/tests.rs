@@ -102,6 +102,7 @@ fn lane() -> Lane {
         batch_size: BATCH,
         n_threads: 1,
         features: true,
+        int8: None,
     };
     Lane::new(models(), rule, &Device::Cpu).unwrap()
 }

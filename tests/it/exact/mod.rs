@@ -14,6 +14,8 @@ mod emulated_card;
 mod experiments;
 /// One forward for all samples against one merged model per sample.
 mod factored;
+/// Coefficients from parents in 8-bit integers against those in f32.
+mod int8;
 /// Coefficients and merges against an independent script.
 mod merge_rules;
 /// The method's numbers end to end: batch of one, constant coefficient, order of operations.

@@ -58,7 +58,7 @@ impl Scale {
     #[inline(always)]
     fn quantised(self, x: f32) -> u8 {
         // Rounding the zero has moved the ends by half at most, so that one of them may be as far out.
-        let moved = (x * self.factor + self.zero).min(MOST_X).max(0.0);
+        let moved = (x * self.factor + self.zero).clamp(0.0, MOST_X);
         (moved + ROUNDING).to_bits().to_le_bytes()[0]
     }
 }
