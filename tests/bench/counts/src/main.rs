@@ -25,6 +25,7 @@ mod model {
         mod aligned;
         mod attention;
         mod exp;
+        mod int8;
         mod lanes;
         mod norm;
         mod packing;
