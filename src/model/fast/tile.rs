@@ -39,6 +39,30 @@ pub(super) fn pack_rows<const R: usize>(
     }
 }
 
+/// Calls a kernel's `rows` with the tile of the instruction set, and of its rows the fewest that hold those in use.
+macro_rules! fewest_rows {
+    ($kernel:ident.rows::<$simd:ty>($($argument:ident),*), $n_rows:expr) => {
+        match (<$simd>::F32_LANES == LANES, $n_rows) {
+            (true, 9..) => $kernel.rows::<$simd, WIDE, 12>($($argument),*),
+            (true, 5..) => $kernel.rows::<$simd, WIDE, 8>($($argument),*),
+            (true, _) => $kernel.rows::<$simd, WIDE, 4>($($argument),*),
+            (false, 6..) => $kernel.rows::<$simd, NARROW, 6>($($argument),*),
+            (false, 5) => $kernel.rows::<$simd, NARROW, 5>($($argument),*),
+            (false, 3..) => $kernel.rows::<$simd, NARROW, 4>($($argument),*),
+            (false, _) => $kernel.rows::<$simd, NARROW, 2>($($argument),*),
+        }
+    };
+}
+pub(super) use fewest_rows;
+
+/// Reads the rows of `y` at a column once: what is added to is far away, and so it is near when the sums are done.
+#[inline(always)]
+pub(super) fn bring_near(y: &[f32], stride: usize, n_rows: usize, column: usize) {
+    for y in y.chunks(stride).take(n_rows) {
+        black_box(y[column]);
+    }
+}
+
 /// Some rows times one panel of weights, over one block of inputs, joined with the output:
 /// `y = f((y + bias) + chain)`, without the `y +` when it is not kept.
 #[derive(Debug, Clone, Copy)]
@@ -63,15 +87,7 @@ impl Multiply<'_> {
     /// Computes two vectors of the panel's outputs, from number `column` on, of each row of `y`.
     #[inline(always)]
     pub(super) fn run<S: Simd>(&self, simd: S, column: usize, y: &mut [f32]) {
-        match (S::F32_LANES == LANES, self.n_rows) {
-            (true, 9..) => self.rows::<S, WIDE, 12>(simd, column, y),
-            (true, 5..) => self.rows::<S, WIDE, 8>(simd, column, y),
-            (true, _) => self.rows::<S, WIDE, 4>(simd, column, y),
-            (false, 6..) => self.rows::<S, NARROW, 6>(simd, column, y),
-            (false, 5) => self.rows::<S, NARROW, 5>(simd, column, y),
-            (false, 3..) => self.rows::<S, NARROW, 4>(simd, column, y),
-            (false, _) => self.rows::<S, NARROW, 2>(simd, column, y),
-        }
+        fewest_rows!(self.rows::<S>(simd, column, y), self.n_rows)
     }
 
     /// The first `R` rows of a tile of `T`. Rows behind the last in use are computed and dropped.
@@ -79,10 +95,7 @@ impl Multiply<'_> {
     fn rows<S: Simd, const T: usize, const R: usize>(&self, simd: S, column: usize, y: &mut [f32]) {
         let columns = column..column + 2 * S::F32_LANES;
         if self.keeps {
-            // What is added to is far away. Read once now, it is near when the chains are done.
-            for y in y.chunks(self.stride).take(self.n_rows) {
-                black_box(y[column]);
-            }
+            bring_near(y, self.stride, self.n_rows, column);
         }
         // By value: sums that are looped over by reference live in memory, not in registers.
         let sums: [_; R] = self.chains::<S, T, R>(simd, column);

@@ -1,10 +1,8 @@
 //! The register kernel in integers: as the `f32` one, with four inputs in a step.
 
-use std::hint::black_box;
-
 use super::super::activation::activate;
 use super::super::packing::{LANES, PANEL};
-use super::super::tile::{NARROW, WIDE};
+use super::super::tile::{NARROW, WIDE, bring_near, fewest_rows};
 use super::quads::Quads;
 use super::rows::Scale;
 use crate::model::config::Activation;
@@ -38,15 +36,7 @@ impl Multiply<'_> {
     /// Computes two vectors of the panel's outputs, from number `column` on, of each row of `y`.
     #[inline(always)]
     pub(super) fn run<S: Quads>(&self, simd: S, column: usize, y: &mut [f32]) {
-        match (S::F32_LANES == LANES, self.row_scales.len()) {
-            (true, 9..) => self.rows::<S, WIDE, 12>(simd, column, y),
-            (true, 5..) => self.rows::<S, WIDE, 8>(simd, column, y),
-            (true, _) => self.rows::<S, WIDE, 4>(simd, column, y),
-            (false, 6..) => self.rows::<S, NARROW, 6>(simd, column, y),
-            (false, 5) => self.rows::<S, NARROW, 5>(simd, column, y),
-            (false, 3..) => self.rows::<S, NARROW, 4>(simd, column, y),
-            (false, _) => self.rows::<S, NARROW, 2>(simd, column, y),
-        }
+        fewest_rows!(self.rows::<S>(simd, column, y), self.row_scales.len())
     }
 
     /// The first `R` rows of a tile of `T`. Rows behind the last in use are computed and dropped.
@@ -54,10 +44,7 @@ impl Multiply<'_> {
     fn rows<S: Quads, const T: usize, const R: usize>(&self, simd: S, column: usize, y: &mut [f32]) {
         let columns = column..column + 2 * S::F32_LANES;
         if self.keeps {
-            // What is added to is far away. Read once now, it is near when the sums are done.
-            for y in y.chunks(self.stride).take(self.row_scales.len()) {
-                black_box(y[column]);
-            }
+            bring_near(y, self.stride, self.row_scales.len(), column);
         }
         let sums: [_; R] = self.sums::<S, T, R>(simd, column);
         let bias = S::as_simd_f32s(&self.bias[columns.clone()]).0;
