@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::deviation::Deviation;
 use crate::merge::method::Method;
+use crate::merge::statistics::share;
 use crate::messages::{Prediction, Scored};
 
 /// Two columns seen together: enough for Pearson's r.
@@ -174,11 +175,6 @@ fn joined(first: Option<Deviation>, later: Option<Deviation>) -> Option<Deviatio
         (Some(first), Some(later)) => Some(first.then(later)),
         (one, other) => one.or(other),
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn share(sum: f64, n: u64) -> Option<f64> {
-    (n > 0).then(|| sum / n as f64)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::statistics::share;
+
 /// Sums and extremes over batches that were measured; [`then`](Self::then) joins them in any grouping to the same counts and extremes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,11 +82,6 @@ impl Deviation {
     pub fn changed_share(&self) -> Option<f64> {
         share(self.n_changed as f64, self.n_predictions)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn share(sum: f64, n: u64) -> Option<f64> {
-    (n > 0).then(|| sum / n as f64)
 }
 
 #[cfg(test)]

@@ -1,5 +1,11 @@
 //! Means, variances, correlation and quantiles for diagnostics, each with a stated order of summation.
 
+/// A sum over how many it is of; `None` of nothing.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub(crate) fn share(sum: f64, n: u64) -> Option<f64> {
+    (n > 0).then(|| sum / n as f64)
+}
+
 /// Mean and variance of numbers seen one at a time (Welford's recurrence).
 ///
 /// The result depends on the order of the pushes in its last bits: push in the order of the data, never in the

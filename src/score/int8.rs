@@ -1,5 +1,6 @@
 //! When a batch's coefficient comes from parents in 8-bit integers, and how far it is from that in `f32`.
 
+use super::predict::argmax;
 use super::scorer::{Parental, Said};
 use crate::error::{Exit, Problem};
 use crate::merge::deviation::Deviation;
@@ -55,12 +56,7 @@ pub(super) fn push_method(found: &mut Deviation, ours: &Said, exact: &Said) {
     }
     for (ours, exact) in ours.log_p.iter().zip(&exact.log_p) {
         if ours.iter().chain(exact).all(|log_p| !log_p.is_nan()) {
-            found.push_prediction(most(ours) != most(exact));
+            found.push_prediction(argmax(ours) != argmax(exact));
         }
     }
-}
-
-/// The most probable class, the lowest among equals.
-fn most(log_p: &[f64]) -> usize {
-    (1..log_p.len()).fold(0, |best, class| if log_p[class] > log_p[best] { class } else { best })
 }

@@ -13,7 +13,7 @@ use super::engine::{Images, Kind, TowerKind};
 use super::inputs::ModelPair;
 use super::int8::{Int8Rule, push_method, push_parents};
 use super::parents::ParentModels;
-use super::predict::predict;
+use super::predict::{argmax, predict};
 use super::scorer::{Parental, Said, Scorer};
 use crate::error::{Exit, Problem};
 use crate::merge::deviation::Deviation;
@@ -319,11 +319,6 @@ fn rows(logits: &Tensor, temperature: f64) -> Result<Vec<Vec<f32>>, ModelError> 
         rows.iter_mut().flatten().for_each(|z| *z = (f64::from(*z) / temperature) as f32);
     }
     Ok(rows)
-}
-
-fn argmax(logits: &[f32]) -> usize {
-    let first_largest = |best: usize, n: usize| if logits[n] > logits[best] { n } else { best };
-    (1..logits.len()).fold(0, first_largest)
 }
 
 fn all_finite(logits: &[f32]) -> bool {

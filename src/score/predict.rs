@@ -25,6 +25,11 @@ pub(super) fn predict(log_p: &[f64]) -> Prediction {
     }
 }
 
+/// The place of the largest value, the lowest among equals.
+pub(super) fn argmax<T: Copy + PartialOrd>(values: &[T]) -> usize {
+    (1..values.len()).fold(0, |best, n| if values[n] > values[best] { n } else { best })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
