@@ -22,12 +22,8 @@ pub(super) struct CardEngine {
     parents: Parents,
     /// Of the pretrained model, and of the expert where its image tower is another one.
     masters: (Master, Option<Master>),
-    /// The pretrained model's weights, for the blocks that all models share.
-    shared: WeightSet,
-    /// What a single sample's merge overwrites.
-    of_sample: WeightSet,
-    /// Image blocks at the front that are the same in both parents.
-    n_shared: usize,
+    /// The pretrained model's weights and how many blocks at the front all models share, where they share some.
+    shared: Option<(WeightSet, usize)>,
     projection: usize,
     batch_size: usize,
 }
@@ -46,15 +42,14 @@ impl CardEngine {
         let tower = CardVision::new(config, stream, kind.compute, &kind.normalizer)?;
         let pt = tower.master(&named.pretrained)?;
         let ft = named.image_differs().then(|| tower.master(&named.expert)).transpose()?;
-        let (shared, of_sample) = (tower.set(&pt)?, tower.set(&pt)?);
+        // The last block is computed for the class token alone, together with the features, so it is never shared.
+        let n_shared = kind.n_shared.min(config.vision.layers - 1);
+        let shared = (n_shared > 0).then(|| tower.set(&pt)).transpose()?.map(|set| (set, n_shared));
         Ok(Self {
             tower,
             parents: named.with_fixed_images(),
             masters: (pt, ft),
             shared,
-            of_sample,
-            // The last block is computed for the class token alone, together with the features, so it is never shared.
-            n_shared: kind.n_shared.min(config.vision.layers - 1),
             projection: config.projection,
             batch_size: kind.batch_size,
         })
@@ -100,8 +95,8 @@ impl Engine for CardEngine {
 
     fn images(&self, pixels: &[u8], room: usize) -> Result<Images, ModelError> {
         let mut images = self.tower.upload(pixels)?;
-        if self.n_shared > 0 {
-            images = self.tower.prefix(&self.shared, &images, self.n_shared, room)?;
+        if let Some((pretrained, n_shared)) = &self.shared {
+            images = self.tower.prefix(pretrained, &images, *n_shared, room)?;
         }
         Ok(Images { n_images: images.n_images(), held: Held::Card(images) })
     }
@@ -114,11 +109,12 @@ impl Engine for CardEngine {
 
     fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
         let images = on_card(images)?;
+        let merged = self.tower.set(&self.masters.0)?;
         let mut features = Vec::with_capacity(lambda.len() * self.projection);
         for (n, lambda) in lambda.iter().enumerate() {
-            self.tower.merge(&self.of_sample, self.both(), *lambda)?;
+            self.tower.merge(&merged, self.both(), *lambda)?;
             let image = self.tower.one_of(images, n)?;
-            features.extend(self.tower.features(&self.of_sample, &[&image], 1)?);
+            features.extend(self.tower.features(&merged, &[&image], 1)?);
         }
         self.rows(features)
     }
