@@ -7,13 +7,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# CUDA's libraries are where PyTorch's wheels or the toolkit have them.
+# CUDA's libraries are where PyTorch's wheels have them, as t3b-cuda looks for them, or where a toolkit has them.
 libraries() {
-    python3 - <<'END' 2>/dev/null || true
-import glob, os, site
-roots = site.getsitepackages() + [site.getusersitepackages()]
-print(":".join(f for root in roots for f in glob.glob(os.path.join(root, "nvidia", "*", "lib")) if os.path.isdir(f)))
-END
+    PYTHONPATH=deploy/cuda/src python3 -c 'from t3b_cuda.__main__ import libraries; print(":".join(libraries()))' 2>/dev/null || true
 }
 
 peer() {

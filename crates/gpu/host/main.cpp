@@ -6,6 +6,7 @@
 //   gemm M N K A LDA B LDB C LDC       as cuBLAS: C [m, n] = transposed(A [k, m]) B [k, n], columns behind each other
 //   launch KERNEL GX GY GZ BLOCK ARGUMENT...   NAME:OFFSET, null, 5u, 5l or BITSf
 //   save NAME LENGTH FILE              as f32
+#include "kernels.h"
 #include "shim.h"
 
 #include "../kernels/types.cuh"
@@ -134,11 +135,8 @@ template <typename... Types> static std::function<void(const Arguments &)> calla
     };
 }
 
-static const std::map<std::string, std::function<void(const Arguments &)>> kernels = {
-    {"patches", callable(patches)}, {"start", callable(start)},         {"add_norm", callable(add_norm)},
-    {"merge", callable(merge)},     {"activate", callable(activate)},   {"unit_length", callable(unit_length)},
-    {"attention", callable(attention)},
-};
+#define BY_NAME(name) {#name, callable(name)},
+static const std::map<std::string, std::function<void(const Arguments &)>> kernels = {T3B_KERNELS(BY_NAME)};
 
 static void launch(std::istream &line) {
     std::string name, word;

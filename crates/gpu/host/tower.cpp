@@ -1,5 +1,6 @@
 // The kernels of one tower as a library of the host: what the emulated run-time compiler makes of their text (host/card.cpp).
 // T3B_TEXT names the file that holds it.
+#include "kernels.h"
 #include "shim.h"
 
 #include T3B_TEXT
@@ -16,11 +17,8 @@ template <typename... Types> static std::function<void(void **)> callable(void (
     return [kernel](void **with) { call(kernel, with, std::index_sequence_for<Types...>()); };
 }
 
-static const std::map<std::string, std::function<void(void **)>> kernels = {
-    {"patches", callable(patches)}, {"start", callable(start)},         {"add_norm", callable(add_norm)},
-    {"merge", callable(merge)},     {"activate", callable(activate)},   {"unit_length", callable(unit_length)},
-    {"attention", callable(attention)},
-};
+#define BY_NAME(name) {#name, callable(name)},
+static const std::map<std::string, std::function<void(void **)>> kernels = {T3B_KERNELS(BY_NAME)};
 
 // Its address stands for the kernel; null where there is none of the name.
 extern "C" const void *host_kernel(const char *name) {
