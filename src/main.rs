@@ -6,15 +6,12 @@ use std::thread;
 use t3b::cli::{execute, finish, parse};
 use t3b::error::Exit;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-use t3b_decode::worker::MMAP_THRESHOLD;
+use t3b_decode::worker::{MMAP_THRESHOLD, ONE_HEAP};
 
 /// Of the thread that everything starts from: the first one's is the shell's to limit (`ulimit -s`).
 const STACK_BYTES: usize = 8 << 20;
 /// Sets the stack of every thread that names none; too small a one ends the process.
 const STACK_VARIABLE: &str = "RUST_MIN_STACK";
-/// Sets how many heaps threads share.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const ARENAS_VARIABLE: &str = "MALLOC_ARENA_MAX";
 
 /// Starts the process once more where its environment would harm it, which it listens to only when it starts.
 ///
@@ -26,21 +23,22 @@ const ARENAS_VARIABLE: &str = "MALLOC_ARENA_MAX";
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn start_in_a_fit_environment() {
     use std::os::unix::process::CommandExt;
-    let (variable, threshold_bytes) = MMAP_THRESHOLD;
+    let (threshold, threshold_bytes) = MMAP_THRESHOLD;
+    let (heaps, _) = ONE_HEAP;
     let is_set = |name| std::env::var_os(name).is_some();
-    if is_set(variable) && is_set(ARENAS_VARIABLE) && !is_set(STACK_VARIABLE) {
+    if is_set(threshold) && is_set(heaps) && !is_set(STACK_VARIABLE) {
         return;
     }
     let mut arguments = std::env::args_os();
     if let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) {
         let mut again = std::process::Command::new(program);
         again.arg0(name).args(arguments).env_remove(STACK_VARIABLE);
-        if !is_set(variable) {
-            again.env(variable, threshold_bytes);
+        if !is_set(threshold) {
+            again.env(threshold, threshold_bytes);
         }
-        if !is_set(ARENAS_VARIABLE) {
+        if !is_set(heaps) {
             let n_cores = thread::available_parallelism().map_or(2, |n| n.get().max(2));
-            again.env(ARENAS_VARIABLE, n_cores.to_string());
+            again.env(heaps, n_cores.to_string());
         }
         // Returns only when it fails.
         let _error = again.exec();

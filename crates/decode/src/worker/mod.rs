@@ -46,8 +46,11 @@ pub enum WorkerError {
 
 /// The hidden command that makes a process a worker.
 pub const COMMAND: &str = "__decode";
-/// The one variable of a worker's environment; see `src/main.rs`, which would start the process again without it.
+/// Largest buffer, in bytes, that a heap of glibc's holds: with [`ONE_HEAP`] the whole environment of a worker. See `src/main.rs`,
+/// which would start the process again without either.
 pub const MMAP_THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "4194304");
+/// Heaps of a worker's: one, for it decodes one picture at a time.
+pub const ONE_HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 
 /// Which pictures are decoded in a process of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
