@@ -177,9 +177,10 @@ fn nothing_is_unbounded_or_unordered() {
 }
 
 #[test]
-fn unsafe_code_has_two_homes() {
-    only("unsafe ", &["src/merge/stream.rs", "src/model/fast/prefetch.rs"]);
-    only("unsafe_code", &["src/merge/stream.rs", "src/model/fast/prefetch.rs"]);
+fn unsafe_code_has_three_homes() {
+    let homes = ["src/merge/stream.rs", "src/model/fast/prefetch.rs", "src/model/fast/int8/vnni.rs"];
+    only("unsafe ", &homes);
+    only("unsafe_code", &homes);
     for (name, text) in sources("crates") {
         let is_of_the_card =
             ["crates/gpu/src/card.rs", "crates/gpu/examples/card/ceilings.rs"].contains(&&*name);

@@ -8,6 +8,8 @@ use super::super::tile::{NARROW, WIDE};
 use super::quads::Quads;
 use super::rows::{Scale, pack_rows};
 use super::tile::Multiply;
+#[cfg(target_arch = "x86_64")]
+use super::vnni::Vnni;
 use super::weights::Int8Linear;
 use super::{INT8_BLOCK, QUAD};
 
@@ -27,10 +29,13 @@ impl Int8Product<'_> {
         #[cfg(target_arch = "x86_64")]
         {
             if let Arch::V4(simd) = arch {
-                return simd.vectorize(
-                    #[inline(always)]
-                    || self.blocks::<_, WIDE>(simd),
-                );
+                return match Vnni::of(simd) {
+                    Some(vnni) => vnni.vectorize(
+                        #[inline(always)]
+                        || self.blocks::<_, WIDE>(vnni),
+                    ),
+                    None => self.without_vnni(simd),
+                };
             }
             if let Arch::V3(simd) = arch {
                 return simd.vectorize(
@@ -43,14 +48,23 @@ impl Int8Product<'_> {
         self.blocks::<_, NARROW>(Scalar);
     }
 
+    /// Multiplies with AVX-512 alone.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn without_vnni(self, simd: pulp::x86::V4) {
+        simd.vectorize(
+            #[inline(always)]
+            || self.blocks::<_, WIDE>(simd),
+        );
+    }
+
     /// Multiplies block by block, in tiles of `T` rows.
     #[inline(always)]
-    fn blocks<S: Quads, const T: usize>(mut self, simd: S) {
+    fn blocks<Q: Quads, const T: usize>(mut self, quads: Q) {
         let scales = self.row_scales();
         for start in (0..self.weights.inputs()).step_by(INT8_BLOCK) {
             self.pack::<T>(start, &scales);
             for panel in self.product.panels.clone() {
-                self.panel::<S, T>(simd, start, panel, &scales);
+                self.panel::<Q, T>(quads, start, panel, &scales);
             }
         }
     }
@@ -86,7 +100,7 @@ impl Int8Product<'_> {
 
     /// Multiplies all rows by one panel.
     #[inline(always)]
-    fn panel<S: Quads, const T: usize>(&mut self, simd: S, start: usize, panel: usize, scales: &[Scale]) {
+    fn panel<Q: Quads, const T: usize>(&mut self, quads: Q, start: usize, panel: usize, scales: &[Scale]) {
         let Product { linear, activation, runs, n_rows, y, scratch, .. } = &mut self.product;
         let depth = self.weights.depth(start);
         let is_last = start + depth == self.weights.inputs();
@@ -96,14 +110,14 @@ impl Int8Product<'_> {
             let mut merged_bias = [0.0; PANEL];
             let bias = match linear.bias {
                 Some(bias) if start == 0 => {
-                    run.model.read(simd, bias + panel * PANEL, PANEL, &mut merged_bias)
+                    run.model.read(quads.simd(), bias + panel * PANEL, PANEL, &mut merged_bias)
                 }
                 _ => &[0.0; PANEL],
             };
             let end = first + run.n_images * *n_rows;
             let per_tile = T * depth / QUAD;
             let (own, behind) = tiles.split_at((end - first).div_ceil(T) * per_tile);
-            for column in (0..PANEL).step_by(2 * S::F32_LANES) {
+            for column in (0..PANEL).step_by(2 * Q::F32_LANES) {
                 for ((row, n_rows), tile) in tiles_of::<T>(first..end).zip(own.chunks_exact(per_tile)) {
                     let multiply = Multiply {
                         tile,
@@ -116,7 +130,7 @@ impl Int8Product<'_> {
                         keeps: y.keeps || start > 0,
                         activation: activation.filter(|_| is_last),
                     };
-                    multiply.run(simd, column, &mut y.values[row * y.stride + panel * PANEL..]);
+                    multiply.run(quads, column, &mut y.values[row * y.stride + panel * PANEL..]);
                 }
             }
             (tiles, first) = (behind, end);

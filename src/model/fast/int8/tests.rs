@@ -33,6 +33,11 @@ impl Case {
 
     /// `[rows, outputs]`, from the kernels.
     fn ours(&self, arch: Arch) -> Vec<f32> {
+        self.product(|product| product.run(arch))
+    }
+
+    /// `[rows, outputs]`, as `run` computes them.
+    fn product(&self, run: impl FnOnce(Int8Product<'_>)) -> Vec<f32> {
         let shape = Linear::alone(self.inputs, self.outputs);
         let linear = Linear { bias: Some(shape.len()), ..shape };
         let mut buffer = Aligned::zeros(shape.len() + shape.outputs);
@@ -52,7 +57,7 @@ impl Case {
             y: RowsMut { values: &mut y, stride: linear.outputs, keeps: false },
             scratch: &mut ProductScratch::new(self.n_rows, 1),
         };
-        Int8Product { weights: &weights, product }.run(arch);
+        run(Int8Product { weights: &weights, product });
         y.chunks(linear.outputs).flat_map(|row| row[..self.outputs].to_vec()).collect()
     }
 
@@ -112,6 +117,11 @@ impl Case {
         let first = self.ours(Arch::Scalar);
         for arch in archs() {
             assert_eq!(bits(&self.ours(arch)), bits(&first), "{arch:?} {} {}", self.inputs, self.outputs);
+            #[cfg(target_arch = "x86_64")]
+            if let Arch::V4(simd) = arch {
+                let without = self.product(|product| product.without_vnni(simd));
+                assert_eq!(bits(&without), bits(&first), "AVX-512 alone {} {}", self.inputs, self.outputs);
+            }
         }
         let scale = self.bound().max(1e-30);
         for ((ours, defined), exact) in first.iter().zip(self.defined()).zip(self.exact()) {

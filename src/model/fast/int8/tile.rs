@@ -1,9 +1,11 @@
 //! The register kernel in integers: as the `f32` one, with four inputs in a step.
 
+use pulp::Simd;
+
 use super::super::activation::activate;
 use super::super::packing::{LANES, PANEL};
 use super::super::tile::{NARROW, WIDE, bring_near, fewest_rows};
-use super::quads::Quads;
+use super::quads::{Lanes, Quads};
 use super::rows::Scale;
 use crate::model::config::Activation;
 
@@ -35,34 +37,34 @@ pub(super) struct Multiply<'a> {
 impl Multiply<'_> {
     /// Computes two vectors of the panel's outputs, from number `column` on, of each row of `y`.
     #[inline(always)]
-    pub(super) fn run<S: Quads>(&self, simd: S, column: usize, y: &mut [f32]) {
-        fewest_rows!(self.rows::<S>(simd, column, y), self.row_scales.len())
+    pub(super) fn run<Q: Quads>(&self, quads: Q, column: usize, y: &mut [f32]) {
+        fewest_rows!(self.rows::<Q>(quads, column, y), self.row_scales.len())
     }
 
     /// The first `R` rows of a tile of `T`. Rows behind the last in use are computed and dropped.
     #[inline(always)]
-    fn rows<S: Quads, const T: usize, const R: usize>(&self, simd: S, column: usize, y: &mut [f32]) {
-        let columns = column..column + 2 * S::F32_LANES;
+    fn rows<Q: Quads, const T: usize, const R: usize>(&self, quads: Q, column: usize, y: &mut [f32]) {
+        let (simd, columns) = (quads.simd(), column..column + 2 * Q::F32_LANES);
         if self.keeps {
             bring_near(y, self.stride, self.row_scales.len(), column);
         }
-        let sums: [_; R] = self.sums::<S, T, R>(simd, column);
-        let bias = S::as_simd_f32s(&self.bias[columns.clone()]).0;
-        let scales = S::as_simd_f32s(&self.scales[columns.clone()]).0;
-        let weights = S::as_simd_f32s(&self.weights[columns.clone()]).0;
+        let sums: [_; R] = self.sums::<Q, T, R>(quads, column);
+        let bias = Q::Simd::as_simd_f32s(&self.bias[columns.clone()]).0;
+        let scales = Q::Simd::as_simd_f32s(&self.scales[columns.clone()]).0;
+        let weights = Q::Simd::as_simd_f32s(&self.weights[columns.clone()]).0;
         for ((y, sums), row) in y.chunks_mut(self.stride).zip(sums).zip(self.row_scales) {
             let (below, row_scale) = (simd.splat_f32s(-row.zero), simd.splat_f32s(row.scale));
-            let y = S::as_mut_simd_f32s(&mut y[columns.clone()]).0;
+            let y = Q::Simd::as_mut_simd_f32s(&mut y[columns.clone()]).0;
             let outputs = bias.iter().zip(scales).zip(weights);
             for ((y, sum), ((&bias, &scale), &weights)) in y.iter_mut().zip(sums).zip(outputs) {
                 let base = if self.keeps { simd.add_f32s(*y, bias) } else { bias };
-                let sum = simd.mul_add_f32s(below, weights, simd.floats(sum));
+                let sum = simd.mul_add_f32s(below, weights, quads.floats(sum));
                 *y = simd.mul_add_f32s(sum, simd.mul_f32s(scale, row_scale), base);
             }
         }
         if let Some(f) = self.activation {
             for y in y.chunks_mut(self.stride).take(self.row_scales.len()) {
-                let y = S::as_mut_simd_f32s(&mut y[columns.clone()]).0;
+                let y = Q::Simd::as_mut_simd_f32s(&mut y[columns.clone()]).0;
                 y.iter_mut().for_each(|y| *y = activate(simd, f, *y));
             }
         }
@@ -70,20 +72,21 @@ impl Multiply<'_> {
 
     /// The sums of products over the block.
     #[inline(always)]
-    fn sums<S: Quads, const T: usize, const R: usize>(&self, simd: S, column: usize) -> [[S::i32s; 2]; R] {
+    fn sums<Q: Quads, const T: usize, const R: usize>(&self, quads: Q, column: usize) -> [[Lanes<Q>; 2]; R] {
+        let simd = quads.simd();
         let mut sums = [[simd.splat_i32s(0); 2]; R];
         let rows = self.tile.as_chunks::<T>().0;
-        let (low, high) = (self.strip(column), self.strip(column + S::F32_LANES));
-        let vector = |column: usize| column % LANES / S::F32_LANES;
-        let (in_low, in_high) = (vector(column), vector(column + S::F32_LANES));
+        let (low, high) = (self.strip(column), self.strip(column + Q::F32_LANES));
+        let vector = |column: usize| column % LANES / Q::F32_LANES;
+        let (in_low, in_high) = (vector(column), vector(column + Q::F32_LANES));
         // One step a turn: over several, the compiler would add products to each other first, in registers that it does not have.
         for ((x, low), high) in rows.iter().zip(low).zip(high) {
-            let low = S::as_simd_i32s(low).0[in_low];
-            let high = S::as_simd_i32s(high).0[in_high];
+            let low = Q::Simd::as_simd_i32s(low).0[in_low];
+            let high = Q::Simd::as_simd_i32s(high).0[in_high];
             for (sums, &x) in sums.iter_mut().zip(x) {
                 let x = simd.splat_i32s(x);
-                sums[0] = simd.add_products(sums[0], x, low);
-                sums[1] = simd.add_products(sums[1], x, high);
+                sums[0] = quads.add_products(sums[0], x, low);
+                sums[1] = quads.add_products(sums[1], x, high);
             }
         }
         sums
