@@ -3,9 +3,13 @@
 //! `cargo bench --bench factored -- [ARCHITECTURE [BATCH]]`. Prints the largest difference of a feature relative to the
 //! largest, and seconds: of the fast tower merging while it reads; of merging the packed weights and running the fast tower
 //! once per sample; of the same with candle's tensor expression and candle-transformers' tower, which is what the method's
-//! definition costs without this project; and of a plain pass over the batch, the price of the arithmetic alone.
+//! definition costs without this project; and of a plain pass over the batch, the price of the arithmetic alone. With `T3B_PEERS_PYTHON`
+//! naming a Python that has torch and transformers, also of the same in PyTorch (`tests/bench/peers/sample_wise.py`), and of sample-wise
+//! T3 from pixels to features: both parents, then the merged models.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -79,6 +83,55 @@ fn main() {
     println!("one pass {once:.3} s, of the time of a plain pass {:.2}", once / plain);
     println!("one merged model per sample, our merge and tower: {each:.3} s, ratio {:.1}", each / once);
     println!("the same with candle's merge and tower: {candle:.3} s, ratio {:.1}", candle / once);
+    if let Ok(python) = std::env::var("T3B_PEERS_PYTHON") {
+        let (parents, merged, theirs) = in_torch(&python, &config, [&pt, &ft], &pixels, &lambda);
+        println!("the same in PyTorch: {merged:.3} s, ratio {:.1}", merged / once);
+        println!(
+            "largest difference to PyTorch: {:.1e} of the largest feature",
+            difference(&factored(), &theirs)
+        );
+        let (ours, theirs) = (2.0 * plain + once, parents + merged);
+        println!("with both parents: {ours:.3} s, PyTorch {theirs:.3} s, ratio {:.1}", theirs / ours);
+    }
+}
+
+/// Seconds of both parents and of the merged models, one for each image, in PyTorch, and the features of the latter.
+fn in_torch(
+    python: &str,
+    config: &ClipConfig,
+    parents: [&Tensors; 2],
+    pixels: &[f32],
+    lambda: &[f64],
+) -> (f64, f64, Vec<f32>) {
+    let folder = std::env::temp_dir().join(format!("t3b-sample-wise-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a scratch folder");
+    let write = |name: &str, tensors: &Tensors| {
+        let bytes = safetensors::serialize(tensors, None).expect("tensors");
+        std::fs::write(folder.join(name), bytes).expect("disk space");
+    };
+    for (name, tensors) in ["pt.safetensors", "ft.safetensors"].into_iter().zip(parents) {
+        let mut tensors = tensors.clone();
+        tensors.retain(|name, _| name.starts_with("vis"));
+        write(name, &tensors);
+    }
+    let shape = (lambda.len(), 3, config.image_px, config.image_px);
+    let of = |name: &str, tensor: candle_core::Result<Tensor>| (name.to_owned(), tensor.expect("a tensor"));
+    let given = [
+        of("pixels", Tensor::from_slice(pixels, shape, &Device::Cpu)),
+        of("lambda", Tensor::from_slice(lambda, lambda.len(), &Device::Cpu)),
+    ];
+    write("input.safetensors", &Tensors::from(given));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/peers/sample_wise.py");
+    let threads = rayon::current_num_threads().to_string();
+    let options = ["--patch", &config.patch_px.to_string(), "--threads", &threads];
+    let said = Command::new(python).arg(script).arg(&folder).args(options).output().expect("Python");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = String::from_utf8(said.stdout).expect("text");
+    let seconds: Vec<f64> = said.split_whitespace().map(|text| text.parse().expect("seconds")).collect();
+    let features = candle_core::safetensors::load(folder.join("features.safetensors"), &Device::Cpu);
+    let features = features.expect("features")["features"].flatten_all().and_then(|flat| flat.to_vec1());
+    std::fs::remove_dir_all(&folder).expect("the scratch folder goes");
+    (seconds[0], seconds[1], features.expect("features"))
 }
 
 /// Features of an image by the definition: a merged model for it alone.
