@@ -123,7 +123,8 @@ fn in_torch(
     write("input.safetensors", &Tensors::from(given));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/peers/sample_wise.py");
     let threads = rayon::current_num_threads().to_string();
-    let options = ["--patch", &config.patch_px.to_string(), "--threads", &threads];
+    let (patch_px, n_rounds) = (config.patch_px.to_string(), N_ROUNDS.to_string());
+    let options = ["--patch", &patch_px, "--threads", &threads, "--rounds", &n_rounds];
     let said = Command::new(python).arg(script).arg(&folder).args(options).output().expect("Python");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let said = String::from_utf8(said.stdout).expect("text");

@@ -35,7 +35,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--patch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     folder = arguments.folder

@@ -1,7 +1,7 @@
 //! Linear layers of a block in 8-bit integers, for passes of which a coefficient is wanted and no row of a table.
 //!
 //! Read in this order: [`weights`] the weights, symmetric per output; [`rows`] the activations, on a scale of their own per row and
-//! call; [`quads`] what the instruction sets differ in, [`vnni`] one of them; [`tile`] the register kernel; [`product`] layers made of it.
+//! call; [`quads`] what the instruction sets differ in, `vnni` one of them; [`tile`] the register kernel; [`product`] layers made of it.
 //!
 //! Everything else of a pass stays `f32`: the patches, norms, attention, residual and projection, and the biases. Sums of products
 //! are integers and exact, each over [`INT8_BLOCK`] inputs; what is rounded is rounded in one order. So a row of features has the same
@@ -10,7 +10,7 @@
 //! Activations are of 8 bits without sign and weights of 7 bits with one, because `vpmaddubsw` adds two products in 16 bits and
 //! saturates: `2 * 255 * 64` fits, so that it is exact. `vpmaddwd` on 16-bit integers would take whole bytes on both sides, at twice
 //! the multiplications and additions a value: on a shared core of Zen 3, 1.0 to 1.5 x the `f32` kernel's products a second, where this is
-//! 1.5 to 2.1 x. [`vnni`] does all of it in one instruction; it would not saturate, but the bits shall be those of every machine.
+//! 1.5 to 2.1 x. `vnni` does all of it in one instruction; it would not saturate, but the bits shall be those of every machine.
 
 mod product;
 mod quads;
