@@ -100,6 +100,19 @@ impl TextBank {
         Ok(self.0.flatten_all()?.to_vec1()?)
     }
 
+    /// Cosines `[B, classes]` of unit features `[B, projection]` and the classes.
+    ///
+    /// Row by row: the order in which a matrix product adds depends on its size, and a sample's numbers must not depend on
+    /// how many others are beside it.
+    ///
+    /// # Errors
+    /// When there is no row, or the features have another width or are on another device.
+    pub(crate) fn cosines(&self, features: &Tensor) -> candle_core::Result<Tensor> {
+        let classes = self.0.t()?;
+        let row = |n| features.narrow(0, n, 1)?.matmul(&classes);
+        Tensor::cat(&(0..features.dim(0)?).map(row).collect::<Result<Vec<_>, _>>()?, 0)
+    }
+
     /// Classes.
     #[must_use]
     pub fn classes(&self) -> usize {
@@ -137,11 +150,7 @@ impl ZeroShot {
     /// # Errors
     /// As [`logits`](Self::logits).
     pub fn logits_of(&self, features: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(logits_of_cosines(
-            &features.matmul(&self.bank.features().t()?)?,
-            self.logit_scale,
-            self.logit_bias,
-        )?)
+        Ok(logits_of_cosines(&self.bank.cosines(features)?, self.logit_scale, self.logit_bias)?)
     }
 }
 
@@ -152,4 +161,36 @@ pub(crate) fn logits_of_cosines(
     logit_bias: f64,
 ) -> candle_core::Result<Tensor> {
     cosines.affine(logit_scale.exp(), logit_bias)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    /// Unit rows of numbers in no simple order.
+    fn unit_rows(rows: usize, width: usize, salt: usize) -> Tensor {
+        let value = |n: usize| ((n + salt).wrapping_mul(0x9e37_79b1) >> 7 & 0xffff) as f32 / 65536.0 - 0.5;
+        let values: Vec<f32> = (0..rows * width).map(value).collect();
+        div_l2_norm(&Tensor::from_vec(values, (rows, width), &Device::Cpu).unwrap()).unwrap()
+    }
+
+    /// On a card both parents see whatever batches wait, so how many rows come at once is a matter of time.
+    #[test]
+    fn a_row_has_the_same_logits_however_many_are_beside_it() {
+        for (projection, classes) in [(64, 4), (512, 2), (512, 11), (768, 100)] {
+            let bank = TextBank::new(unit_rows(classes, projection, 7), classes, projection).unwrap();
+            let features = unit_rows(200, projection, 77_777);
+            let bits = |from: usize, n: usize| {
+                let cosines = bank.cosines(&features.narrow(0, from, n).unwrap()).unwrap();
+                let values = cosines.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let all = bits(0, 200);
+            for (from, n) in [(0, 1), (3, 2), (0, 12), (100, 64), (72, 128)] {
+                assert!(bits(from, n) == all[from * classes..][..n * classes], "{n} of {projection}");
+            }
+        }
+    }
 }

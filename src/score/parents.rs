@@ -280,7 +280,7 @@ impl ParentModels {
             } else {
                 self.pretrained.bank.clone()
             };
-            let cosines = features.narrow(0, row, 1)?.matmul(&bank.features().t()?)?;
+            let cosines = bank.cosines(&features.narrow(0, row, 1)?)?;
             let (logit_scale, logit_bias) = self.line(lambda);
             let row = logits_of_cosines(&cosines, logit_scale, logit_bias)?;
             logits.push(row.squeeze(0)?.to_vec1::<f32>()?);
