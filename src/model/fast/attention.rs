@@ -110,7 +110,7 @@ impl Attention {
     ) {
         let stride = self.to_scores.outputs;
         let queries = Rows { values: head, stride: 3 * self.third, columns: self.head_width };
-        let scores = RowsMut { values: &mut scratch.scores, stride, keeps: false };
+        let scores = RowsMut { values: &mut scratch.scores, stride, first: 0, keeps: false };
         apply(arch, self.to_scores, &scratch.keys, n_queries, queries, scores, product);
         arch.dispatch(Softmax {
             scale: (self.head_width as f32).sqrt().recip(),
@@ -120,7 +120,8 @@ impl Attention {
             reciprocals: &mut scratch.reciprocals,
         });
         let scores = Rows { values: &scratch.scores, stride, columns: self.tokens };
-        let mixed = RowsMut { values: &mut scratch.mixed, stride: self.to_mixture.outputs, keeps: false };
+        let mixed =
+            RowsMut { values: &mut scratch.mixed, stride: self.to_mixture.outputs, first: 0, keeps: false };
         apply(arch, self.to_mixture, &scratch.values, n_queries, scores, mixed, product);
     }
 }

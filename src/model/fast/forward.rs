@@ -5,13 +5,13 @@
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
+use super::block::Block;
+use super::dense::{Dense, Step};
 use super::int8::Int8Layers;
 use super::norm::UnitLength;
-use super::packing::{Head, Layer, Linear, PANEL, Packing};
-use super::part::{Block, Kept, Part};
-use super::product::{Product, Rows, RowsMut};
+use super::packing::{Head, Layer, Linear, Packing};
+use super::product::{Rows, RowsMut};
 use super::weights::Run;
 use super::workspace::Workspace;
 
@@ -25,9 +25,9 @@ pub(super) struct Pass<'a> {
     /// The blocks in integers, where the pass computes with them.
     pub(super) int8: Option<&'a Int8Layers>,
     pub(super) n_images: usize,
-    /// Threads that share the rows of the image, where the set is a single one; or 1.
-    pub(super) n_parts: usize,
-    /// With tools for every part.
+    /// Threads that share the work on the image, where the set is a single one; or 1.
+    pub(super) n_threads: usize,
+    /// With tools for each of them.
     pub(super) work: &'a mut Workspace,
 }
 
@@ -49,18 +49,12 @@ impl Pass<'_> {
         });
         // Their bias is not the class token's, so it came with the positions.
         let linear = Linear { bias: None, ..packing.patches };
-        self.arch.dispatch(Product {
-            linear,
-            panels: 0..packing.row / PANEL,
-            activation: None,
-            runs: self.runs,
-            n_rows: tokens,
-            x: Rows { values: &self.work.inner, stride, columns: 3 * packing.patch_px.pow(2) },
-            y: RowsMut { values: &mut self.work.residual, stride: packing.row, keeps: true },
-            scratch: &mut self.work.tools[0].product,
-        });
+        let x = Rows { values: &self.work.inner, stride, columns: 3 * packing.patch_px.pow(2) };
+        let step = plain(linear, self.runs, tokens, x);
+        let y = RowsMut { values: &mut self.work.residual, stride: packing.row, first: 0, keeps: true };
+        step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
         if let Some(norm) = packing.pre_norm {
-            self.whole(self.all()).0.norm(norm);
+            self.norm(self.all(), norm);
             std::mem::swap(&mut self.work.residual, &mut self.work.hidden);
         }
     }
@@ -78,34 +72,6 @@ impl Pass<'_> {
                 self.block(block);
             }
         }
-    }
-
-    /// Attention and multilayer perceptron, each behind a layer norm and added to what is there. The parts wait for each other
-    /// once, for every query meets the keys and values of all rows.
-    fn block(&mut self, block: Block<'_>) {
-        let (mut parts, qkv) = self.projected(block, 0..3 * self.third());
-        let qkv = &*qkv;
-        parts.par_iter_mut().for_each(|part| part.finish(block, qkv));
-    }
-
-    /// The same of which only the class token goes on, too little for more than one thread.
-    fn class_block(&mut self, block: Block<'_>) {
-        let third = self.third();
-        self.projected(block, third..3 * third);
-        let (mut class, qkv) = self.whole(self.class());
-        class.project(block.qkv, 0..third, qkv);
-        class.finish(block, qkv);
-    }
-
-    /// The set in parts whose rows are normalised and projected to some panels of queries, keys and values, and these.
-    fn projected(&mut self, block: Block<'_>, panels: Range<usize>) -> (Vec<Part<'_>>, &mut [f32]) {
-        let (mut parts, qkv) = self.parts();
-        let own = qkv.par_chunks_mut(3 * parts[0].residual.len());
-        parts.par_iter_mut().zip(own).for_each(|(part, qkv)| {
-            part.norm(block.attention_norm);
-            part.project(block.qkv, panels.clone(), qkv);
-        });
-        (parts, qkv)
     }
 
     /// The tokens behind the last block to unit rows, written to `out: [images, projection width]`.
@@ -126,22 +92,12 @@ impl Pass<'_> {
 
     fn project_class(&mut self, linear: Linear) {
         let class = self.class();
-        let norm = self.packing.post_norm;
-        self.whole(class).0.norm(norm);
-        self.arch.dispatch(Product {
-            linear,
-            panels: 0..linear.outputs / PANEL,
-            activation: None,
-            runs: self.runs,
-            n_rows: 1,
-            x: Rows {
-                values: &self.work.hidden,
-                stride: class.step * self.packing.row,
-                columns: self.packing.width,
-            },
-            y: RowsMut { values: &mut self.work.features, stride: linear.outputs, keeps: false },
-            scratch: &mut self.work.tools[0].product,
-        });
+        self.norm(class, self.packing.post_norm);
+        let stride = class.step * self.packing.row;
+        let x = Rows { values: &self.work.hidden, stride, columns: self.packing.width };
+        let step = plain(linear, self.runs, 1, x);
+        let y = RowsMut { values: &mut self.work.features, stride: linear.outputs, first: 0, keeps: false };
+        step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
     }
 
     /// Attention of the learned query to all patches and the perceptron behind it, in every image's first row.
@@ -149,8 +105,7 @@ impl Pass<'_> {
         let (row, first, third) = (self.packing.row, self.class(), self.third());
         let block = Block::of(layer, None);
         let stride = first.step * row;
-        let norm = self.packing.post_norm;
-        self.whole(self.all()).0.norm(norm);
+        self.norm(self.all(), self.packing.post_norm);
         self.arch.dispatch(Probe {
             start: probe,
             row,
@@ -158,76 +113,25 @@ impl Pass<'_> {
             rows: &mut self.work.features,
             scratch: self.work.tools[0].vectors().0,
         });
-        self.arch.dispatch(Product {
-            linear: layer.qkv,
-            panels: 0..third,
-            activation: None,
-            runs: self.runs,
-            n_rows: 1,
-            x: Rows { values: &self.work.features, stride: row, columns: self.packing.width },
-            y: RowsMut { values: &mut self.work.qkv, stride: 3 * stride, keeps: false },
-            scratch: &mut self.work.tools[0].product,
-        });
-        let (mut all, qkv) = self.whole(self.all());
-        all.project(block.qkv, third..3 * third, qkv);
-        let (mut query, qkv) = self.whole(first);
-        query.mix(qkv);
-        query.out(block.out, false);
-        query.perceptron(block);
+        let x = Rows { values: &self.work.features, stride: row, columns: self.packing.width };
+        let step = Step { panels: 0..third, ..plain(layer.qkv, self.runs, 1, x) };
+        let y = RowsMut { values: &mut self.work.qkv, stride: 3 * stride, first: 0, keeps: false };
+        step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
+        self.project_qkv(self.all(), block.qkv, third..3 * third);
+        self.mix(first);
+        self.out(first, block.out, false);
+        self.perceptron(first, block);
         let rows = self.work.residual.chunks(stride).zip(self.work.features.chunks_exact_mut(row));
         for (pooled, feature) in rows.take(self.n_images) {
             feature.copy_from_slice(&pooled[..row]);
         }
     }
+}
 
-    /// Some rows of every image as one part, and the queries, keys and values of all rows.
-    fn whole(&mut self, rows: Kept) -> (Part<'_>, &mut [f32]) {
-        let n_rows = self.n_images * self.packing.tokens;
-        let (mut parts, qkv) = self.cut(n_rows);
-        let part = parts.swap_remove(0);
-        (Part { rows, ..part }, qkv)
-    }
-
-    /// All rows in as many parts as the pass has, and the queries, keys and values of all rows.
-    fn parts(&mut self) -> (Vec<Part<'_>>, &mut [f32]) {
-        self.cut((self.n_images * self.packing.tokens).div_ceil(self.n_parts))
-    }
-
-    /// All rows in parts of `per_part`.
-    fn cut(&mut self, per_part: usize) -> (Vec<Part<'_>>, &mut [f32]) {
-        let (packing, row) = (self.packing, self.packing.row);
-        let (n_rows, inner) = (self.n_images * packing.tokens, packing.inner());
-        let work = &mut *self.work;
-        let residual = work.residual[..n_rows * row].chunks_mut(per_part * row);
-        let hidden = work.hidden[..n_rows * row].chunks_mut(per_part * row);
-        let inner = work.inner[..n_rows * inner].chunks_mut(per_part * inner);
-        let buffers = residual.zip(hidden).zip(inner).zip(&mut work.tools).enumerate();
-        let parts = buffers.map(|(index, (((residual, hidden), inner), tools))| Part {
-            packing,
-            arch: self.arch,
-            runs: self.runs,
-            rows: Kept { n_rows: residual.len() / row / self.n_images, step: 1 },
-            first: index * per_part,
-            residual,
-            hidden,
-            inner,
-            tools,
-        });
-        (parts.collect(), &mut work.qkv[..n_rows * 3 * row])
-    }
-
-    /// Panels of the queries of a layer, and of its keys and its values.
-    fn third(&self) -> usize {
-        self.packing.row / PANEL
-    }
-
-    fn all(&self) -> Kept {
-        Kept { n_rows: self.packing.tokens, step: 1 }
-    }
-
-    fn class(&self) -> Kept {
-        Kept { n_rows: 1, step: self.packing.tokens }
-    }
+/// A layer in f32 outside of the blocks.
+fn plain<'a>(linear: Linear, runs: &'a [Run<'a>], n_rows: usize, x: Rows<'a>) -> Step<'a> {
+    let dense = Dense { linear, int8: None };
+    Step { dense, panels: dense.panels(), activation: None, runs, n_rows, x }
 }
 
 /// The patches of an image as rows, behind a row of zeros where there is a class token: `[3, side, side]` to

@@ -3,8 +3,8 @@
 //! Read in this order: [`packing`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
 //! model or a merge of two as the source of a layer, [`tile`] the register kernel, [`product`] linear layers made of it,
 //! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`workspace`] the
-//! memory of a pass, [`int8`] linear layers in integers, [`part`] some rows through a block, [`forward`] a set of images through the layers, [`tower`] batches
-//! over cores.
+//! memory of a pass, [`int8`] linear layers in integers, [`dense`] a layer on one thread or several, [`block`] a set of images through a block,
+//! [`forward`] through all layers, [`tower`] batches over cores.
 //!
 //! Determinism: a row of features has the same bits whatever else is in the batch, on any number of threads and with any
 //! instruction set. Every output of a linear layer is a sum of chains of fused multiply-adds, each over
@@ -14,6 +14,8 @@
 mod activation;
 mod aligned;
 mod attention;
+mod block;
+mod dense;
 mod exp;
 mod forward;
 mod int8;
@@ -21,7 +23,6 @@ mod lanes;
 mod norm;
 mod pack;
 pub mod packing;
-mod part;
 mod prefetch;
 mod product;
 #[cfg(test)]

@@ -39,13 +39,15 @@ pub(super) struct Rows<'a> {
     pub(super) columns: usize,
 }
 
-/// Rows of activations to write: output `i` of row `j` goes to `values[j * stride + i]`.
+/// Rows of activations to write: output `i` of row `j` goes to `values[j * stride + i - first * PANEL]`.
 #[derive(Debug)]
 pub(super) struct RowsMut<'a> {
     /// From the first row on.
     pub(super) values: &'a mut [f32],
     /// From a row to the next.
     pub(super) stride: usize,
+    /// The panel with which rows begin.
+    pub(super) first: usize,
     /// Whether the product is added to what is there.
     pub(super) keeps: bool,
 }
@@ -124,6 +126,7 @@ impl Product<'_> {
         let depth = self.linear.depth(start);
         let is_last = start + depth == self.linear.inputs;
         let at = self.linear.panel(start, panel);
+        let column_of_panel = (panel - self.y.first) * PANEL;
         let mut tiles = &self.scratch.tiles[..];
         let mut first = 0;
         for run in self.runs {
@@ -152,7 +155,7 @@ impl Product<'_> {
                         keeps: self.y.keeps || start > 0,
                         activation: self.activation.filter(|_| is_last),
                     };
-                    multiply.run(simd, column, &mut self.y.values[row * self.y.stride + panel * PANEL..]);
+                    multiply.run(simd, column, &mut self.y.values[row * self.y.stride + column_of_panel..]);
                 }
             }
             (tiles, first) = (behind, end);
@@ -210,7 +213,7 @@ mod tests {
                         runs: &[Run { n_images: 1, model: Model::One(&buffer) }],
                         n_rows,
                         x: Rows { values: &x, stride: inputs + 3, columns: inputs },
-                        y: RowsMut { values: &mut y, stride: linear.outputs, keeps: true },
+                        y: RowsMut { values: &mut y, stride: linear.outputs, first: 0, keeps: true },
                         scratch: &mut ProductScratch::new(n_rows, 1),
                     });
                     for (at, value) in y.iter().enumerate().filter(|(at, _)| at % linear.outputs < outputs) {

@@ -193,11 +193,13 @@ fn a_row_has_the_same_bits_in_every_batch_and_on_every_number_of_threads() {
     }
 }
 
-/// Where a batch has fewer images than the pool has threads, the rows of an image are shared out.
+/// Where a batch has fewer images than the pool has threads, several share an image. A row of the wide tower is five panels.
 #[test]
 fn an_image_shared_by_threads_has_the_bits_of_one_thread() {
-    for kind in [VisionKind::Clip, VisionKind::Timm, VisionKind::Siglip] {
+    let kinds = [VisionKind::Clip, VisionKind::Timm, VisionKind::Siglip];
+    for (kind, width) in kinds.into_iter().flat_map(|kind| [(kind, 60), (kind, 156)]) {
         let mut config = ClipConfig { vision_kind: kind, image_px: 72, ..small() };
+        config.vision.width = width;
         if kind == VisionKind::Siglip {
             config.projection = config.vision.width;
         }
@@ -217,7 +219,7 @@ fn an_image_shared_by_threads_has_the_bits_of_one_thread() {
             let alone = rows(1);
             assert_eq!(alone[0], alone[1]);
             for n_threads in [2, 3, 5, 16] {
-                assert_eq!(rows(n_threads), alone, "{kind:?}, {n_images} images, {n_threads} threads");
+                assert_eq!(rows(n_threads), alone, "{kind:?} {width}, {n_images} images, {n_threads} threads");
             }
         }
     }

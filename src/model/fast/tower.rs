@@ -7,8 +7,7 @@ use rayon::prelude::*;
 use t3b_image::simd;
 
 use super::forward::Pass;
-use super::packing::Packing;
-use super::tile::WIDE;
+use super::packing::{PANEL, Packing};
 use super::weights::Weights;
 use super::workspace::{Workspace, images_per_set};
 use crate::model::config::ClipConfig;
@@ -16,8 +15,7 @@ use crate::model::config::ClipConfig;
 /// CLIP's image tower on packed weights.
 ///
 /// A batch is cut into sets of images, and each set is computed by one thread of the rayon pool that the caller is in,
-/// from pixels to features. Where a batch has fewer images than the pool has threads, the rows of an image are shared out
-/// over several. Memory: a workspace for each thread that was busy at one time, of about
+/// from pixels to features. Where a batch has fewer images than the pool has threads, several share the work on an image. Memory: a workspace for each thread that was busy at one time, of about
 /// `400 * (5 * width + mlp_width + 256)` values (12 MB for ViT-B), kept until the tower is dropped. The weights are the
 /// caller's.
 #[derive(Debug)]
@@ -139,7 +137,7 @@ struct Sets<'a> {
     n_images: usize,
     per_set: usize,
     /// Threads that share a set of one image.
-    n_parts: usize,
+    n_sharing: usize,
 }
 
 impl<'a> Sets<'a> {
@@ -148,9 +146,9 @@ impl<'a> Sets<'a> {
         let largest = images_per_set(&tower.packing);
         let n_threads = rayon::current_num_threads();
         let n_sets = n_images.div_ceil(largest).next_multiple_of(n_threads).clamp(1, n_images.max(1));
-        // A part of less than a tile would keep its thread busy for as long as a whole tile does.
-        let n_parts = (n_threads / n_images.max(1)).clamp(1, tower.packing.tokens.div_ceil(WIDE));
-        Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1), n_parts }
+        // Each has a panel of outputs in every layer.
+        let n_sharing = (n_threads / n_images.max(1)).clamp(1, tower.packing.row / PANEL);
+        Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1), n_sharing }
     }
 
     /// The sets' parts of a buffer with `per_image` values an image.
@@ -168,14 +166,14 @@ impl<'a> Sets<'a> {
         let tower = self.tower;
         let idle = || tower.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop().unwrap_or_else(|| Workspace::new(&tower.packing));
-        let mut work = kept.shared_by(self.n_parts, &tower.packing);
+        let mut work = kept.shared_by(self.n_sharing, &tower.packing);
         let first = set * self.per_set;
         let n_images = self.per_set.min(self.n_images - first);
         let runs = self.weights.runs(first, n_images);
-        let (packing, arch, n_parts) = (&tower.packing, tower.arch, self.n_parts);
+        let (packing, arch, n_threads) = (&tower.packing, tower.arch, self.n_sharing);
         let int8 = self.weights.int8();
-        let mut pass = Pass { packing, arch, runs: &runs, int8, n_images, n_parts, work: &mut work };
-        // Within the pool, where parts that follow each other find its threads awake.
+        let mut pass = Pass { packing, arch, runs: &runs, int8, n_images, n_threads, work: &mut work };
+        // Within the pool, where steps that follow each other find its threads awake.
         rayon::scope(|_| f(&mut pass));
         idle().push(work);
     }

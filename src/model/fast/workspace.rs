@@ -37,6 +37,8 @@ pub(super) struct Tools {
     vectors: (Aligned, Aligned),
     pub(super) head: HeadScratch,
     pub(super) product: ProductScratch,
+    /// Outputs of a layer that is shared out; as long as the largest so far.
+    pub(super) columns: Aligned,
 }
 
 impl Tools {
@@ -45,6 +47,7 @@ impl Tools {
             vectors: (Aligned::zeros(packing.row), Aligned::zeros(packing.row)),
             head: Attention::new(packing).scratch(),
             product: ProductScratch::new(packing.tokens, images_per_set(packing)),
+            columns: Aligned::default(),
         }
     }
 
@@ -69,9 +72,9 @@ impl Workspace {
         }
     }
 
-    /// With the tools of at least `n_parts` threads.
-    pub(super) fn shared_by(mut self, n_parts: usize, packing: &Packing) -> Self {
-        self.tools.resize_with(n_parts.max(self.tools.len()), || Tools::new(packing));
+    /// With the tools of at least `n_threads` threads.
+    pub(super) fn shared_by(mut self, n_threads: usize, packing: &Packing) -> Self {
+        self.tools.resize_with(n_threads.max(self.tools.len()), || Tools::new(packing));
         self
     }
 }

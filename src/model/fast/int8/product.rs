@@ -130,7 +130,7 @@ impl Int8Product<'_> {
                         keeps: y.keeps || start > 0,
                         activation: activation.filter(|_| is_last),
                     };
-                    multiply.run(quads, column, &mut y.values[row * y.stride + panel * PANEL..]);
+                    multiply.run(quads, column, &mut y.values[row * y.stride + (panel - y.first) * PANEL..]);
                 }
             }
             (tiles, first) = (behind, end);

@@ -54,7 +54,7 @@ impl Case {
             runs: &[Run { n_images: 1, model: Model::One(&buffer) }],
             n_rows: self.n_rows,
             x: Rows { values: &self.x, stride: self.inputs, columns: self.inputs },
-            y: RowsMut { values: &mut y, stride: linear.outputs, keeps: false },
+            y: RowsMut { values: &mut y, stride: linear.outputs, first: 0, keeps: false },
             scratch: &mut ProductScratch::new(self.n_rows, 1),
         };
         run(Int8Product { weights: &weights, product });

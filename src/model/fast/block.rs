@@ -1,0 +1,168 @@
+//! A set of images through a block. Layers share out their outputs, norms and attention their rows, where several threads compute a
+//! single image.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::attention::Attention;
+use super::dense::{Dense, Step};
+use super::forward::Pass;
+use super::int8::Int8Layer;
+use super::norm::LayerNorm;
+use super::packing::{Layer, Norm, PANEL};
+use super::product::{Rows, RowsMut};
+
+/// The layers of a block in the form in which the pass computes with them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block<'a> {
+    pub(super) attention_norm: Norm,
+    pub(super) qkv: Dense<'a>,
+    pub(super) out: Dense<'a>,
+    mlp_norm: Norm,
+    rise: Dense<'a>,
+    fall: Dense<'a>,
+}
+
+impl<'a> Block<'a> {
+    pub(super) fn of(layer: &Layer, int8: Option<&'a Int8Layer>) -> Self {
+        Self {
+            attention_norm: layer.attention_norm,
+            qkv: Dense { linear: layer.qkv, int8: int8.map(|int8| &int8.qkv) },
+            out: Dense { linear: layer.out, int8: int8.map(|int8| &int8.out) },
+            mlp_norm: layer.mlp_norm,
+            rise: Dense { linear: layer.rise, int8: int8.map(|int8| &int8.rise) },
+            fall: Dense { linear: layer.fall, int8: int8.map(|int8| &int8.fall) },
+        }
+    }
+}
+
+/// The rows of each image that a step computes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    /// Rows of an image.
+    pub(super) n_rows: usize,
+    /// From one to the next, in tokens.
+    pub(super) step: usize,
+}
+
+impl Pass<'_> {
+    /// Attention and multilayer perceptron, each behind a layer norm and added to what is there.
+    pub(super) fn block(&mut self, block: Block<'_>) {
+        let all = self.all();
+        self.norm(all, block.attention_norm);
+        self.project_qkv(all, block.qkv, block.qkv.panels());
+        self.behind_projection(all, block);
+    }
+
+    /// The same of which only the class token goes on: of the patches keys and values are computed.
+    pub(super) fn class_block(&mut self, block: Block<'_>) {
+        let (all, class, third) = (self.all(), self.class(), self.third());
+        self.norm(all, block.attention_norm);
+        self.project_qkv(all, block.qkv, third..3 * third);
+        self.project_qkv(class, block.qkv, 0..third);
+        self.behind_projection(class, block);
+    }
+
+    fn behind_projection(&mut self, rows: Kept, block: Block<'_>) {
+        self.mix(rows);
+        self.out(rows, block.out, true);
+        self.perceptron(rows, block);
+    }
+
+    /// Layer norm of residual rows into the hidden rows.
+    pub(super) fn norm(&mut self, rows: Kept, norm: Norm) {
+        let (stride, n_rows) = (self.stride(rows), self.n_images * rows.n_rows);
+        let per_thread = n_rows.div_ceil(self.n_threads);
+        let work = &mut *self.work;
+        let len = self.n_images * self.packing.tokens * self.packing.row;
+        let x = work.residual[..len].par_chunks(per_thread * stride);
+        let y = work.hidden[..len].par_chunks_mut(per_thread * stride);
+        x.zip(y).zip(&mut work.tools).for_each(|((x, y), tools)| {
+            self.arch.dispatch(LayerNorm {
+                norm,
+                runs: self.runs,
+                n_rows: if self.n_threads == 1 { rows.n_rows } else { per_thread },
+                width: self.packing.width,
+                eps: self.packing.norm_eps as f32,
+                stride,
+                x,
+                y,
+                scratch: tools.vectors(),
+            });
+        });
+    }
+
+    /// Some panels of the queries, keys and values of the hidden rows.
+    pub(super) fn project_qkv(&mut self, rows: Kept, dense: Dense<'_>, panels: Range<usize>) {
+        let stride = self.stride(rows);
+        let x = Rows { values: &self.work.hidden, stride, columns: self.packing.width };
+        let step = Step { dense, panels, activation: None, runs: self.runs, n_rows: rows.n_rows, x };
+        let y = RowsMut { values: &mut self.work.qkv, stride: 3 * stride, first: 0, keeps: false };
+        step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
+    }
+
+    /// The mixtures of the rows' queries, in place of the hidden rows.
+    pub(super) fn mix(&mut self, rows: Kept) {
+        let (stride, tokens) = (self.stride(rows), self.packing.tokens * self.packing.row);
+        let per_thread = rows.n_rows.div_ceil(self.n_threads);
+        let attention = Attention::new(self.packing);
+        let work = &mut *self.work;
+        let images = work.qkv.chunks_exact(3 * tokens).zip(work.hidden.chunks_exact_mut(tokens));
+        for (qkv, hidden) in images.take(self.n_images) {
+            let parts = hidden.par_chunks_mut(per_thread * stride).zip(&mut work.tools);
+            parts.enumerate().for_each(|(n, (hidden, tools))| {
+                let queries = n * per_thread..((n + 1) * per_thread).min(rows.n_rows);
+                attention.mix(self.arch, qkv, queries, hidden, &mut tools.head, &mut tools.product);
+            });
+        }
+    }
+
+    /// A layer's outputs for the hidden rows, added to the residual rows or in their place.
+    pub(super) fn out(&mut self, rows: Kept, dense: Dense<'_>, keeps: bool) {
+        let stride = self.stride(rows);
+        let x = Rows { values: &self.work.hidden, stride, columns: self.packing.width };
+        let (panels, n_rows) = (dense.panels(), rows.n_rows);
+        let step = Step { dense, panels, activation: None, runs: self.runs, n_rows, x };
+        let y = RowsMut { values: &mut self.work.residual, stride, first: 0, keeps };
+        step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
+    }
+
+    /// The multilayer perceptron behind its norm, added to what is there.
+    pub(super) fn perceptron(&mut self, rows: Kept, block: Block<'_>) {
+        let Block { mlp_norm, rise, fall, .. } = block;
+        let (stride, inner, n_rows) = (self.stride(rows), rise.linear.outputs, rows.n_rows);
+        self.norm(rows, mlp_norm);
+        let (work, packing) = (&mut *self.work, self.packing);
+        let tools = &mut work.tools[..self.n_threads];
+        let x = Rows { values: &work.hidden, stride, columns: packing.width };
+        let activation = Some(packing.activation);
+        let step = Step { dense: rise, panels: rise.panels(), activation, runs: self.runs, n_rows, x };
+        let y = RowsMut { values: &mut work.inner, stride: inner, first: 0, keeps: false };
+        step.run(self.arch, y, tools);
+        let x = Rows { values: &work.inner, stride: inner, columns: packing.mlp_width };
+        let step = Step { dense: fall, panels: fall.panels(), activation: None, runs: self.runs, n_rows, x };
+        let y = RowsMut { values: &mut work.residual, stride, first: 0, keeps: true };
+        step.run(self.arch, y, tools);
+    }
+
+    /// From a row to the next.
+    fn stride(&self, rows: Kept) -> usize {
+        rows.step * self.packing.row
+    }
+
+    /// Panels of the queries of a layer, and of its keys and its values.
+    pub(super) fn third(&self) -> usize {
+        self.packing.row / PANEL
+    }
+
+    /// Every token.
+    pub(super) fn all(&self) -> Kept {
+        Kept { n_rows: self.packing.tokens, step: 1 }
+    }
+
+    /// The first token.
+    pub(super) fn class(&self) -> Kept {
+        Kept { n_rows: 1, step: self.packing.tokens }
+    }
+}
