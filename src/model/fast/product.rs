@@ -143,19 +143,19 @@ impl Product<'_> {
             let (n_parts, mut part) = (PANEL / (2 * S::F32_LANES) * (end - first).div_ceil(T), 0);
             for column in (0..PANEL).step_by(2 * S::F32_LANES) {
                 for ((row, n_rows), tile) in tiles_of::<T>(first..end).zip(own.chunks_exact(T * depth)) {
-                    // The next panel lies behind this one, in this layer or the next.
-                    run.model.prefetch(at + depth * PANEL, depth * PANEL, part, n_parts);
-                    part += 1;
                     let multiply = Multiply {
                         tile,
                         panel: weights,
                         n_rows,
                         stride: self.y.stride,
+                        // The next panel lies behind this one, in this layer or the next.
+                        ahead: run.model.ahead(at + depth * PANEL, depth * PANEL, part, n_parts),
                         bias,
                         keeps: self.y.keeps || start > 0,
                         activation: self.activation.filter(|_| is_last),
                     };
                     multiply.run(simd, column, &mut self.y.values[row * self.y.stride + column_of_panel..]);
+                    part += 1;
                 }
             }
             (tiles, first) = (behind, end);

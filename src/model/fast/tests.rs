@@ -219,7 +219,11 @@ fn an_image_shared_by_threads_has_the_bits_of_one_thread() {
             let alone = rows(1);
             assert_eq!(alone[0], alone[1]);
             for n_threads in [2, 3, 5, 16] {
-                assert_eq!(rows(n_threads), alone, "{kind:?} {width}, {n_images} images, {n_threads} threads");
+                assert_eq!(
+                    rows(n_threads),
+                    alone,
+                    "{kind:?} {width}, {n_images} images, {n_threads} threads"
+                );
             }
         }
     }

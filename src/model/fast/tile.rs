@@ -1,11 +1,12 @@
 //! The register kernel: a few rows times some outputs of one panel of weights, over one block of inputs.
 
-use std::{hint::black_box, ops::Range};
+use std::{hint::black_box, ops::Range, slice::Chunks};
 
 use pulp::Simd;
 
 use super::activation::activate;
 use super::packing::{LANES, PANEL};
+use super::prefetch::prefetch;
 use crate::model::config::Activation;
 
 /// Rows of a tile for vectors of [`LANES`] values: twelve rows of two vectors fill the 32 registers of AVX-512.
@@ -37,6 +38,13 @@ pub(super) fn pack_rows<const R: usize>(
             chunk[index][..rest.len()].copy_from_slice(rest);
         }
     }
+}
+
+/// Weights to bring near, in at most `n` parts of whole lines of the cache: many lines at once would keep those that sums wait for
+/// from coming.
+#[inline(always)]
+fn in_parts(values: &[f32], n: usize) -> Chunks<'_, f32> {
+    values.chunks(values.len().div_ceil(n.max(1)).next_multiple_of(LANES).max(LANES))
 }
 
 /// Calls a kernel's `rows` with the tile of the instruction set, and of its rows the fewest that hold those in use.
@@ -75,6 +83,8 @@ pub(super) struct Multiply<'a> {
     pub(super) n_rows: usize,
     /// From a row of `y` to the next.
     pub(super) stride: usize,
+    /// Weights that are brought near meanwhile.
+    pub(super) ahead: [&'a [f32]; 2],
     /// One per output of the panel.
     pub(super) bias: &'a [f32],
     /// Whether what is in `y` is added to.
@@ -123,8 +133,10 @@ impl Multiply<'_> {
         let (low, high) = (self.strip(column), self.strip(column + S::F32_LANES));
         let vector = |column: usize| column % LANES / S::F32_LANES;
         let (in_low, in_high) = (vector(column), vector(column + S::F32_LANES));
+        let mut ahead = self.ahead.map(|values| in_parts(values, rows.len()));
         // One chunk of inputs after the other; within it every index is a constant, so none is checked.
         for ((x, low), high) in rows.iter().zip(low).zip(high) {
+            ahead.iter_mut().filter_map(Iterator::next).for_each(prefetch);
             for input in 0..LANES {
                 let low = S::as_simd_f32s(&low[input]).0[in_low];
                 let high = S::as_simd_f32s(&high[input]).0[in_high];

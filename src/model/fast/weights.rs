@@ -3,7 +3,6 @@
 use pulp::Simd;
 
 use super::int8::Int8Layers;
-use super::prefetch::prefetch;
 
 /// The packed weights of a pass. Every slice is [`Packing::len`](super::Packing::len) long.
 #[derive(Debug, Clone, Copy)]
@@ -96,19 +95,16 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Begins to bring part `n` of `n_parts` of the `len` weights from `start` on nearer, as far as there are any.
+    /// Part `n` of `n_parts` of the `len` weights from `start` on, as far as there are any, of each buffer that is read.
     #[inline(always)]
-    pub(super) fn prefetch(&self, start: usize, len: usize, n: usize, n_parts: usize) {
-        let fetch = |values: &[f32]| {
+    pub(super) fn ahead(&self, start: usize, len: usize, n: usize, n_parts: usize) -> [&'a [f32]; 2] {
+        let part = |values: &'a [f32]| {
             let all = values.get(start..(start + len).min(values.len())).unwrap_or_default();
-            prefetch(&all[n * all.len() / n_parts..(n + 1) * all.len() / n_parts]);
+            &all[n * all.len() / n_parts..(n + 1) * all.len() / n_parts]
         };
         match *self {
-            Self::One(values) => fetch(values),
-            Self::Lerp { pt, ft, .. } => {
-                fetch(pt);
-                fetch(ft);
-            }
+            Self::One(values) => [part(values), &[]],
+            Self::Lerp { pt, ft, .. } => [part(pt), part(ft)],
         }
     }
 
