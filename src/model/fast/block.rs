@@ -12,6 +12,7 @@ use super::int8::Int8Layer;
 use super::norm::LayerNorm;
 use super::packing::{Layer, Norm, PANEL};
 use super::product::{Rows, RowsMut};
+use super::together::together;
 
 /// The layers of a block in the form in which the pass computes with them.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +79,7 @@ impl Pass<'_> {
         let len = self.n_images * self.packing.tokens * self.packing.row;
         let x = work.residual[..len].par_chunks(per_thread * stride);
         let y = work.hidden[..len].par_chunks_mut(per_thread * stride);
-        x.zip(y).zip(&mut work.tools).for_each(|((x, y), tools)| {
+        together(x.zip(y).zip(&mut work.tools), |((x, y), tools)| {
             self.arch.dispatch(LayerNorm {
                 norm,
                 runs: self.runs,
@@ -111,7 +112,7 @@ impl Pass<'_> {
         let images = work.qkv.chunks_exact(3 * tokens).zip(work.hidden.chunks_exact_mut(tokens));
         for (qkv, hidden) in images.take(self.n_images) {
             let parts = hidden.par_chunks_mut(per_thread * stride).zip(&mut work.tools);
-            parts.enumerate().for_each(|(n, (hidden, tools))| {
+            together(parts.enumerate(), |(n, (hidden, tools))| {
                 let queries = n * per_thread..((n + 1) * per_thread).min(rows.n_rows);
                 attention.mix(self.arch, qkv, queries, hidden, &mut tools.head, &mut tools.product);
             });

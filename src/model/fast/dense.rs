@@ -1,7 +1,8 @@
-//! Linear layers of a pass, on one thread or with their outputs shared out over several.
+//! Linear layers of a pass, on one thread or shared out over several.
 //!
 //! Threads that share outputs read a layer's weights once between them. Were they to share rows, each would read all weights, and
-//! of a single image's few rows the last tile of each thread would be half empty.
+//! of a single image's few rows the last tile of each thread would be half empty. In integers rows are shared: weights are a quarter
+//! there, and every thread would have to quantise all rows.
 
 use std::ops::Range;
 
@@ -12,6 +13,7 @@ use super::aligned::Aligned;
 use super::int8::{Int8Linear, Int8Product};
 use super::packing::{Linear, PANEL};
 use super::product::{Product, ProductScratch, Rows, RowsMut};
+use super::together::together;
 use super::weights::Run;
 use super::workspace::Tools;
 use crate::model::config::Activation;
@@ -52,7 +54,8 @@ impl Step<'_> {
     pub(super) fn run(&self, arch: Arch, y: RowsMut<'_>, tools: &mut [Tools]) {
         match tools {
             [one] => self.on_one_thread(arch, self.panels.clone(), y, &mut one.product),
-            several => self.shared(arch, y, several),
+            several if self.dense.int8.is_some() => self.by_rows(arch, y, several),
+            several => self.by_outputs(arch, y, several),
         }
     }
 
@@ -65,8 +68,27 @@ impl Step<'_> {
         }
     }
 
+    fn by_rows(&self, arch: Arch, y: RowsMut<'_>, tools: &mut [Tools]) {
+        let Self { n_rows, x, .. } = *self;
+        let RowsMut { stride, first, keeps, values } = y;
+        let per_thread = n_rows.div_ceil(tools.len());
+        let parts =
+            values.par_chunks_mut(per_thread * stride).zip(x.values.par_chunks(per_thread * x.stride));
+        let parts = parts.take(n_rows.div_ceil(per_thread)).zip(tools);
+        together(parts.enumerate(), |(n, ((y, values), tools))| {
+            let own = Step {
+                n_rows: per_thread.min(n_rows - n * per_thread),
+                x: Rows { values, ..x },
+                panels: self.panels.clone(),
+                ..*self
+            };
+            let y = RowsMut { values: y, stride, first, keeps };
+            own.on_one_thread(arch, own.panels.clone(), y, &mut tools.product);
+        });
+    }
+
     /// Each thread computes some panels of all rows in columns of its own, and then brings all columns of some rows to their place.
-    fn shared(&self, arch: Arch, y: RowsMut<'_>, tools: &mut [Tools]) {
+    fn by_outputs(&self, arch: Arch, y: RowsMut<'_>, tools: &mut [Tools]) {
         let n_rows = self.n_rows * self.runs.iter().map(|run| run.n_images).sum::<usize>();
         let (n_threads, first) = (tools.len(), self.panels.start);
         let panels = |n: usize| {
@@ -78,7 +100,7 @@ impl Step<'_> {
             panels.start * PANEL..panels.end * PANEL
         };
         let before = &*y.values;
-        tools.par_iter_mut().enumerate().for_each(|(n, tools)| {
+        together(tools.par_iter_mut().enumerate(), |(n, tools)| {
             let stride = columns(n).len();
             if tools.columns.len() < n_rows * stride {
                 tools.columns = Aligned::zeros(n_rows * stride);
@@ -93,7 +115,8 @@ impl Step<'_> {
         });
         let per_thread = n_rows.div_ceil(n_threads);
         let tools = &*tools;
-        y.values.par_chunks_mut(per_thread * y.stride).enumerate().for_each(|(part, rows)| {
+        let parts = y.values.par_chunks_mut(per_thread * y.stride).take(n_rows.div_ceil(per_thread));
+        together(parts.enumerate(), |(part, rows)| {
             for (row, y) in (part * per_thread..n_rows).zip(rows.chunks_mut(y.stride)) {
                 for (n, tools) in tools.iter().enumerate() {
                     let columns = columns(n);

@@ -3,7 +3,7 @@
 //! Read in this order: [`packing`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
 //! model or a merge of two as the source of a layer, [`tile`] the register kernel, [`product`] linear layers made of it,
 //! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`workspace`] the
-//! memory of a pass, [`int8`] linear layers in integers, [`dense`] a layer on one thread or several, [`block`] a set of images through a block,
+//! memory of a pass, [`int8`] linear layers in integers, [`together`] and [`dense`] a layer on one thread or several, [`block`] a set of images through a block,
 //! [`forward`] through all layers, [`tower`] batches over cores.
 //!
 //! Determinism: a row of features has the same bits whatever else is in the batch, on any number of threads and with any
@@ -28,6 +28,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod together;
 mod tower;
 mod weights;
 mod workspace;
