@@ -213,7 +213,14 @@ fn a_worker_is_limited_sees_no_environment_and_ends_with_its_owner() {
     let environment = fs::read_to_string(format!("/proc/{id}/environ")).unwrap();
     let mut variables: Vec<&str> = environment.trim_end_matches('\0').split('\0').collect();
     variables.sort_unstable();
-    assert_eq!(variables, ["MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=4194304"]);
+    assert_eq!(
+        variables,
+        [
+            "GLIBC_TUNABLES=glibc.malloc.tcache_count=0",
+            "MALLOC_ARENA_MAX=1",
+            "MALLOC_MMAP_THRESHOLD_=4194304"
+        ]
+    );
     let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
     let soft = |name: &str| {
         let line = limits.lines().find(|line| line.starts_with(name)).unwrap();

@@ -46,11 +46,16 @@ pub enum WorkerError {
 
 /// The hidden command that makes a process a worker.
 pub const COMMAND: &str = "__decode";
-/// Largest buffer, in bytes, that a heap of glibc's holds: with [`ONE_HEAP`] the whole environment of a worker. See `src/main.rs`,
-/// which would start the process again without either.
-pub const MMAP_THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "4194304");
-/// Heaps of a worker's: one, for it decodes one picture at a time.
-pub const ONE_HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
+/// What glibc is told of its heaps when a process starts, by the environment; `src/main.rs` says why, and starts the process again
+/// where one of them is missing.
+pub mod heaps {
+    /// Largest buffer in bytes that a heap holds.
+    pub const LARGEST: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "4194304");
+    /// Heaps that threads share: in a worker one, for it decodes one picture at a time.
+    pub const ONE: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
+    /// Threads keep no buffers for themselves.
+    pub const SHARED: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0");
+}
 
 /// Which pictures are decoded in a process of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

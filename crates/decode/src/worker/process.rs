@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use rustix::process::Signal;
 
 use super::protocol::{Answer, GREETING, Request, read_answer};
-use super::{COMMAND, MMAP_THRESHOLD, ONE_HEAP, WorkerError};
+use super::{COMMAND, WorkerError, heaps};
 
 /// Signals that bytes can cause: a wild decoder, or one of the worker's own limits.
 const OF_THE_BYTES: [(Signal, &str); 5] = [
@@ -43,7 +43,7 @@ impl Process {
     /// error goes nowhere: a decoder's panic message may hold what the bytes hold.
     pub(super) fn start(program: &Path) -> Result<Self, WorkerError> {
         let mut command = Command::new(program);
-        command.arg(COMMAND).env_clear().envs([MMAP_THRESHOLD, ONE_HEAP]).process_group(0);
+        command.arg(COMMAND).env_clear().envs([heaps::LARGEST, heaps::ONE, heaps::SHARED]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|_| WorkerError::Unfit("cannot be started"))?;
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
