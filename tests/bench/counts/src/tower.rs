@@ -56,7 +56,7 @@ fn linear(n: usize, model: Model<'_>) {
             runs: &[Run { n_images: 1, model }],
             n_rows: TOKENS,
             x: Rows { values: black_box(&x), stride: WIDTH, columns: WIDTH },
-            y: RowsMut { values: black_box(&mut y), stride: WIDTH, keeps: false },
+            y: RowsMut { values: black_box(&mut y), stride: WIDTH, first: 0, keeps: false },
             scratch: &mut scratch,
         });
     }
