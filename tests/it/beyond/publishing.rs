@@ -21,6 +21,7 @@ use t3b::flow::stop::stop;
 use t3b::job::{Outcome, Request, Work};
 use t3b::ledger::{finalize, verify};
 use t3b::store::Root;
+use tokio::sync::Barrier;
 
 use crate::faults::{Fault, Faults, Mutant, Side};
 use crate::large::{Shape, commit_alike};
@@ -103,8 +104,11 @@ impl Committed {
         faults: Arc<Faults>,
         name: String,
         joins_after: usize,
+        begin: &Barrier,
     ) -> Option<Outcome> {
         let job = prepare(self.fixture.spec(&set(self.files)).unwrap()).await.unwrap();
+        // On a busy machine one would be done before the next has loaded its models.
+        begin.wait().await;
         while objects(&store, "_t3b/runs/r/spans").len() < joins_after {
             tokio::task::yield_now().await;
         }
@@ -211,8 +215,10 @@ fn workers_share_the_spans_and_one_that_joins_late_or_dies_changes_no_byte() {
         for seed in 0..n_seeds {
             let store = run.store();
             let faults: Vec<_> = (0..3).map(|n| Faults::new(&[], Mutant::None, Some(seed * 3 + n))).collect();
+            let begin = Barrier::new(3);
             let outcomes = runtime().block_on(join_all(faults.iter().enumerate().map(|(n, faults)| {
-                run.help(store.clone(), faults.clone(), format!("worker-{n}"), if n == 2 { 1 } else { 0 })
+                let joins_after = if n == 2 { 1 } else { 0 };
+                run.help(store.clone(), faults.clone(), format!("worker-{n}"), joins_after, &begin)
             })));
             run.check(&store, "shared");
             let is_closed = |outcome: &&Option<Outcome>| matches!(outcome, Some(Outcome::Published(_)));
@@ -230,9 +236,10 @@ fn workers_share_the_spans_and_one_that_joins_late_or_dies_changes_no_byte() {
             let dies = Faults::new(&[(operation, Fault::Die(Side::After))], Mutant::None, Some(operation));
             let lives = Faults::new(&[], Mutant::None, Some(operation + 1));
             let runtime = runtime();
+            let begin = Barrier::new(2);
             runtime.block_on(async {
-                let dying = run.help(store.clone(), dies, "dies".to_owned(), 0);
-                join(dying, run.help(store.clone(), lives, "lives".to_owned(), 0)).await
+                let dying = run.help(store.clone(), dies, "dies".to_owned(), 0, &begin);
+                join(dying, run.help(store.clone(), lives, "lives".to_owned(), 0, &begin)).await
             });
             runtime.shutdown_background();
             run.check(&store, &format!("death at {operation}"));
@@ -246,15 +253,16 @@ fn claims_on_spans_that_keep_nobody_out_cost_work_and_no_byte() {
     let store = run.store();
     let faults: Vec<_> = (0..3).map(|n| Faults::new(&[], Mutant::FreeClaims, Some(n))).collect();
     // All of one name, so that they begin at the same span.
+    let begin = Barrier::new(3);
     let n_operations = |faults: &[Arc<Faults>]| faults.iter().map(|faults| faults.n_seen()).sum::<u64>();
     runtime().block_on(join_all(
-        faults.iter().map(|faults| run.help(store.clone(), faults.clone(), "same".to_owned(), 0)),
+        faults.iter().map(|faults| run.help(store.clone(), faults.clone(), "same".to_owned(), 0, &begin)),
     ));
     run.check(&store, "free claims");
     let kept: Vec<_> = (0..3).map(|n| Faults::new(&[], Mutant::None, Some(n))).collect();
     let store = run.store();
     runtime().block_on(join_all(
-        kept.iter().map(|faults| run.help(store.clone(), faults.clone(), "same".to_owned(), 0)),
+        kept.iter().map(|faults| run.help(store.clone(), faults.clone(), "same".to_owned(), 0, &begin)),
     ));
     let (free, kept) = (n_operations(&faults), n_operations(&kept));
     eprintln!("publishing: {free} operations of three workers without claims, {kept} with them");
