@@ -3,9 +3,13 @@
 //!
 //! Unsafe code, for the standard library has no safe prefetch. The instruction reads nothing that the program sees and cannot fault, so
 //! that a pass has the same bits with it and without.
-#![expect(unsafe_code, reason = "a prefetch has no safe form; a bench shows that it pays")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "a prefetch has no safe form; a bench shows that it pays")
+)]
 
 /// Values of a cache line.
+#[cfg(target_arch = "x86_64")]
 const LINE: usize = 16;
 
 /// Begins to bring `values` into the second-level cache; the first belongs to the panel that is in use.

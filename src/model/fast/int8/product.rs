@@ -4,7 +4,9 @@ use pulp::{Arch, Scalar, bytemuck};
 
 use super::super::packing::PANEL;
 use super::super::product::{Product, tiles_of};
-use super::super::tile::{NARROW, WIDE};
+use super::super::tile::NARROW;
+#[cfg(target_arch = "x86_64")]
+use super::super::tile::WIDE;
 use super::quads::Quads;
 use super::rows::{Scale, pack_rows};
 use super::tile::Multiply;
