@@ -9,8 +9,6 @@ start   `t3b --help` and runs with the shipped pair of tiny models, from the sta
         which is what starting one costs anyway
 flat    runs over manifests of three lengths, which name the images of `t3b demo` again and again, in partitions of 960: CPU time an image
         and the peak of memory
-sink    one partition of 9,600 images with eleven methods: rows that the sink encodes, stages and commits in a second of its own time, by
-        `--profile`, which is the time of one core where the machine is free
 far     many small objects in a folder, and the same in a store on this machine that answers each request after 50 ms
 
 Seconds of CPU are those of the whole process. Runs of one table take turns.
@@ -48,9 +46,8 @@ methods = {methods}
 [output]
 root = "out"
 """
-FIGURES = ("start", "flat", "sink", "far")
+FIGURES = ("start", "flat", "far")
 METHODS = ["pretrained", "expert", "t3_b"]
-MANY = [*METHODS, "ensemble", "ensemble_logits", "wise_ft", "task_arithmetic", "m3", "slerp", "ties", "dare"]
 
 
 class Took:
@@ -145,18 +142,6 @@ def flat(bench, arguments):
         rate = max(n / took.wall_s for took in all_takes)
         peaks = [took.peak_mib for took in all_takes]
         print(f"| {n:,} | {cpu_ms:.3f} | {rate:.0f} | {statistics.median(peaks):.1f} ({min(peaks):.1f}-{max(peaks):.1f}) |")
-
-
-def sink(bench, arguments):
-    n_images = 9_600
-    pipeline = bench.manifest(n_images, partition=n_images, methods=MANY)
-    profiles = [bench.run(pipeline).profile for _ in range(arguments.rounds)]
-    busy = [next(stage["busy_s"] for stage in profile["stages"] if stage["stage"] == "sink") for profile in profiles]
-    # A prediction a method, and a signal.
-    n_rows = n_images * (len(MANY) + 1)
-    print(f"| rows of a partition, {load()} | rows/s of the sink's time, best | median | share of the run, median |\n|---|---|---|---|")
-    share = statistics.median(one / profile["flowed_s"] for one, profile in zip(busy, profiles))
-    print(f"| {n_rows:,} | {n_rows / min(busy):,.0f} | {n_rows / statistics.median(busy):,.0f} | {100 * share:.1f} % |")
 
 
 class Store(asyncio.Protocol):
