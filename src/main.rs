@@ -24,12 +24,14 @@ const STACK_VARIABLE: &str = "RUST_MIN_STACK";
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn start_in_a_fit_environment() {
     use std::os::unix::process::CommandExt;
-    let n_heaps = thread::available_parallelism().map_or(2, |n| n.get().max(2)).to_string();
-    let fit = [heaps::LARGEST, (heaps::ONE.0, &n_heaps), heaps::SHARED];
     let is_set = |name: &str| std::env::var_os(name).is_some();
-    if fit.iter().all(|(name, _)| is_set(name)) && !is_set(STACK_VARIABLE) {
+    if [heaps::LARGEST, heaps::ONE, heaps::SHARED].iter().all(|(name, _)| is_set(name))
+        && !is_set(STACK_VARIABLE)
+    {
         return;
     }
+    let n_heaps = thread::available_parallelism().map_or(2, |n| n.get().max(2)).to_string();
+    let fit = [heaps::LARGEST, (heaps::ONE.0, &n_heaps), heaps::SHARED];
     let mut arguments = std::env::args_os();
     if let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) {
         let mut again = std::process::Command::new(program);

@@ -42,12 +42,11 @@ names = ["red blood cell", "white blood cell", "platelet", "plasma background"]
 pretrained = "demo/models/generalist"
 expert = "demo/models/expert"
 [merge]
-methods = {methods}
+methods = ["pretrained", "expert", "t3_b"]
 [output]
 root = "out"
 """
 FIGURES = ("start", "flat", "far")
-METHODS = ["pretrained", "expert", "t3_b"]
 
 
 class Took:
@@ -87,8 +86,8 @@ class Bench:
             file.writelines(f"{names[n % len(names)]},s{n:07},{n % 4}\n" for n in range(n_rows))
         return self.pipeline(f"rows-{n_rows}", "demo/archive", path, **rule)
 
-    def pipeline(self, name, root, manifest, partition='"auto"', methods=METHODS):
-        text = PIPELINE.format(root=root, manifest=manifest, partition=partition, methods=json.dumps(methods))
+    def pipeline(self, name, root, manifest, partition='"auto"'):
+        text = PIPELINE.format(root=root, manifest=manifest, partition=partition)
         (self.folder / f"{name}.toml").write_text(text)
         return f"{name}.toml"
 

@@ -5,12 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
+mod cpu;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
+use cpu::cpu_seconds;
 use object_store::path::Path;
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use t3b::flow::link::link;
 use t3b::flow::meter::Meter;
@@ -154,11 +156,6 @@ fn rule() -> SinkRule {
     }
 }
 
-fn cpu() -> Duration {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
 /// Wall and CPU seconds of one partition.
 async fn commit(settings: &Settings) -> (f64, f64) {
     let folder = tempfile::tempdir().unwrap();
@@ -166,7 +163,7 @@ async fn commit(settings: &Settings) -> (f64, f64) {
     let batches: Vec<Scored> = (0..N_IMAGES / BATCH).map(scored).collect();
     let meter = Meter::default();
     let (mut outlet, inlet) = link(NonZeroUsize::new(4).unwrap(), &meter.score, &meter.sink);
-    let (began, cpu_began) = (Instant::now(), cpu());
+    let (began, cpu_began) = (Instant::now(), cpu_seconds());
     let sending = async {
         for batch in batches {
             outlet.send(Flow::Item(batch)).await.unwrap();
@@ -177,7 +174,7 @@ async fn commit(settings: &Settings) -> (f64, f64) {
     };
     let (done, ()) = futures::join!(sink(rule(), root, inlet, meter.clone()), sending);
     done.unwrap();
-    (began.elapsed().as_secs_f64(), (cpu() - cpu_began).as_secs_f64())
+    (began.elapsed().as_secs_f64(), cpu_seconds() - cpu_began)
 }
 
 fn main() {

@@ -11,6 +11,8 @@
 //! each a round, so that all meet the same load. `T3B_PEERS_GRAPH=class` gives them the graph whose last block goes on with
 //! the class token alone, as ours does.
 
+mod cpu;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -19,8 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
+use cpu::cpu_seconds;
 use pulp::{Simd, WithSimd};
-use rustix::time::{ClockId, clock_gettime};
 use t3b::model::ClipConfig;
 use t3b::model::config::TowerConfig;
 use t3b::model::fast::FastVision;
@@ -135,11 +137,6 @@ fn cost(work: impl FnOnce()) -> Cost {
     let (started, cpu_s) = (Instant::now(), cpu_seconds());
     work();
     Cost { wall_s: started.elapsed().as_secs_f64(), cpu_s: cpu_seconds() - cpu_s }
-}
-
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 fn quantile(values: &[f64], share: f64) -> f64 {

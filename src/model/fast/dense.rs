@@ -34,7 +34,7 @@ impl Dense<'_> {
 }
 
 /// Some outputs of a layer for some rows of every image.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Step<'a> {
     pub(super) dense: Dense<'a>,
     /// Outputs, in panels.
@@ -53,14 +53,15 @@ impl Step<'_> {
     /// Writes the outputs to their places in as many rows of `y`, with the tools of each thread that takes part.
     pub(super) fn run(&self, arch: Arch, y: RowsMut<'_>, tools: &mut [Tools]) {
         match tools {
-            [one] => self.on_one_thread(arch, self.panels.clone(), y, &mut one.product),
+            [one] => self.on_one_thread(arch, y, &mut one.product),
             several if self.dense.int8.is_some() => self.by_rows(arch, y, several),
             several => self.by_outputs(arch, y, several),
         }
     }
 
-    fn on_one_thread(&self, arch: Arch, panels: Range<usize>, y: RowsMut<'_>, scratch: &mut ProductScratch) {
-        let Self { dense, activation, runs, n_rows, x, .. } = *self;
+    fn on_one_thread(&self, arch: Arch, y: RowsMut<'_>, scratch: &mut ProductScratch) {
+        let Self { dense, ref panels, activation, runs, n_rows, x } = *self;
+        let panels = panels.clone();
         let product = Product { linear: dense.linear, panels, activation, runs, n_rows, x, y, scratch };
         match dense.int8 {
             Some(weights) => Int8Product { weights, product }.run(arch),
@@ -68,6 +69,7 @@ impl Step<'_> {
         }
     }
 
+    /// Each thread computes all outputs of some rows of the only image.
     fn by_rows(&self, arch: Arch, y: RowsMut<'_>, tools: &mut [Tools]) {
         let Self { n_rows, x, .. } = *self;
         let RowsMut { stride, first, keeps, values } = y;
@@ -76,21 +78,17 @@ impl Step<'_> {
             values.par_chunks_mut(per_thread * stride).zip(x.values.par_chunks(per_thread * x.stride));
         let parts = parts.take(n_rows.div_ceil(per_thread)).zip(tools);
         together(parts.enumerate(), |(n, ((y, values), tools))| {
-            let own = Step {
-                n_rows: per_thread.min(n_rows - n * per_thread),
-                x: Rows { values, ..x },
-                panels: self.panels.clone(),
-                ..*self
-            };
+            let n_rows = per_thread.min(n_rows - n * per_thread);
+            let own = Step { n_rows, x: Rows { values, ..x }, ..self.clone() };
             let y = RowsMut { values: y, stride, first, keeps };
-            own.on_one_thread(arch, own.panels.clone(), y, &mut tools.product);
+            own.on_one_thread(arch, y, &mut tools.product);
         });
     }
 
-    /// Each thread computes some panels of all rows in columns of its own, and then brings all columns of some rows to their place.
+    /// Each thread computes some panels of all rows of the only image in columns of its own, and then brings all columns of some rows
+    /// to their place.
     fn by_outputs(&self, arch: Arch, y: RowsMut<'_>, tools: &mut [Tools]) {
-        let n_rows = self.n_rows * self.runs.iter().map(|run| run.n_images).sum::<usize>();
-        let (n_threads, first) = (tools.len(), self.panels.start);
+        let (n_rows, n_threads, first) = (self.n_rows, tools.len(), self.panels.start);
         let panels = |n: usize| {
             let cut = |n: usize| first + n * self.panels.len() / n_threads;
             cut(n)..cut(n + 1)
@@ -110,8 +108,9 @@ impl Step<'_> {
                 let rows = before.chunks(y.stride).zip(own.chunks_exact_mut(stride));
                 rows.for_each(|(y, own)| own.copy_from_slice(&y[columns(n)]));
             }
-            let own = RowsMut { values: own, stride, first: panels(n).start, keeps: y.keeps };
-            self.on_one_thread(arch, panels(n), own, &mut tools.product);
+            let y = RowsMut { values: own, stride, first: panels(n).start, keeps: y.keeps };
+            let own = Step { panels: panels(n), ..self.clone() };
+            own.on_one_thread(arch, y, &mut tools.product);
         });
         let per_thread = n_rows.div_ceil(n_threads);
         let tools = &*tools;
