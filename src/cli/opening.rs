@@ -1,5 +1,7 @@
 //! What every command begins with: its settings, its log, its threads, and the run that it names.
 
+use std::time::Duration;
+
 use super::output::Log;
 use super::{RunUriArgs, SpecArgs};
 use crate::error::{Exit, Problem, RunError};
@@ -13,6 +15,9 @@ pub(super) fn load(args: &SpecArgs) -> Result<Spec, RunError> {
     start_logging(&spec.settings);
     Ok(spec)
 }
+
+/// How long the threads of a command that has ended are waited for.
+const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// Crates whose events hold keys and addresses.
 const CLIENT: [&str; 5] = ["object_store", "hyper", "reqwest", "rustls", "h2"];
@@ -58,8 +63,9 @@ pub(super) fn on_runtime<T>(
 ) -> Result<T, RunError> {
     let runtime = runtime(settings)?;
     let done = runtime.block_on(work);
-    // A stalled read must not hold the process after the verdict.
-    runtime.shutdown_background();
+    // A stalled read must not hold the process after the verdict for long. Threads that end are waited for and not detached:
+    // glibc's `pthread_detach` reads what a thread that ends at that moment may have unmapped, and the process would segfault.
+    runtime.shutdown_timeout(LONGEST_END);
     done
 }
 

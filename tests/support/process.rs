@@ -15,7 +15,7 @@ use t3b::job::Outcome;
 use t3b::store::Root;
 
 use crate::faults::Faults;
-use crate::support::{Fixture, prepare, request, runtime};
+use crate::support::{Fixture, end_of, prepare, request, runtime};
 
 /// Longer than any healthy operation on any machine.
 pub const PATIENT: Duration = Duration::from_secs(120);
@@ -69,7 +69,7 @@ pub fn live_with(
         faults.settle().await;
         end
     });
-    runtime.shutdown_background();
+    end_of(runtime);
     end
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::support::runtime;
+use crate::support::{end_of, runtime};
 
 /// Key id that the server knows.
 pub const KEY: &str = "k";
@@ -62,7 +62,7 @@ pub struct S3Server {
 impl Drop for S3Server {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            end_of(runtime);
         }
     }
 }

@@ -15,7 +15,7 @@ use t3b::store::Root;
 
 use crate::faults::{Fault, Faults, Mutant, Side};
 use crate::process::{PATIENT, is_full, objects, probed_store, promised, receipts, root, run_over};
-use crate::support::{Fixture, prepare, request, runtime};
+use crate::support::{Fixture, end_of, prepare, request, runtime};
 
 /// Partitions of the fixture's archive when one is a batch of four.
 const N_PARTITIONS: usize = 10;
@@ -84,7 +84,7 @@ fn crew(fixture: &Fixture, reference: &BTreeMap<String, Vec<u8>>, crew: &[Worker
             .map(|(n, worker)| work(fixture, store.clone(), format!("worker-{n}"), *worker, mutant));
         join_all(works).await
     });
-    runtime.shutdown_background();
+    end_of(runtime);
     let told = told.into_iter().fold(Told::default(), |all, one| Told {
         n_lost: all.n_lost + one.n_lost,
         wasted: all.wasted + one.wasted,

@@ -26,7 +26,7 @@ use tokio::sync::Barrier;
 use crate::faults::{Fault, Faults, Mutant, Side};
 use crate::large::{Shape, commit_alike};
 use crate::process::{PATIENT, is_full, objects, probed_store, root, run_over, some_of};
-use crate::support::{Fixture, prepare, request, runtime};
+use crate::support::{Fixture, end_of, prepare, request, runtime};
 
 type Objects = BTreeMap<String, Vec<u8>>;
 
@@ -154,7 +154,7 @@ fn a_publisher_killed_at_any_store_operation_beside_three_others_changes_no_byte
                         .map(async |faults| finalize(&over(faults, &store), "r").await.unwrap());
                     join(dies, join_all(helped)).await.0
                 });
-                runtime.shutdown_background();
+                end_of(runtime);
                 run.check(&store, &format!("{side:?} operation {operation}"));
                 n_dead += usize::from(is_dead);
                 n_cases += 1;
@@ -181,7 +181,7 @@ fn what_a_publisher_had_done_when_it_died_is_not_done_again() {
                 let root = over(&faults, &store);
                 tokio::select! { _ = finalize(&root, "r") => {}, () = faults.died() => {} }
             });
-            runtime.shutdown_background();
+            end_of(runtime);
             if objects(&store, "_t3b/runs/r/spans").len() < N_SPANS - 1 {
                 return false;
             }
@@ -241,7 +241,7 @@ fn workers_share_the_spans_and_one_that_joins_late_or_dies_changes_no_byte() {
                 let dying = run.help(store.clone(), dies, "dies".to_owned(), 0, &begin);
                 join(dying, run.help(store.clone(), lives, "lives".to_owned(), 0, &begin)).await
             });
-            runtime.shutdown_background();
+            end_of(runtime);
             run.check(&store, &format!("death at {operation}"));
         }
     }

@@ -17,7 +17,7 @@ use t3b::store::{Root, StoreError};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::support::{Fixture, runtime};
+use crate::support::{Fixture, end_of, runtime};
 
 /// What the server answers to everything.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ pub(crate) struct Refusing {
 impl Drop for Refusing {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            end_of(runtime);
         }
     }
 }
