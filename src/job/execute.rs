@@ -180,7 +180,7 @@ impl Job {
     /// Builds the lanes and the rules of every stage; `ours` gets the lanes' canary.
     pub(super) async fn ready(self, mut ours: Plan) -> Result<Ready, Problem> {
         let (tower, compute) = (self.spec.pipeline.models.tower, self.spec.pipeline.models.compute);
-        let int8 = self.spec.pipeline.models.int8_bound;
+        let int8 = self.spec.pipeline.models.int8;
         let wanted = Wanted { config: self.models.pretrained.config(), tower, compute, int8: int8.is_some() };
         let devices = self.spec.settings.devices.pick(&wanted)?;
         let mut rules = self.rules(ours.clone(), numerics_class(&devices[0], compute));
@@ -194,8 +194,9 @@ impl Job {
             batch_size: pipeline.batch_size as usize,
             n_threads: (settings.threads.score / devices.len()).max(1),
             features: pipeline.output.features,
-            int8: int8.map(|bound| Int8Rule {
-                bound,
+            int8: int8.map(|int8| Int8Rule {
+                bound: int8.bound,
+                merges: int8.merges,
                 n_batches: pipeline.partition_size / pipeline.batch_size.max(1),
             }),
         };

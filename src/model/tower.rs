@@ -104,6 +104,28 @@ impl VisionTower {
         Ok(Some(Self(Backend::Fast(PackedTower { int8: Some(Arc::new(layers)), ..tower.clone() }))))
     }
 
+    /// Overwrites the integers of a tower [in integers](Self::in_int8) by the merge at `lambda` of what those of two such parents stand
+    /// for. The rest of its weights is as its tensors are.
+    ///
+    /// # Errors
+    /// When one of them is another tower.
+    ///
+    /// # Panics
+    /// When they are of different architectures.
+    pub fn merge_int8(&mut self, parents: [&Self; 2], lambda: f64) -> Result<(), ModelError> {
+        let layers = |tower: &Self| match &tower.0 {
+            Backend::Fast(tower) => tower.int8.clone(),
+            _ => None,
+        };
+        let (Backend::Fast(PackedTower { engine, int8: Some(merged), .. }), [Some(pretrained), Some(expert)]) =
+            (&mut self.0, parents.map(layers))
+        else {
+            return Err(candle_core::Error::Msg("a tower that is not in integers".to_owned()).into());
+        };
+        engine.merge_int8(Arc::make_mut(merged), &pretrained, &expert, lambda);
+        Ok(())
+    }
+
     /// The tower on a set of weights on a card; a handle of them, not a copy.
     #[cfg(feature = "cuda")]
     #[must_use]

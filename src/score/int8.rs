@@ -1,16 +1,19 @@
-//! When a batch's coefficient comes from parents in 8-bit integers, and how far it is from that in `f32`.
+//! When a batch's coefficient comes from parents in 8-bit integers, and how far it and what follows from it are from those in `f32`.
 
+use super::parents::Numbers;
 use super::predict::argmax;
 use super::scorer::{Parental, Said};
 use crate::error::{Exit, Problem};
 use crate::merge::deviation::Deviation;
 use crate::messages::{Scored, Slot};
 
-/// How lanes use parents in 8-bit integers: for coefficients and signals alone, and measured in every run.
+/// How lanes use 8-bit integers: for coefficients and signals, and for merges where that is set; measured in every run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Int8Rule {
     /// The most that a batch's coefficient may be off, `models.coefficient_bound`.
     pub bound: f64,
+    /// Whether the merge that a batch is predicted with is computed in them too.
+    pub merges: bool,
     /// Batches of a partition: the first of each is measured, in every cell that it has samples in, whoever scores it.
     pub n_batches: u32,
 }
@@ -19,6 +22,11 @@ impl Int8Rule {
     /// Whether a batch is computed both ways: a fact about the manifest, so that a run has one answer.
     pub(super) fn measures(&self, slot: &Slot) -> bool {
         slot.batch.is_multiple_of(u64::from(self.n_batches.max(1)))
+    }
+
+    /// In which numbers a batch's merge is computed.
+    pub(super) fn numbers(&self) -> Numbers {
+        if self.merges { Numbers::Int8 } else { Numbers::Whole }
     }
 
     /// Refuses a batch whose coefficient is farther off than is allowed.

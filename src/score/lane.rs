@@ -12,7 +12,7 @@ use super::device::Device;
 use super::engine::{Images, Kind, TowerKind};
 use super::inputs::ModelPair;
 use super::int8::{Int8Rule, push_method, push_parents};
-use super::parents::ParentModels;
+use super::parents::{Numbers, ParentModels};
 use super::predict::{argmax, predict};
 use super::scorer::{Parental, Said, Scorer};
 use crate::error::{Exit, Problem};
@@ -44,7 +44,7 @@ pub struct LaneRule {
     pub n_threads: usize,
     /// Whether the pretrained model's features are kept.
     pub features: bool,
-    /// Where coefficients come from parents in 8-bit integers.
+    /// Where coefficients, and perhaps merges, come from 8-bit integers.
     pub int8: Option<Int8Rule>,
 }
 
@@ -85,11 +85,11 @@ impl Lane {
         let (mut models, named) = ParentModels::new(models, device, kind)?;
         let is_per_batch =
             |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_) | Recipe::Line(_));
-        if rule.methods.iter().any(is_per_batch) {
-            models.prepare_merges()?;
-        }
         if rule.int8.is_some() {
             models.prepare_int8()?;
+        }
+        if rule.methods.iter().any(is_per_batch) {
+            models.prepare_merges(numbers_of(rule.int8))?;
         }
         let costs = Costs::of(rule.methods.iter().map(|(method, _)| method.name()));
         let scorer = |(method, recipe)| Scorer::new(method, recipe, &models, &named);
@@ -190,7 +190,8 @@ impl Lane {
         for (batch, end) in batches.iter().zip(ends) {
             let (own, behind) = rest.split_at(end - begin);
             (rest, begin) = (behind, end);
-            let parents = self.compare(own, said.by_ref().take(batch.members.len()));
+            let said = said.by_ref().take(batch.members.len());
+            let parents = self.compare(own, numbers_of(self.int8), said);
             scored.push(self.score_one(batch, &parents)?);
         }
         Ok(scored)
@@ -247,7 +248,12 @@ impl Lane {
     }
 
     /// The parents of one batch beside each other.
-    fn compare<'a>(&self, images: &'a [Images], heard: impl Iterator<Item = Heard>) -> Parental<'a> {
+    fn compare<'a>(
+        &self,
+        images: &'a [Images],
+        numbers: Numbers,
+        heard: impl Iterator<Item = Heard>,
+    ) -> Parental<'a> {
         let (mut z_pt, mut z_ft, mut features) = (Vec::new(), Vec::new(), Vec::new());
         for Heard { z_pt: pt, z_ft: ft, feature } in heard {
             z_pt.push(pt);
@@ -259,11 +265,11 @@ impl Lane {
         let compared =
             pairs().map(|(pt, ft)| Signals::of(&log_softmax(pt, 1.0), &log_softmax(ft, 1.0))).collect();
         let features = self.keeps_features.then_some(features);
-        Parental { images, z_pt, z_ft, features, finite, compared }
+        Parental { images, numbers, z_pt, z_ft, features, finite, compared }
     }
 
-    /// How far what was `said` of a batch is from what is said with parents in `f32`, where that is to be measured. Its time counts as the
-    /// parents'.
+    /// How far what was `said` of a batch is from what is said with parents and merges in `f32`, where that is to be measured. Its time
+    /// counts as the parents'.
     fn deviation(
         &mut self,
         batch: &Batch,
@@ -276,7 +282,7 @@ impl Lane {
         let costs = self.costs.clone();
         costs.time(0, || {
             let heard = self.ask([&self.models.pretrained, &self.models.expert], parents.images)?;
-            let exact = self.compare(parents.images, heard.into_iter());
+            let exact = self.compare(parents.images, Numbers::Whole, heard.into_iter());
             let mut found = Deviation::default();
             push_parents(&mut found, parents, &exact);
             for (scorer, said) in self.scorers.iter().zip(said).filter(|(scorer, _)| scorer.asks_parents()) {
@@ -304,6 +310,10 @@ struct Heard {
     z_ft: Vec<f32>,
     /// The pretrained model's unit feature, where the run keeps it.
     feature: Option<Vec<f32>>,
+}
+
+fn numbers_of(int8: Option<Int8Rule>) -> Numbers {
+    int8.map_or(Numbers::Whole, |int8| int8.numbers())
 }
 
 fn scores_of(said: Said, finite: &[bool]) -> MethodScores {

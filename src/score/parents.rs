@@ -22,7 +22,7 @@ use crate::model::{Checkpoint, ClipConfig, ModelError, TextBank, ZeroShot};
 pub(super) struct ParentModels {
     pub(super) pretrained: ZeroShot,
     pub(super) expert: ZeroShot,
-    /// Both in 8-bit integers, for coefficients, where that is set.
+    /// Both in 8-bit integers, where that is set.
     int8: Option<[ZeroShot; 2]>,
     pub(super) config: ClipConfig,
     engine: Box<dyn Engine>,
@@ -39,9 +39,21 @@ pub(super) struct ParentModels {
 struct Merged {
     tensors: Tensors,
     model: ZeroShot,
+    /// The same with its blocks in 8-bit integers, where batches are predicted with that.
+    int8: Option<ZeroShot>,
     /// Its text tower, when the parents' differ: then every coefficient has a class bank of its own.
     text: Option<TextTower>,
-    lambda: Option<f64>,
+    /// What it was merged at last, and in which numbers.
+    holds: Option<(u64, Numbers)>,
+}
+
+/// In which numbers the blocks of a merge are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// As the engine computes both parents.
+    Whole,
+    /// In 8-bit integers, as the parents that give coefficients.
+    Int8,
 }
 
 impl ParentModels {
@@ -84,12 +96,15 @@ impl ParentModels {
         self.engine.parents().text_differs()
     }
 
-    /// Makes the merge buffer now, so that memory that is not there is missed before the first batch.
+    /// Makes the merge buffer now, so that memory that is not there is missed before the first batch; with `numbers` in integers, for
+    /// merges in these too.
     ///
     /// # Errors
-    /// When the device refuses the memory.
-    pub(super) fn prepare_merges(&mut self) -> Result<(), ModelError> {
-        self.merged = Some(self.new_buffer()?);
+    /// When the device refuses the memory; `D003` where the engine has no towers in integers.
+    pub(super) fn prepare_merges(&mut self, numbers: Numbers) -> Result<(), Problem> {
+        let mut buffer = self.new_buffer()?;
+        buffer.int8 = (numbers == Numbers::Int8).then(|| self.in_int8(&buffer.model)).transpose()?;
+        self.merged = Some(buffer);
         Ok(())
     }
 
@@ -98,15 +113,17 @@ impl ParentModels {
     /// # Errors
     /// `D003` where the engine has no such towers.
     pub(super) fn prepare_int8(&mut self) -> Result<(), Problem> {
-        let of = |parent: &ZeroShot| {
-            let vision = self.engine.in_int8(&parent.vision)?.ok_or_else(|| {
-                let what = "models.coefficient_dtype: int8 is computed by the fast tower on the CPU alone";
-                Problem::new("D003", Exit::Config, what).hint("set models.coefficient_dtype = \"f32\"")
-            })?;
-            Ok::<_, Problem>(ZeroShot { vision, ..parent.clone() })
-        };
-        self.int8 = Some([of(&self.pretrained)?, of(&self.expert)?]);
+        self.int8 = Some([self.in_int8(&self.pretrained)?, self.in_int8(&self.expert)?]);
         Ok(())
+    }
+
+    /// A model with its blocks in 8-bit integers.
+    fn in_int8(&self, model: &ZeroShot) -> Result<ZeroShot, Problem> {
+        let vision = self.engine.in_int8(&model.vision)?.ok_or_else(|| {
+            let what = "models.coefficient_dtype: int8 is computed by the fast tower on the CPU alone";
+            Problem::new("D003", Exit::Config, what).hint("set models.coefficient_dtype = \"f32\"")
+        })?;
+        Ok(ZeroShot { vision, ..model.clone() })
     }
 
     /// The parents that coefficients come from, the pretrained model first.
@@ -128,7 +145,7 @@ impl ParentModels {
         let tensors = self.engine.parents().buffer()?;
         let line = (self.pretrained.logit_scale, self.pretrained.logit_bias);
         let (model, text) = self.over(&tensors, line)?;
-        Ok(Merged { tensors, model, text, lambda: None })
+        Ok(Merged { tensors, model, int8: None, text, holds: None })
     }
 
     /// The model of some tensors, with what its logits are multiplied by (as a logarithm) and what is added to them.
@@ -234,27 +251,48 @@ impl ParentModels {
     }
 
     /// Logits of the model merged at `lambda`, `[B, C]`.
-    pub(super) fn merged_logits(&mut self, lambda: f64, images: &[Images]) -> Result<Tensor, ModelError> {
-        self.with_merge_at(lambda, |parents, model| parents.logits(model, images))
+    pub(super) fn merged_logits(
+        &mut self,
+        lambda: f64,
+        numbers: Numbers,
+        images: &[Images],
+    ) -> Result<Tensor, ModelError> {
+        self.with_merge_at(lambda, numbers, |parents, model| parents.logits(model, images))
     }
 
     /// Lends `look` the model merged at `lambda`.
+    ///
+    /// # Panics
+    /// In integers, where nothing was [prepared](Self::prepare_merges) for that.
     fn with_merge_at<T>(
         &mut self,
         lambda: f64,
+        numbers: Numbers,
         look: impl FnOnce(&Self, &ZeroShot) -> Result<T, ModelError>,
     ) -> Result<T, ModelError> {
         let mut merged = match self.merged.take() {
             Some(merged) => merged,
             None => self.new_buffer()?,
         };
-        if merged.lambda.map(f64::to_bits) != Some(lambda.to_bits()) {
-            self.engine.merge(lambda, &merged.tensors, &merged.model.vision)?;
-            merged.model.bank = self.bank(merged.text.as_ref())?;
-            (merged.model.logit_scale, merged.model.logit_bias) = self.line(lambda);
-            merged.lambda = Some(lambda);
+        let Merged { tensors, model, int8, text, holds } = &mut merged;
+        let model = match numbers {
+            Numbers::Whole => model,
+            Numbers::Int8 => int8.as_mut().expect("a merge in integers was prepared"),
+        };
+        if *holds != Some((lambda.to_bits(), numbers)) {
+            *holds = None;
+            match (numbers, &self.int8) {
+                (Numbers::Int8, Some(parents)) => {
+                    let towers = parents.each_ref().map(|parent| &parent.vision);
+                    self.engine.merge_int8(lambda, towers, tensors, &mut model.vision)?;
+                }
+                _ => self.engine.merge(lambda, tensors, &model.vision)?,
+            }
+            model.bank = self.bank(text.as_ref())?;
+            (model.logit_scale, model.logit_bias) = self.line(lambda);
+            *holds = Some((lambda.to_bits(), numbers));
         }
-        let seen = look(self, &merged.model);
+        let seen = look(self, model);
         self.merged = Some(merged);
         seen
     }
@@ -276,7 +314,7 @@ impl ParentModels {
         let mut logits = Vec::with_capacity(lambda.len());
         for (row, &lambda) in lambda.iter().enumerate() {
             let bank = if self.text_differs() {
-                self.with_merge_at(lambda, |_, model| Ok(model.bank.clone()))?
+                self.with_merge_at(lambda, Numbers::Whole, |_, model| Ok(model.bank.clone()))?
             } else {
                 self.pretrained.bank.clone()
             };

@@ -1,7 +1,7 @@
 //! One method at work: from what the parents say of a batch to its log-probabilities and what it merged with.
 
 use super::engine::Images;
-use super::parents::ParentModels;
+use super::parents::{Numbers, ParentModels};
 use crate::error::Problem;
 use crate::merge::coefficient::{Guarded, batch_mean, is_heterogeneous};
 use crate::merge::divergence::{Signals, log_softmax};
@@ -17,6 +17,8 @@ use crate::model::{ModelError, ZeroShot};
 #[derive(Debug)]
 pub(super) struct Parental<'a> {
     pub(super) images: &'a [Images],
+    /// In which numbers a merge made for this batch is computed.
+    pub(super) numbers: Numbers,
     /// Logits of the pretrained model, `[B][C]`.
     pub(super) z_pt: Vec<Vec<f32>>,
     /// Logits of the expert, `[B][C]`.
@@ -118,14 +120,15 @@ impl Scorer {
             }
             Work::Line(lambda) => {
                 let constant = vec![Guarded { step: 0, coefficient: *lambda }; z_pt.len()];
-                let logits = models.merged_logits(*lambda, images)?.to_vec2::<f32>()?;
+                let logits = models.merged_logits(*lambda, Numbers::Whole, images)?.to_vec2::<f32>()?;
                 (parents.summary(&constant, 0.0), of_logits(&logits))
             }
             Work::PerBatch(rule) => {
                 let merged_with = parents.summary(&parents.coefficients(rule), rule.range());
                 let log_p = match merged_with {
                     Some(with) => {
-                        of_logits(&models.merged_logits(with.lambda_mean, images)?.to_vec2::<f32>()?)
+                        let logits = models.merged_logits(with.lambda_mean, parents.numbers, images)?;
+                        of_logits(&logits.to_vec2::<f32>()?)
                     }
                     None => of_logits(z_pt),
                 };

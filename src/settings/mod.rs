@@ -29,7 +29,7 @@ pub use corrupt::Corrupt;
 pub use kind::FileKind;
 pub use layers::Effective;
 pub use merge::Merge;
-pub use models::Models;
+pub use models::{Int8, Models};
 pub use nightly::{Incoming, Nightly};
 pub use pipeline::{Input, Labels, Output, Pipeline};
 pub use schema::schema;

@@ -13,6 +13,15 @@ use crate::score::TowerKind;
 use t3b_gpu::Compute;
 use t3b_image::resize::{CropRule, Filter};
 
+/// What 8-bit integers are used for beside the parents' divergence, and how far that may be off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Int8 {
+    /// The most that a batch's coefficient may be off.
+    pub bound: f64,
+    /// Whether the merge that a batch is predicted with is computed in them too.
+    pub merges: bool,
+}
+
 /// The two checkpoints.
 #[derive(Debug, Clone)]
 pub struct Models {
@@ -26,8 +35,8 @@ pub struct Models {
     pub tower: TowerKind,
     /// In which numbers; other than f32 on NVIDIA cards alone.
     pub compute: Compute,
-    /// Where coefficients come from parents in 8-bit integers: the most that a batch's may be off. `None` is `f32`.
-    pub int8_bound: Option<f64>,
+    /// Where coefficients come from parents in 8-bit integers; `None` is `f32`.
+    pub int8: Option<Int8>,
     /// Side of the image in force; `None` takes the architecture's. Position embeddings are resized to it.
     pub image_px: Option<usize>,
     /// How pictures are prepared, where that is said by hand.
@@ -57,7 +66,7 @@ impl Models {
                 ("f32", Compute::F32),
                 &[("tf32", Compute::Tf32), ("f16", Compute::F16), ("bf16", Compute::Bf16)],
             ),
-            int8_bound: read_int8(reader),
+            int8: read_int8(reader),
             image_px: pixels(reader, "models.image_px").and_then(|px| usize::try_from(px).ok()),
             preprocess: read_by_hand(reader),
             text_features: reader.opt_place("models.text_features", dir),
@@ -67,10 +76,18 @@ impl Models {
     }
 }
 
-fn read_int8(reader: &mut Reader) -> Option<f64> {
+fn read_int8(reader: &mut Reader) -> Option<Int8> {
     let is_int8 = reader.choice("models.coefficient_dtype", ("f32", false), &[("int8", true)]);
+    let merges = reader.choice("models.merged_dtype", ("f32", false), &[("int8", true)]);
     let bound = reader.number("models.coefficient_bound", 0.0..=1.0);
-    is_int8.then_some(bound)
+    if merges && !is_int8 {
+        let what = "models.merged_dtype: found int8, allowed with models.coefficient_dtype = \"int8\" alone: it is made of the \
+                    parents in integers";
+        let problem =
+            Problem::new("C001", Exit::Config, what).hint("set models.coefficient_dtype = \"int8\" too");
+        reader.problem(&["models.merged_dtype", "models.coefficient_dtype"], problem);
+    }
+    is_int8.then_some(Int8 { bound, merges })
 }
 
 fn read_by_hand(reader: &mut Reader) -> ByHand {

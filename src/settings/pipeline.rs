@@ -157,7 +157,7 @@ impl Pipeline {
     /// Parents in 8-bit integers give coefficients and signals. What shows a parent's own outputs would need it in `f32` too, and then
     /// integers save nothing.
     fn check_int8(&self, reader: &mut Reader) {
-        if self.models.int8_bound.is_none() {
+        if self.models.int8.is_none() {
             return;
         }
         let shows_parents =

@@ -1,13 +1,16 @@
 //! The merge of an image tower against copying the same bytes: `cargo bench --bench merge`.
 //!
 //! Both are counted in bytes moved a second: a copy reads one and writes one, a merge reads two and writes one. The limit
-//! is 0.85. Beside it the same merge as candle's tensor expression, which makes three passes.
+//! is 0.85. Beside it the same merge as candle's tensor expression, which makes three passes, and the merge of towers in 8-bit
+//! integers, which reads and writes a quarter of the bytes and rounds anew, beside quantising a merge in `f32`.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use t3b::merge::lerp::lerp_into;
+use t3b::model::ClipConfig;
+use t3b::model::fast::{FastVision, Int8Layers};
 
 /// Values of the image tower of ViT-B/16.
 const N_VALUES: usize = 86_192_640;
@@ -61,4 +64,25 @@ fn main() {
     );
     println!("merge against the same loop with plain stores: {:.2} x fewer seconds", best[3] / best[1]);
     println!("merge against the tensor expression: {:.1} x fewer seconds", best[2] / best[1]);
+    in_integers(&pt, &ft, &merged, best[1]);
+}
+
+/// The merge of the same towers in 8-bit integers, on the threads of rayon's own pool.
+fn in_integers(pt: &[f32], ft: &[f32], merged: &[f32], whole_s: f64) {
+    let tower = FastVision::new(&ClipConfig::named("clip-vit-base-patch16").expect("a known name"));
+    let of = |values: &[f32]| Int8Layers::of(tower.packing(), values, 0);
+    let (pt, ft) = (of(pt), of(ft));
+    let mut layers = pt.clone();
+    let [mut best, mut anew] = [f64::INFINITY; 2];
+    for _ in 0..ROUNDS {
+        best = best.min(seconds(&mut || tower.merge_int8(black_box(&mut layers), &pt, &ft, LAMBDA)));
+        anew = anew.min(seconds(&mut || drop(black_box(of(merged)))));
+    }
+    println!(
+        "merge in integers {:.1} ms, in f32 {:.1} ms on one thread: {:.2} x; with quantising that {:.1} x",
+        best * 1e3,
+        whole_s * 1e3,
+        whole_s / best,
+        (whole_s + anew) / best
+    );
 }

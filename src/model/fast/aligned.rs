@@ -30,6 +30,15 @@ impl<T: Copy + Default> Aligned<T> {
     }
 }
 
+/// A clone starts a line of its own.
+impl<T: Copy + Default> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        let mut clone = Self::zeros(self.len);
+        clone.copy_from_slice(self);
+        clone
+    }
+}
+
 impl<T> Aligned<T> {
     /// The whole vector and the place of the values in it.
     pub(in crate::model) fn into_parts(self) -> (Vec<T>, Range<usize>) {
@@ -62,6 +71,7 @@ mod tests {
             assert_eq!((floats.len(), bytes.len()), (len, len));
             assert_eq!(floats.as_ptr().align_offset(LINE_BYTES), 0);
             assert_eq!(bytes.as_ptr().align_offset(LINE_BYTES), 0);
+            assert_eq!(bytes.clone().as_ptr().align_offset(LINE_BYTES), 0);
         }
     }
 }

@@ -7,6 +7,8 @@
 //! alone, never on the machine, and holds weights unchanged, so an elementwise merge of two buffers is the buffer of the
 //! merged model.
 
+use std::ops::Range;
+
 use crate::model::config::{Activation, ClipConfig, TowerConfig};
 
 /// Partial sums of every reduction, and values of the widest vector.
@@ -214,6 +216,21 @@ impl Packing {
         self.len
     }
 
+    /// Where the values lie that are in no matrix of the blocks from number `first` on, in ascending order.
+    #[must_use]
+    pub fn outside_blocks(&self, first: usize) -> Vec<Range<usize>> {
+        let blocks = self.layers.iter().skip(first);
+        let matrices = blocks.flat_map(|layer| [layer.qkv, layer.out, layer.rise, layer.fall]);
+        let mut outside = Vec::new();
+        let mut start = 0;
+        for matrix in matrices {
+            outside.push(start..matrix.weight);
+            start = matrix.weight + matrix.len();
+        }
+        outside.push(start..self.len);
+        outside
+    }
+
     /// Side of an image in pixels.
     #[must_use]
     pub fn image_px(&self) -> usize {
@@ -304,6 +321,20 @@ mod tests {
         let second_block = K_BLOCK * 2 * PANEL;
         assert_eq!(by_output[second_block + LANES * PANEL + 2 * LANES + 1], value(PANEL + 1, K_BLOCK + 2));
         assert_eq!(by_output[K_BLOCK * PANEL + 5 * LANES + 2], value(PANEL + 2, 5));
+    }
+
+    #[test]
+    fn what_is_outside_of_blocks_and_their_matrices_make_the_buffer() {
+        let packing = Packing::new(&ClipConfig::named("clip-vit-base-patch32").expect("a known name"));
+        let per_block = 768 * (3 * 768 + 768 + 2 * 3072);
+        for first in [0, 5, 12] {
+            let outside = packing.outside_blocks(first);
+            assert!(outside.windows(2).all(|two| two[0].end < two[1].start), "in order, and apart");
+            let n_values: usize = outside.iter().map(Range::len).sum();
+            assert_eq!(n_values + (12 - first) * per_block, packing.len());
+            let norm = packing.layers[11].mlp_norm.gain;
+            assert!(outside.iter().any(|range| range.contains(&norm)), "norms stay");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use t3b_image::simd;
 
 use super::forward::Pass;
+use super::int8::Int8Layers;
 use super::packing::{PANEL, Packing};
 use super::weights::Weights;
 use super::workspace::{Workspace, images_per_set};
@@ -121,6 +122,30 @@ impl FastVision {
             });
         });
         features
+    }
+
+    /// Overwrites `merged` by the merge at `lambda` of what the integers of two parents stand for, quantised as they are: 0 and 1 give
+    /// the parents' integers. Blocks are shared out over the rayon pool that the caller is in. What the integers leave to the `f32` buffer is merged there, [by others](Packing::outside_blocks).
+    ///
+    /// # Panics
+    /// When the three are not of one architecture or begin at different blocks.
+    pub fn merge_int8(
+        &self,
+        merged: &mut Int8Layers,
+        pretrained: &Int8Layers,
+        expert: &Int8Layers,
+        lambda: f64,
+    ) {
+        match lambda as f32 {
+            0.0 => merged.clone_from(pretrained),
+            1.0 => merged.clone_from(expert),
+            lambda => merged.beside(pretrained, expert).into_par_iter().for_each(|(layer, [pt, ft])| {
+                self.arch.dispatch(
+                    #[inline(always)]
+                    || layer.merge(pt, ft, lambda),
+                );
+            }),
+        }
     }
 
     fn n_images(&self, weights: Weights<'_>, pixels: &[f32]) -> usize {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 
 use super::{Engine, Held, Images, Kind, not_ours, one};
+use crate::merge::lerp::lerp_into;
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::fast::{FastVision, Weights};
 use crate::model::normalize::Normalizer;
@@ -49,6 +50,23 @@ impl Engine for CpuEngine {
     /// Blocks that the parents share stay as they are: they are computed once, for the merged model too.
     fn in_int8(&self, parent: &VisionTower) -> Result<Option<VisionTower>, ModelError> {
         parent.in_int8(self.n_shared)
+    }
+
+    fn merge_int8(
+        &self,
+        lambda: f64,
+        towers: [&VisionTower; 2],
+        buffer: &Tensors,
+        tower: &mut VisionTower,
+    ) -> Result<(), ModelError> {
+        let outside = self.tower.packing().outside_blocks(self.n_shared);
+        self.parents.merge(buffer, &|name, pt, ft, out| match name {
+            PACKED => outside.iter().cloned().for_each(|range| {
+                lerp_into(&pt[range.clone()], &ft[range.clone()], lambda, &mut out[range]);
+            }),
+            _ => lerp_into(pt, ft, lambda, out),
+        })?;
+        tower.merge_int8(towers, lambda)
     }
 
     fn images(&self, pixels: &[u8], _room: usize) -> Result<Images, ModelError> {

@@ -94,6 +94,22 @@ pub(super) trait Engine: fmt::Debug + Send {
         self.parents().lerp(lambda, buffer)
     }
 
+    /// Overwrites a buffer, and the tower in integers on it, by the merge at `lambda` of the parents: of what the integers of `towers`
+    /// stand for, quantised again, and of the tensors in all that is not in integers.
+    ///
+    /// # Errors
+    /// When the engine has no such towers.
+    fn merge_int8(
+        &self,
+        lambda: f64,
+        towers: [&VisionTower; 2],
+        buffer: &Tensors,
+        tower: &mut VisionTower,
+    ) -> Result<(), ModelError> {
+        let _ = (lambda, towers, buffer, tower);
+        Err(not_ours())
+    }
+
     /// Readies `pixels`, whole images in HWC order one behind the other, at least one, for every model; `room` as for
     /// [`features`](Self::features).
     ///

@@ -1,7 +1,7 @@
 """T3_B end to end, from JPEG files to rows on disk: t3b, plain PyTorch, Ray Data and Daft in turns.
 
     python end_to_end.py T3B [--images 64] [--rounds 3] [--patch 32] [--workers 0 1 2] [--compile] [--engines ray daft] [--keep FOLDER]
-                             [--device cpu|cuda] [--compute f32|bf16] [--int8]
+                             [--device cpu|cuda] [--compute f32|bf16] [--int8 coefficients|all]
 
 T3B is the release binary. All sides read the same JPEG files, make the same number of cells, use the same pair of random weights, the
 same class vectors and two threads, and write one row a pair. Seconds run from the first read to the last row: loading the models is taken
@@ -130,7 +130,7 @@ def main():
     parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--compute", default="f32", choices=["f32", "bf16"])
-    parser.add_argument("--int8", action="store_true", help="our coefficients from parents in 8-bit integers")
+    parser.add_argument("--int8", choices=["coefficients", "all"], help="our coefficients, or merges too, in 8-bit integers")
     arguments = parser.parse_args()
     program = str(arguments.program.resolve())
 
@@ -150,6 +150,7 @@ def main():
     on = [f'device.kind="{arguments.device}"', f'models.compute="{arguments.compute}"']
     if arguments.int8:
         on += ['models.coefficient_dtype="int8"', 'merge.methods=["t3_b"]']
+        on += ['models.merged_dtype="int8"'] if arguments.int8 == "all" else []
     # bf16 keeps three digits of a coefficient, and int8 is held to as many.
     allowed = 1e-3 if arguments.compute == "f32" and not arguments.int8 else 5e-3
     peers = {f"PyTorch, {n} workers": [*peer, "--workers", str(n)] for n in arguments.workers}

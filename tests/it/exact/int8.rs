@@ -1,4 +1,4 @@
-//! Coefficients from parents in 8-bit integers: what a run says of their deviation, how little they depend on, and what is refused.
+//! Coefficients and merges from parents in 8-bit integers: what a run says of their deviation, how little they depend on, and what is refused.
 
 use std::process::Output;
 
@@ -7,6 +7,7 @@ use crate::tables::{Columns, table};
 
 const METHODS: (&str, &str) = ("merge.methods", r#"["t3_b", "t3", "wise_ft"]"#);
 const INT8: (&str, &str) = ("models.coefficient_dtype", "int8");
+const MERGES: (&str, &str) = ("models.merged_dtype", "int8");
 /// Anything goes, for models of random weights.
 const WIDE: (&str, &str) = ("models.coefficient_bound", "1");
 /// Columns of the `runs` row.
@@ -66,34 +67,70 @@ fn what_a_run_says_of_its_deviation_is_what_two_runs_show() {
     assert!(of("f32", "runs").names().iter().all(|name| !name.starts_with("int8")));
 }
 
+/// Coefficients stay those of merges in `f32`; rows of a batch's merge alone move, by little, and the run says how many became another class.
+#[test]
+fn a_merge_in_integers_moves_the_rows_that_are_made_of_it_alone() {
+    let fixture = Fixture::new();
+    let small = ("run.partition_size", "8");
+    fixture.run("merged", &[METHODS, INT8, MERGES, WIDE, small]).unwrap();
+    fixture.run("int8", &[METHODS, INT8, WIDE, small]).unwrap();
+    fixture.run("f32", &[METHODS, small]).unwrap();
+    let of = |out: &str, name: &str| table(&fixture.path(out), name);
+    let rows = |out, column: &str, methods: &[&str]| of_methods(&of(out, "predictions"), column, methods);
+    for (name, column) in [("signals", "js_nats"), ("coefficients", "lambda_mean")] {
+        assert_eq!(of("merged", name).number(column), of("int8", name).number(column), "{name}");
+    }
+    let others = ["t3", "wise_ft"];
+    assert_eq!(rows("merged", "pred_prob", &others), rows("int8", "pred_prob", &others));
+    let (all, most, _) =
+        differences(&rows("merged", "pred_prob", &["t3_b"]), &rows("f32", "pred_prob", &["t3_b"]));
+    println!("probabilities at most {most} from those in f32");
+    assert!(all.iter().filter(|difference| **difference > 0.0).count() > all.len() / 2, "integers were used");
+    assert!(most < 0.05, "{most}");
+    // Every batch is measured, so what the run says is what two runs show.
+    let classes = |out| rows(out, "pred_idx", &["t3_b", "t3"]);
+    let (all, ..) = differences(&classes("merged"), &classes("f32"));
+    let share = all.iter().filter(|difference| **difference > 0.0).count() as f64 / all.len() as f64;
+    near(of("merged", "runs").number("int8_changed_share")[0], share);
+}
+
 /// A partition's first batch in every cell is measured, whoever scores it: here one of two.
 #[test]
 fn rows_and_deviation_depend_on_neither_threads_nor_lanes_nor_instructions() {
     let fixture = Fixture::new();
-    fixture.run("one", &[METHODS, INT8, WIDE]).unwrap();
-    let reference = fixture.published("one");
-    let row = |out: &str| COLUMNS.map(|column| table(&fixture.path(out), "runs").number(column)[0].to_bits());
-    fixture.run("three", &[METHODS, INT8, WIDE, ("threads.score", "3")]).unwrap();
-    fixture.run("lanes", &[METHODS, INT8, WIDE, ("device.kind", r#"["cpu", "cpu", "cpu"]"#)]).unwrap();
-    for simd in ["scalar", "avx2", "avx512"] {
-        let sets = [METHODS, INT8, WIDE].map(|(key, value)| format!("{key}={value}"));
-        let mut args = run_to(simd).to_vec();
-        sets.iter().for_each(|set| args.extend(["--set", set]));
-        let output: Output = fixture.command(&args).env("T3B_SIMD", simd).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if said.contains("C028") {
-            println!("skipped: this machine has no {simd}");
-            continue;
+    for merges in [("models.merged_dtype", "f32"), MERGES] {
+        let set = [METHODS, INT8, WIDE, merges];
+        let of = |name: &str| format!("{name}-{}", merges.1);
+        let run = |name: &str, more: (&str, &str)| {
+            fixture.run(&of(name), &[&set[..], &[more]].concat()).unwrap();
+        };
+        let row =
+            |out: &str| COLUMNS.map(|column| table(&fixture.path(out), "runs").number(column)[0].to_bits());
+        run("one", ("threads.score", "1"));
+        let (reference, said) = (fixture.published(&of("one")), row(&of("one")));
+        let same = |name: &str| {
+            assert!(fixture.published(&of(name)) == reference, "{name} changed the tables, {merges:?}");
+            assert_eq!(row(&of(name)), said, "{name}, {merges:?}");
+        };
+        run("three", ("threads.score", "3"));
+        run("lanes", ("device.kind", r#"["cpu", "cpu", "cpu"]"#));
+        same("three");
+        same("lanes");
+        for simd in ["scalar", "avx2", "avx512"] {
+            let (sets, out) = (set.map(|(key, value)| format!("{key}={value}")), of(simd));
+            let mut args = run_to(&out).to_vec();
+            sets.iter().for_each(|set| args.extend(["--set", set]));
+            let output: Output = fixture.command(&args).env("T3B_SIMD", simd).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            if said.contains("C028") {
+                println!("skipped: this machine has no {simd}");
+                continue;
+            }
+            assert!(output.status.success(), "{simd}: {said}");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(said.contains("int8    "), "{said}");
+            same(simd);
         }
-        assert!(output.status.success(), "{simd}: {said}");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("int8    "), "{said}");
-        assert!(fixture.published(simd) == reference, "{simd} changed the tables");
-        assert_eq!(row(simd), row("one"));
-    }
-    for out in ["three", "lanes"] {
-        assert!(fixture.published(out) == reference, "{out} changed the tables");
-        assert_eq!(row(out), row("one"));
     }
 }
 
@@ -109,6 +146,8 @@ fn what_integers_do_not_give_is_refused() {
         let refused = refusal(&[INT8, METHODS, other]);
         assert!(refused.contains(other.0) && refused.contains("coefficient_dtype"), "{refused}");
     }
+    let alone = refusal(&[MERGES, METHODS]);
+    assert!(alone.contains("C001") && alone.contains("coefficient_dtype"), "{alone}");
     // A bound that nothing keeps: the run ends, and nothing of it can be seen.
     let error = fixture.run("out", &[METHODS, INT8, ("models.coefficient_bound", "0")]).unwrap_err();
     let said = error.to_string();

@@ -1,6 +1,6 @@
-//! Linear layers of a block in 8-bit integers, for passes of which a coefficient is wanted and no row of a table.
+//! Linear layers of a block in 8-bit integers, for passes of which a coefficient is wanted and, where that is set, for merges.
 //!
-//! Read in this order: [`weights`] the weights, symmetric per output; [`rows`] the activations, on a scale of their own per row and
+//! Read in this order: [`weights`] the weights, symmetric per output, and merges of them; [`rows`] the activations, on a scale of their own per row and
 //! call; [`quads`] what the instruction sets differ in, `vnni` one of them; [`tile`] the register kernel; [`product`] layers made of it.
 //!
 //! Everything else of a pass stays `f32`: the patches, norms, attention, residual and projection, and the biases. Sums of products
@@ -12,6 +12,8 @@
 //! the multiplications and additions a value: on a shared core of Zen 3, 1.0 to 1.5 x the `f32` kernel's products a second, where this is
 //! 1.5 to 2.1 x. `vnni` does all of it in one instruction; it would not saturate, but the bits shall be those of every machine.
 
+#[cfg(test)]
+mod merge_tests;
 mod product;
 mod quads;
 mod rows;

@@ -4,8 +4,14 @@ use super::super::aligned::Aligned;
 use super::super::packing::{LANES, Layer, Linear, PANEL, Packing};
 use super::{INT8_BLOCK, MOST_W, QUAD, ROUNDING};
 
+/// Values of a [`Chunk`].
+const CHUNK: usize = QUAD * LANES;
+
+/// The weights of a strip's outputs for [`QUAD`] neighbouring inputs, in the order in which they lie in memory: output by output.
+type Chunk<T> = [T; CHUNK];
+
 /// The int8 form of the blocks of a packed tower, from one of them on. What is not in it is read from the tower.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Int8Layers {
     /// Blocks before the first.
     first: usize,
@@ -26,6 +32,22 @@ impl Int8Layers {
         Self { first, layers, tower_len: packed.len() }
     }
 
+    /// Every block with those of two others, to be [merged](Int8Layer::merge) from them.
+    ///
+    /// # Panics
+    /// When one of them is another architecture's or begins at another block.
+    pub(in super::super) fn beside<'a>(
+        &'a mut self,
+        pretrained: &'a Self,
+        expert: &'a Self,
+    ) -> Vec<(&'a mut Int8Layer, [&'a Int8Layer; 2])> {
+        for parent in [pretrained, expert] {
+            assert_eq!((self.first, self.tower_len), (parent.first, parent.tower_len), "towers of one kind");
+        }
+        let parents = pretrained.layers.iter().zip(&expert.layers);
+        self.layers.iter_mut().zip(parents.map(|(pt, ft)| [pt, ft])).collect()
+    }
+
     /// A block by its number in the tower, where it was quantised.
     pub(in super::super) fn layer(&self, index: usize) -> Option<&Int8Layer> {
         self.layers.get(index.checked_sub(self.first)?)
@@ -38,7 +60,7 @@ impl Int8Layers {
 }
 
 /// The linear layers of a block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in super::super) struct Int8Layer {
     pub(in super::super) qkv: Int8Linear,
     pub(in super::super) out: Int8Linear,
@@ -51,11 +73,20 @@ impl Int8Layer {
         let of = |linear| Int8Linear::of(linear, packed);
         Self { qkv: of(&layer.qkv), out: of(&layer.out), rise: of(&layer.rise), fall: of(&layer.fall) }
     }
+
+    /// Becomes `pt + lambda * (ft - pt)` of what the integers of two blocks stand for, quantised again.
+    #[inline(always)]
+    pub(in super::super) fn merge(&mut self, pretrained: &Self, expert: &Self, lambda: f32) {
+        self.qkv.merge(&pretrained.qkv, &expert.qkv, lambda);
+        self.out.merge(&pretrained.out, &expert.out, lambda);
+        self.rise.merge(&pretrained.rise, &expert.rise, lambda);
+        self.fall.merge(&pretrained.fall, &expert.fall, lambda);
+    }
 }
 
 /// A matrix in 8-bit integers, in blocks of [`INT8_BLOCK`] inputs, panels and strips as the `f32` one; [`QUAD`] neighbouring inputs of an
 /// output lie side by side. A weight is its integer times its output's scale.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in super::super) struct Int8Linear {
     values: Aligned<i8>,
     scales: Vec<f32>,
@@ -66,46 +97,85 @@ pub(in super::super) struct Int8Linear {
 }
 
 impl Int8Linear {
-    /// Quantises a layer of a packed tower: an output's largest magnitude becomes [`MOST_W`], others are rounded to nearest.
+    /// Quantises a layer of a packed tower.
     pub(super) fn of(linear: &Linear, packed: &[f32]) -> Self {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let (values, scales) = (Aligned::zeros(linear.len()), vec![0.0; outputs]);
         let sums = vec![0.0; inputs.div_ceil(INT8_BLOCK) * outputs];
         let mut int8 = Self { values, scales, sums, inputs, outputs };
+        let mut chunks = int8.chunks();
         for strip in 0..outputs / LANES {
-            int8.put_strip(linear, packed, strip);
+            for (input, place) in (0..inputs).map(|input| (input, input % QUAD)) {
+                let slots = chunks[input / QUAD].iter_mut().skip(place).step_by(QUAD);
+                slots.zip(linear.weights(packed, input, strip)).for_each(|(slot, w)| *slot = *w);
+            }
+            int8.put_strip(strip, &chunks);
         }
         int8
     }
 
-    fn put_strip(&mut self, linear: &Linear, packed: &[f32], strip: usize) {
-        let mut largest = [0_u32; LANES];
-        for input in 0..self.inputs {
+    /// Becomes `pt + lambda * (ft - pt)` of what two matrices of its shape stand for, quantised again. Every operation is rounded to
+    /// `f32`, so that all instruction sets give the same integers.
+    #[inline(always)]
+    pub(super) fn merge(&mut self, pretrained: &Self, expert: &Self, lambda: f32) {
+        let mut chunks = self.chunks();
+        for strip in 0..self.outputs / LANES {
+            let [pt_scales, ft_scales] = [pretrained, expert].map(|of| each(&of.scales[strip * LANES..]));
+            for (quad, chunk) in chunks.iter_mut().enumerate() {
+                let at = self.at(quad * QUAD, strip);
+                let (pt, ft) = (&pretrained.values[at..][..CHUNK], &expert.values[at..][..CHUNK]);
+                let values = pt.iter().zip(ft).zip(pt_scales.iter().zip(&ft_scales));
+                for (slot, ((&pt, &ft), (pt_scale, ft_scale))) in chunk.iter_mut().zip(values) {
+                    let (pt, ft) = (f32::from(pt) * pt_scale, f32::from(ft) * ft_scale);
+                    *slot = pt + lambda * (ft - pt);
+                }
+            }
+            self.put_strip(strip, &chunks);
+        }
+    }
+
+    /// Room for a strip's weights.
+    fn chunks(&self) -> Vec<Chunk<f32>> {
+        vec![[0.0; CHUNK]; self.inputs / QUAD]
+    }
+
+    /// Quantises the weights of a strip: an output's largest magnitude becomes [`MOST_W`], others are rounded to nearest.
+    #[inline(always)]
+    fn put_strip(&mut self, strip: usize, chunks: &[Chunk<f32>]) {
+        let mut magnitudes = [0_u32; CHUNK];
+        for chunk in chunks {
             // As bits, so that what is not finite is the largest and breaks its output.
-            for (largest, w) in largest.iter_mut().zip(linear.weights(packed, input, strip)) {
+            for (largest, w) in magnitudes.iter_mut().zip(chunk) {
                 *largest = w.abs().to_bits().max(*largest);
             }
         }
-        let factors = largest.map(|bits| MOST_W / f32::from_bits(bits));
+        let mut factors = [0.0; LANES];
         let scales = self.scales[strip * LANES..][..LANES].iter_mut();
-        for ((scale, factor), bits) in scales.zip(factors).zip(largest) {
-            let largest = f32::from_bits(bits);
+        let magnitudes = magnitudes.as_chunks::<QUAD>().0;
+        for ((scale, slot), magnitudes) in scales.zip(&mut factors).zip(magnitudes) {
+            let largest = f32::from_bits(magnitudes.iter().fold(0, |most, bits| *bits.max(&most)));
+            let factor = MOST_W / largest;
             // An output of zeros, or as good as zeros, has a factor without end.
-            *scale = match (largest.is_finite(), factor.is_finite()) {
-                (true, true) => largest / MOST_W,
-                (true, false) => 0.0,
-                (false, _) => f32::NAN,
+            (*scale, *slot) = match (largest.is_finite(), factor.is_finite()) {
+                (true, true) => (largest / MOST_W, factor),
+                (true, false) => (0.0, 0.0),
+                (false, _) => (f32::NAN, 0.0),
             };
         }
-        let factors = factors.map(|factor| if factor.is_finite() { factor } else { 0.0 });
-        for input in 0..self.inputs {
-            let (at, block) = (self.at(input, strip), input / INT8_BLOCK);
-            let slots = self.values[at..].chunks_mut(QUAD);
-            let sums = &mut self.sums[block * self.outputs + strip * LANES..][..LANES];
-            let weights = linear.weights(packed, input, strip);
-            for (((slot, sum), w), factor) in slots.zip(sums).zip(weights).zip(factors) {
-                slot[0] = i8::from_le_bytes([(w * factor + ROUNDING).to_bits().to_le_bytes()[0]]);
-                *sum += f32::from(slot[0]);
+        let factors = each(&factors);
+        for (block, chunks) in chunks.chunks(INT8_BLOCK / QUAD).enumerate() {
+            let at = self.at(block * INT8_BLOCK, strip);
+            let mut sums = [0_i32; CHUNK];
+            for (slots, chunk) in self.values[at..].as_chunks_mut::<CHUNK>().0.iter_mut().zip(chunks) {
+                let weights = chunk.iter().zip(&factors);
+                for ((slot, sum), (w, factor)) in slots.iter_mut().zip(&mut sums).zip(weights) {
+                    *slot = i8::from_le_bytes([(w * factor + ROUNDING).to_bits().to_le_bytes()[0]]);
+                    *sum += i32::from(*slot);
+                }
+            }
+            let slots = &mut self.sums[block * self.outputs + strip * LANES..][..LANES];
+            for (slot, sums) in slots.iter_mut().zip(sums.as_chunks::<QUAD>().0) {
+                *slot = sums.iter().sum::<i32>() as f32;
             }
         }
     }
@@ -146,4 +216,10 @@ impl Int8Linear {
     pub(super) fn sums(&self, start: usize, panel: usize) -> &[f32] {
         &self.sums[start / INT8_BLOCK * self.outputs + panel * PANEL..][..PANEL]
     }
+}
+
+/// A value for each output of a strip, as often as there are inputs of it in a chunk.
+#[inline(always)]
+fn each(of_outputs: &[f32]) -> Chunk<f32> {
+    std::array::from_fn(|place| of_outputs[place / QUAD])
 }
