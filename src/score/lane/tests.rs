@@ -86,6 +86,10 @@ fn models() -> ModelPair {
 }
 
 fn lane() -> Lane {
+    lane_with(None)
+}
+
+fn lane_with(int8: Option<Int8Rule>) -> Lane {
     let t3 = CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None };
     let methods = vec![
         (Method::Pretrained, Recipe::Pretrained),
@@ -102,7 +106,7 @@ fn lane() -> Lane {
         batch_size: BATCH,
         n_threads: 1,
         features: true,
-        int8: None,
+        int8,
     };
     Lane::new(models(), rule, &Device::Cpu).unwrap()
 }
@@ -173,6 +177,22 @@ fn batches_scored_together_give_the_rows_of_batches_scored_alone() {
         }
     }
     assert!(alone.score(&[]).unwrap().is_empty());
+}
+
+/// Merges in integers and in `f32` share a buffer. What is said of a batch does not depend on which of them was there before, and so not on
+/// whether the batch itself or one before it was measured.
+#[test]
+fn a_merge_in_integers_keeps_nothing_of_the_merge_before_it() {
+    let lane = |n_batches| lane_with(Some(Int8Rule { bound: 1.0, merges: true, n_batches }));
+    let (mut always, mut never) = (lane(1), lane(u32::MAX));
+    for number in [1, 2, 3, 2] {
+        let batch = [batch(&always, number, BATCH)];
+        let (measured, not) = (always.score(&batch).unwrap(), never.score(&batch).unwrap());
+        assert!(measured[0].deviation.is_some() && not[0].deviation.is_none());
+        assert!(said(&measured) == said(&not), "batch {number}");
+        let mut alone = lane(u32::MAX);
+        assert!(said(&alone.score(&batch).unwrap()) == said(&not), "batch {number} in a new lane");
+    }
 }
 
 #[test]

@@ -19,9 +19,9 @@ from vision import Features, model
 
 
 def merge(merged, pt, ft, weight):
-    """`merged = pt + weight * (ft - pt)`, every tensor in one call."""
-    torch._foreach_copy_(merged, pt)
-    torch._foreach_lerp_(merged, ft, weight)
+    """`merged = pt + weight * (ft - pt)`, reading each parent once."""
+    for out, a, b in zip(merged, pt, ft):
+        torch.lerp(a, b, weight, out=out)
 
 
 def timed(work):
