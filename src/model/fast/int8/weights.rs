@@ -105,8 +105,8 @@ impl Int8Linear {
         let mut int8 = Self { values, scales, sums, inputs, outputs };
         let mut chunks = int8.chunks();
         for strip in 0..outputs / LANES {
-            for (input, place) in (0..inputs).map(|input| (input, input % QUAD)) {
-                let slots = chunks[input / QUAD].iter_mut().skip(place).step_by(QUAD);
+            for input in 0..inputs {
+                let slots = chunks[input / QUAD].iter_mut().skip(input % QUAD).step_by(QUAD);
                 slots.zip(linear.weights(packed, input, strip)).for_each(|(slot, w)| *slot = *w);
             }
             int8.put_strip(strip, &chunks);
@@ -180,11 +180,10 @@ impl Int8Linear {
         }
     }
 
-    /// Where the weight of an input and a strip's first output lies; the next output's is [`QUAD`] values on.
+    /// Where a strip's chunk of the inputs from `input` on lies.
     fn at(&self, input: usize, strip: usize) -> usize {
         let start = input / INT8_BLOCK * INT8_BLOCK;
-        let row = input - start;
-        self.strip(start, strip) + row / QUAD * QUAD * LANES + row % QUAD
+        self.strip(start, strip) + (input - start) * LANES
     }
 
     /// Start of a strip within the block that starts at input `start`.
