@@ -24,11 +24,6 @@ impl Int8Rule {
         slot.batch.is_multiple_of(u64::from(self.n_batches.max(1)))
     }
 
-    /// In which numbers a batch's merge is computed.
-    pub(super) fn numbers(&self) -> Numbers {
-        if self.merges { Numbers::Int8 } else { Numbers::Whole }
-    }
-
     /// Refuses a batch whose coefficient is farther off than is allowed.
     ///
     /// # Errors
@@ -46,6 +41,11 @@ impl Int8Rule {
             "set models.coefficient_dtype = \"f32\", which is exact; or a larger models.coefficient_bound if that much is harmless",
         ))
     }
+}
+
+/// In which numbers a batch's merge is computed.
+pub(super) fn numbers_of(int8: Option<Int8Rule>) -> Numbers {
+    if int8.is_some_and(|int8| int8.merges) { Numbers::Int8 } else { Numbers::Whole }
 }
 
 /// Adds what the parents say of a batch, `ours` in integers and `exact` in `f32`: samples that are finite both ways.

@@ -11,7 +11,7 @@ use super::costs::Costs;
 use super::device::Device;
 use super::engine::{Images, Kind, TowerKind};
 use super::inputs::ModelPair;
-use super::int8::{Int8Rule, push_method, push_parents};
+use super::int8::{Int8Rule, numbers_of, push_method, push_parents};
 use super::parents::{Numbers, ParentModels};
 use super::predict::{argmax, predict};
 use super::scorer::{Parental, Said, Scorer};
@@ -310,10 +310,6 @@ struct Heard {
     z_ft: Vec<f32>,
     /// The pretrained model's unit feature, where the run keeps it.
     feature: Option<Vec<f32>>,
-}
-
-fn numbers_of(int8: Option<Int8Rule>) -> Numbers {
-    int8.map_or(Numbers::Whole, |int8| int8.numbers())
 }
 
 fn scores_of(said: Said, finite: &[bool]) -> MethodScores {

@@ -43,7 +43,7 @@ struct Merged {
     int8: Option<ZeroShot>,
     /// Its text tower, when the parents' differ: then every coefficient has a class bank of its own.
     text: Option<TextTower>,
-    /// What it was merged at last, and in which numbers.
+    /// The bits of the coefficient that it was merged at last, and in which numbers.
     holds: Option<(u64, Numbers)>,
 }
 
@@ -281,12 +281,12 @@ impl ParentModels {
         };
         if *holds != Some((lambda.to_bits(), numbers)) {
             *holds = None;
-            match (numbers, &self.int8) {
-                (Numbers::Int8, Some(parents)) => {
-                    let towers = parents.each_ref().map(|parent| &parent.vision);
+            match numbers {
+                Numbers::Whole => self.engine.merge(lambda, tensors, &model.vision)?,
+                Numbers::Int8 => {
+                    let towers = self.advisers().map(|adviser| &adviser.vision);
                     self.engine.merge_int8(lambda, towers, tensors, &mut model.vision)?;
                 }
-                _ => self.engine.merge(lambda, tensors, &model.vision)?,
             }
             model.bank = self.bank(text.as_ref())?;
             (model.logit_scale, model.logit_bias) = self.line(lambda);

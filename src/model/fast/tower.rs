@@ -125,7 +125,8 @@ impl FastVision {
     }
 
     /// Overwrites `merged` by the merge at `lambda` of what the integers of two parents stand for, quantised as they are: 0 and 1 give
-    /// the parents' integers. Blocks are shared out over the rayon pool that the caller is in. What the integers leave to the `f32` buffer is merged there, [by others](Packing::outside_blocks).
+    /// the parents' integers. Blocks are shared out over the rayon pool that the caller is in. What the integers leave to the `f32`
+    /// buffer is merged there, [by others](Packing::outside_blocks).
     ///
     /// # Panics
     /// When the three are not of one architecture or begin at different blocks.

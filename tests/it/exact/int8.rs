@@ -29,6 +29,11 @@ fn differences(ours: &[f64], exact: &[f64]) -> (Vec<f64>, f64, f64) {
     (all, most, mean)
 }
 
+/// How many are not zero.
+fn n_moved(differences: &[f64]) -> usize {
+    differences.iter().filter(|difference| **difference > 0.0).count()
+}
+
 fn near(found: f64, wanted: f64) {
     assert!((found - wanted).abs() <= 1e-12 * wanted.abs().max(1e-9), "{found} is not {wanted}");
 }
@@ -47,7 +52,7 @@ fn what_a_run_says_of_its_deviation_is_what_two_runs_show() {
 
     let js = |out| of(out, "signals").number("js_nats");
     let (all, most, mean) = differences(&js("int8"), &js("f32"));
-    assert!(all.iter().filter(|difference| **difference > 0.0).count() > all.len() / 2, "integers were used");
+    assert!(n_moved(&all) > all.len() / 2, "integers were used");
     assert_eq!(said[0].to_bits(), most.to_bits());
     near(said[1], mean);
 
@@ -59,7 +64,7 @@ fn what_a_run_says_of_its_deviation_is_what_two_runs_show() {
 
     let classes = |out| of_methods(&of(out, "predictions"), "pred_idx", &["t3_b", "t3"]);
     let (all, ..) = differences(&classes("int8"), &classes("f32"));
-    near(said[4], all.iter().filter(|difference| **difference > 0.0).count() as f64 / all.len() as f64);
+    near(said[4], n_moved(&all) as f64 / all.len() as f64);
 
     // What no coefficient decides is what it is in f32, and such a run says nothing of integers.
     let fixed = |out| of_methods(&of(out, "predictions"), "pred_prob", &["wise_ft"]);
@@ -85,12 +90,12 @@ fn a_merge_in_integers_moves_the_rows_that_are_made_of_it_alone() {
     let (all, most, _) =
         differences(&rows("merged", "pred_prob", &["t3_b"]), &rows("f32", "pred_prob", &["t3_b"]));
     println!("probabilities at most {most} from those in f32");
-    assert!(all.iter().filter(|difference| **difference > 0.0).count() > all.len() / 2, "integers were used");
+    assert!(n_moved(&all) > all.len() / 2, "integers were used");
     assert!(most < 0.05, "{most}");
     // Every batch is measured, so what the run says is what two runs show.
     let classes = |out| rows(out, "pred_idx", &["t3_b", "t3"]);
     let (all, ..) = differences(&classes("merged"), &classes("f32"));
-    let share = all.iter().filter(|difference| **difference > 0.0).count() as f64 / all.len() as f64;
+    let share = n_moved(&all) as f64 / all.len() as f64;
     near(of("merged", "runs").number("int8_changed_share")[0], share);
 }
 

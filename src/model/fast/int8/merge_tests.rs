@@ -2,33 +2,17 @@
 #![cfg(test)]
 
 use super::super::lanes::tests::archs;
-use super::super::packing::{LANES, Linear, PANEL};
+use super::super::packing::PANEL;
 use super::super::tests::{bits, on_threads, packed, pixels, small, tensors};
 use super::super::{Aligned, FastVision, Weights};
+use super::tests::{cosine, quantised, whole_of};
 use super::*;
 use crate::merge::lerp::lerp_into;
 
-/// A matrix whose weight is `value(output, input)`, quantised.
-fn quantised(inputs: usize, outputs: usize, value: impl Fn(usize, usize) -> f32) -> Int8Linear {
-    let shape = Linear::alone(inputs, outputs);
-    let mut buffer = Aligned::zeros(shape.len());
-    for output in 0..outputs {
-        let weights: Vec<f32> = (0..inputs).map(|input| value(output, input)).collect();
-        shape.put_output(&mut buffer, output, &weights);
-    }
-    Int8Linear::of(&shape, &buffer)
-}
-
 /// The whole numbers of an output and what they are multiplied by.
 fn row(int8: &Int8Linear, inputs: usize, output: usize) -> (f64, Vec<f64>) {
-    let (panel, output) = (output / PANEL, output % PANEL);
-    let whole = (0..inputs).map(|input| {
-        let start = input / INT8_BLOCK * INT8_BLOCK;
-        let strip = output / LANES * LANES * int8.depth(start);
-        let quad = strip + (input - start) / QUAD * QUAD * LANES;
-        f64::from(int8.panel(start, panel)[quad + output % LANES * QUAD + input % QUAD])
-    });
-    (f64::from(int8.scales(panel)[output]), whole.collect())
+    let whole = (0..inputs).map(|input| f64::from(whole_of(int8, output, input)));
+    (f64::from(int8.scales(output / PANEL)[output % PANEL]), whole.collect())
 }
 
 #[test]
@@ -121,8 +105,7 @@ fn a_merged_tower_in_integers_is_near_the_merged_tower_wherever_it_is_computed()
             lerp_into(&parents[0], &parents[1], lambda, &mut whole);
             let exact = tower.features(Weights::One(&whole), &pixels);
             for (ours, exact) in ours.chunks(config.projection).zip(exact.chunks(config.projection)) {
-                let cosine: f32 = ours.iter().zip(exact).map(|(a, b)| a * b).sum();
-                assert!(cosine > 0.998, "{lambda}: {cosine}");
+                assert!(cosine(ours, exact) > 0.998, "{lambda}: {}", cosine(ours, exact));
                 assert_ne!(bits(ours), bits(exact));
             }
             for n_threads in [1, 3] {

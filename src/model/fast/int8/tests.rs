@@ -214,35 +214,42 @@ fn what_is_not_finite_stays_so_and_goes_nowhere_else() {
     }
 }
 
-#[test]
-fn weights_lie_in_quads_within_strips() {
-    let shape = Linear::alone(INT8_BLOCK + 9, PANEL + 3);
+/// A matrix whose weight is `value(output, input)`, quantised.
+pub(super) fn quantised(inputs: usize, outputs: usize, value: impl Fn(usize, usize) -> f32) -> Int8Linear {
+    let shape = Linear::alone(inputs, outputs);
     let mut buffer = Aligned::zeros(shape.len());
-    let value = |output: usize, input: usize| ((output * 5 + input * 3) % 129) as f32 - 64.0;
-    for output in 0..PANEL + 3 {
-        // Every output has a weight of 64, so that its scale is one.
-        let weights: Vec<f32> =
-            (0..INT8_BLOCK + 9).map(|input| if input == 0 { 64.0 } else { value(output, input) }).collect();
+    for output in 0..outputs {
+        let weights: Vec<f32> = (0..inputs).map(|input| value(output, input)).collect();
         shape.put_output(&mut buffer, output, &weights);
     }
-    let int8 = Int8Linear::of(&shape, &buffer);
-    let at = |start: usize, panel: usize, input: usize, output: usize| {
-        let strip = output / LANES * LANES * int8.depth(start);
-        f32::from(
-            int8.panel(start, panel)
-                [strip + input / QUAD * QUAD * LANES + output % LANES * QUAD + input % QUAD],
-        )
-    };
-    assert_eq!(at(0, 0, 6, 17), value(17, 6));
-    assert_eq!(at(0, 1, 1023, 2), value(PANEL + 2, 1023));
-    assert_eq!(at(INT8_BLOCK, 0, 8, 3), value(3, INT8_BLOCK + 8));
+    Int8Linear::of(&shape, &buffer)
+}
+
+/// The whole number of a weight: quads of inputs side by side, outputs of a strip one behind the other.
+pub(super) fn whole_of(int8: &Int8Linear, output: usize, input: usize) -> i8 {
+    let (panel, output) = (output / PANEL, output % PANEL);
+    let start = input / INT8_BLOCK * INT8_BLOCK;
+    let strip = output / LANES * LANES * int8.depth(start);
+    let quad = strip + (input - start) / QUAD * QUAD * LANES;
+    int8.panel(start, panel)[quad + output % LANES * QUAD + input % QUAD]
+}
+
+#[test]
+fn weights_lie_in_quads_within_strips() {
+    let value = |output: usize, input: usize| ((output * 5 + input * 3) % 129) as f32 - 64.0;
+    // Every output has a weight of 64, so that its scale is one.
+    let of = |output, input| if input == 0 { 64.0 } else { value(output, input) };
+    let int8 = quantised(INT8_BLOCK + 9, PANEL + 3, of);
+    for (output, input) in [(17, 6), (PANEL + 2, 1023), (3, INT8_BLOCK + 8)] {
+        assert_eq!(f32::from(whole_of(&int8, output, input)), value(output, input));
+    }
     let sum: f32 = 64.0 + (1..INT8_BLOCK).map(|input| value(3, input)).sum::<f32>();
     assert_eq!(int8.sums(0, 0)[3], sum);
     assert_eq!((int8.scales(0)[3], int8.scales(1)[3]), (1.0, 0.0));
 }
 
 /// Cosine of two rows.
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
