@@ -33,6 +33,7 @@ from torch.nn.functional import cosine_similarity
 from transformers import CLIPModel
 from transformers.models.clip import CLIPImageProcessorPil
 
+IMAGE = ("vision_model.", "visual_projection.")  # the tensors that are trained, by their names
 ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 COPIED = [
     "merges.txt", "vocab.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -150,9 +151,8 @@ def mean_cosine(student, teacher, files, process, arguments):
 
 def save(student, teacher, source, out):
     """A Hugging Face folder: the student's image tower, all else the teacher's, the small files of the teacher's folder copied."""
-    is_image = lambda name: name.startswith(("vision_model.", "visual_projection."))  # noqa: E731
-    tensors = {name: value for name, value in teacher.state_dict().items() if not is_image(name)}
-    tensors |= {name: value for name, value in student.state_dict().items() if is_image(name)}
+    tensors = {name: value for name, value in teacher.state_dict().items() if not name.startswith(IMAGE)}
+    tensors |= {name: value for name, value in student.state_dict().items() if name.startswith(IMAGE)}
     config = json.loads((source / "config.json").read_text())
     n_layers = student.config.vision_config.num_hidden_layers
     config["vision_config"] = (config.get("vision_config") or {}) | {"num_hidden_layers": n_layers}
