@@ -1,12 +1,12 @@
 //! The register kernel: a few rows times some outputs of one panel of weights, over one block of inputs.
 
-use std::{hint::black_box, ops::Range, slice::Chunks};
+use std::{ops::Range, slice::Chunks};
 
 use pulp::Simd;
 
 use super::activation::activate;
 use super::packing::{LANES, PANEL};
-use super::prefetch::prefetch;
+use super::prefetch;
 use crate::model::config::Activation;
 
 /// Rows of a tile for vectors of [`LANES`] values: twelve rows of two vectors fill the 32 registers of AVX-512.
@@ -63,14 +63,6 @@ macro_rules! fewest_rows {
 }
 pub(super) use fewest_rows;
 
-/// Reads the rows of `y` at a column once: what is added to is far away, and so it is near when the sums are done.
-#[inline(always)]
-pub(super) fn bring_near(y: &[f32], stride: usize, n_rows: usize, column: usize) {
-    for y in y.chunks(stride).take(n_rows) {
-        black_box(y[column]);
-    }
-}
-
 /// Some rows times one panel of weights, over one block of inputs, joined with the output:
 /// `y = f((y + bias) + chain)`, without the `y +` when it is not kept.
 #[derive(Debug, Clone, Copy)]
@@ -104,11 +96,8 @@ impl Multiply<'_> {
     #[inline(always)]
     fn rows<S: Simd, const T: usize, const R: usize>(&self, simd: S, column: usize, y: &mut [f32]) {
         let columns = column..column + 2 * S::F32_LANES;
-        if self.keeps {
-            bring_near(y, self.stride, self.n_rows, column);
-        }
         // By value: sums that are looped over by reference live in memory, not in registers.
-        let sums: [_; R] = self.chains::<S, T, R>(simd, column);
+        let sums: [_; R] = self.chains::<S, T, R>(simd, column, y);
         let bias = S::as_simd_f32s(&self.bias[columns.clone()]).0;
         for (y, sums) in y.chunks_mut(self.stride).zip(sums).take(self.n_rows) {
             let y = S::as_mut_simd_f32s(&mut y[columns.clone()]).0;
@@ -125,18 +114,28 @@ impl Multiply<'_> {
         }
     }
 
-    /// The sums of products over the block, in ascending order of inputs.
+    /// The sums of products over the block, in ascending order of inputs. Meanwhile what they go to comes near, a row with every chunk:
+    /// a whole block has more chunks than a tile has rows.
     #[inline(always)]
-    fn chains<S: Simd, const T: usize, const R: usize>(&self, simd: S, column: usize) -> [[S::f32s; 2]; R] {
+    fn chains<S: Simd, const T: usize, const R: usize>(
+        &self,
+        simd: S,
+        column: usize,
+        y: &[f32],
+    ) -> [[S::f32s; 2]; R] {
         let mut sums = [[simd.splat_f32s(0.0); 2]; R];
         let rows = self.tile.as_chunks::<LANES>().0.as_chunks::<T>().0;
         let (low, high) = (self.strip(column), self.strip(column + S::F32_LANES));
         let vector = |column: usize| column % LANES / S::F32_LANES;
         let (in_low, in_high) = (vector(column), vector(column + S::F32_LANES));
+        let mut y = y.chunks(self.stride).take(self.n_rows);
         let mut ahead = self.ahead.map(|values| in_parts(values, rows.len()));
         // One chunk of inputs after the other; within it every index is a constant, so none is checked.
         for ((x, low), high) in rows.iter().zip(low).zip(high) {
-            ahead.iter_mut().filter_map(Iterator::next).for_each(prefetch);
+            ahead.iter_mut().filter_map(Iterator::next).for_each(prefetch::soon);
+            if let Some(y) = y.next() {
+                prefetch::at_once(&y[column..column + 2 * S::F32_LANES]);
+            }
             for input in 0..LANES {
                 let low = S::as_simd_f32s(&low[input]).0[in_low];
                 let high = S::as_simd_f32s(&high[input]).0[in_high];

@@ -76,7 +76,12 @@ impl Int8Product<'_> {
     fn row_scales(&self) -> Vec<Scale> {
         let Product { x, runs, n_rows, .. } = &self.product;
         let n_rows = runs.iter().map(|run| run.n_images).sum::<usize>() * n_rows;
-        x.values.chunks(x.stride).take(n_rows).map(|row| Scale::of(&row[..x.columns])).collect()
+        let mut scales = Vec::with_capacity(n_rows);
+        // A closure that an iterator calls would be compiled apart, without the vectors of this function.
+        for row in x.values.chunks(x.stride).take(n_rows) {
+            scales.push(Scale::of(&row[..x.columns]));
+        }
+        scales
     }
 
     /// Packs the block of inputs from `start` on, every run in tiles of its own.

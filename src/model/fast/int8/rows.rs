@@ -3,10 +3,7 @@
 use std::ops::Range;
 
 use super::super::packing::LANES;
-use super::{MOST_X, QUAD, ROUNDING};
-
-/// Quads of a chunk of [`LANES`] inputs.
-const QUADS: usize = LANES / QUAD;
+use super::{INT8_BLOCK, MOST_X, QUAD, ROUNDING};
 
 /// How a row is quantised: `x` becomes `x * factor + zero`, rounded to nearest, and `q` stands for `(q - zero) * scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,13 +55,15 @@ impl Scale {
     #[inline(always)]
     fn quantised(self, x: f32) -> u8 {
         // Rounding the zero has moved the ends by half at most, so that one of them may be as far out.
-        let moved = (x * self.factor + self.zero).clamp(0.0, MOST_X);
+        let moved = x * self.factor + self.zero;
+        let moved = if moved < 0.0 { 0.0 } else { moved };
+        let moved = if moved > MOST_X { MOST_X } else { moved };
         (moved + ROUNDING).to_bits().to_le_bytes()[0]
     }
 }
 
-/// Quantises some rows into a tile of `T`: for every [`QUAD`] inputs, those of the rows one behind the other. An incomplete last chunk
-/// of [`LANES`] inputs is filled up with what zero becomes.
+/// Quantises some rows into a tile of `T`: for every [`QUAD`] inputs, those of the rows one behind the other. Inputs that `rows` does
+/// not have become what zero becomes.
 ///
 /// `rows` starts at the first row, `stride` values apart; `scales` has one for each.
 #[inline(always)]
@@ -75,23 +74,18 @@ pub(super) fn pack_rows<const T: usize>(
     inputs: Range<usize>,
     tile: &mut [u8],
 ) {
-    let chunks = tile.as_chunks_mut::<QUAD>().0.as_chunks_mut::<T>().0.as_chunks_mut::<QUADS>().0;
+    let depth = tile.len() / T;
+    let tile = tile.as_chunks_mut::<QUAD>().0.as_chunks_mut::<T>().0;
+    // A row on its own first: quantised right to their places, values would be gathered and scattered one by one.
+    let mut quantised = [0; INT8_BLOCK];
     for (index, (row, &scale)) in rows.chunks(stride).zip(scales).enumerate() {
-        let put = |chunk: &mut [[[u8; QUAD]; T]; QUADS], values: &[f32; LANES]| {
-            let quantised = values.map(|x| scale.quantised(x));
-            for (slots, quad) in chunk.iter_mut().zip(quantised.as_chunks::<QUAD>().0) {
-                slots[index] = *quad;
-            }
-        };
-        let (whole, rest) = row[inputs.clone()].as_chunks::<LANES>();
-        let mut chunks = chunks.iter_mut();
-        for (values, chunk) in whole.iter().zip(chunks.by_ref()) {
-            put(chunk, values);
+        let (values, behind) = quantised[..depth].split_at_mut(inputs.len());
+        for (slot, &x) in values.iter_mut().zip(&row[inputs.clone()]) {
+            *slot = scale.quantised(x);
         }
-        if let (false, Some(chunk)) = (rest.is_empty(), chunks.next()) {
-            let mut values = [0.0; LANES];
-            values[..rest.len()].copy_from_slice(rest);
-            put(chunk, &values);
+        behind.fill(scale.quantised(0.0));
+        for (slots, quad) in tile.iter_mut().zip(quantised.as_chunks::<QUAD>().0) {
+            slots[index] = *quad;
         }
     }
 }

@@ -4,7 +4,8 @@ use pulp::Simd;
 
 use super::super::activation::activate;
 use super::super::packing::{LANES, PANEL};
-use super::super::tile::{NARROW, WIDE, bring_near, fewest_rows};
+use super::super::prefetch;
+use super::super::tile::{NARROW, WIDE, fewest_rows};
 use super::quads::{Lanes, Quads};
 use super::rows::Scale;
 use crate::model::config::Activation;
@@ -45,10 +46,7 @@ impl Multiply<'_> {
     #[inline(always)]
     fn rows<Q: Quads, const T: usize, const R: usize>(&self, quads: Q, column: usize, y: &mut [f32]) {
         let (simd, columns) = (quads.simd(), column..column + 2 * Q::F32_LANES);
-        if self.keeps {
-            bring_near(y, self.stride, self.row_scales.len(), column);
-        }
-        let sums: [_; R] = self.sums::<Q, T, R>(quads, column);
+        let sums: [_; R] = self.sums::<Q, T, R>(quads, column, y);
         let bias = Q::Simd::as_simd_f32s(&self.bias[columns.clone()]).0;
         let scales = Q::Simd::as_simd_f32s(&self.scales[columns.clone()]).0;
         let weights = Q::Simd::as_simd_f32s(&self.weights[columns.clone()]).0;
@@ -70,17 +68,26 @@ impl Multiply<'_> {
         }
     }
 
-    /// The sums of products over the block.
+    /// The sums of products over the block. Meanwhile what they go to comes near, a row with every quad.
     #[inline(always)]
-    fn sums<Q: Quads, const T: usize, const R: usize>(&self, quads: Q, column: usize) -> [[Lanes<Q>; 2]; R] {
+    fn sums<Q: Quads, const T: usize, const R: usize>(
+        &self,
+        quads: Q,
+        column: usize,
+        y: &[f32],
+    ) -> [[Lanes<Q>; 2]; R] {
         let simd = quads.simd();
         let mut sums = [[simd.splat_i32s(0); 2]; R];
         let rows = self.tile.as_chunks::<T>().0;
         let (low, high) = (self.strip(column), self.strip(column + Q::F32_LANES));
         let vector = |column: usize| column % LANES / Q::F32_LANES;
         let (in_low, in_high) = (vector(column), vector(column + Q::F32_LANES));
+        let mut y = y.chunks(self.stride).take(self.row_scales.len());
         // One step a turn: over several, the compiler would add products to each other first, in registers that it does not have.
         for ((x, low), high) in rows.iter().zip(low).zip(high) {
+            if let Some(y) = y.next() {
+                prefetch::at_once(&y[column..column + 2 * Q::F32_LANES]);
+            }
             let low = Q::Simd::as_simd_i32s(low).0[in_low];
             let high = Q::Simd::as_simd_i32s(high).0[in_high];
             for (sums, &x) in sums.iter_mut().zip(x) {
