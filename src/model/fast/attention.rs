@@ -81,11 +81,17 @@ impl Attention {
             let first = &qkv[queries.start * 3 * self.third + offset..];
             self.mix_head(arch, first, n_queries, scratch, product);
             let mixed = scratch.mixed.chunks_exact(self.to_mixture.outputs).zip(&scratch.reciprocals);
-            for ((mixed, &reciprocal), out) in mixed.zip(out.chunks_mut(self.third)).take(n_queries) {
-                for (out, &x) in out[offset..][..self.head_width].iter_mut().zip(mixed) {
-                    *out = x * reciprocal;
-                }
-            }
+            let rows = mixed.zip(out.chunks_mut(self.third)).take(n_queries);
+            arch.dispatch(
+                #[inline(always)]
+                || {
+                    for ((mixed, &reciprocal), out) in rows {
+                        for (out, &x) in out[offset..][..self.head_width].iter_mut().zip(mixed) {
+                            *out = x * reciprocal;
+                        }
+                    }
+                },
+            );
         }
     }
 

@@ -80,9 +80,14 @@ impl Linear {
     /// Writes the weights of one input, output by output.
     pub(super) fn put_input(&self, buffer: &mut [f32], input: usize, values: &[f32]) {
         let (start, row) = (input / K_BLOCK * K_BLOCK, input % K_BLOCK);
-        for (strip, values) in values.chunks(LANES).enumerate() {
-            let at = self.strip(start, strip) + row * LANES;
-            buffer[at..at + values.len()].copy_from_slice(values);
+        let at = |strip: usize| self.strip(start, strip) + row * LANES;
+        // A copy of a known length is a few moves, one of any length a call.
+        let (whole, rest) = values.as_chunks::<LANES>();
+        for (strip, values) in whole.iter().enumerate() {
+            buffer[at(strip)..][..LANES].copy_from_slice(values);
+        }
+        if !rest.is_empty() {
+            buffer[at(whole.len())..][..rest.len()].copy_from_slice(rest);
         }
     }
 }
