@@ -18,7 +18,7 @@ use crate::model::config::ClipConfig;
 /// A batch is cut into sets of images, and each set is computed by one thread of the rayon pool that the caller is in,
 /// from pixels to features. Where a batch has fewer images than the pool has threads, several share the work on an image.
 /// Memory: a workspace for each thread that was busy at one time, of about
-/// `400 * (5 * width + mlp_width + 256)` values (12 MB for ViT-B), kept until the tower is dropped. The weights are the
+/// `200 * (5 * width + mlp_width + 256)` values (6 MB for ViT-B), kept until the tower is dropped. The weights are the
 /// caller's.
 #[derive(Debug)]
 pub struct FastVision {

@@ -5,9 +5,9 @@ use super::attention::{Attention, HeadScratch};
 use super::packing::Packing;
 use super::product::ProductScratch;
 
-/// Rows of activations that a set of images fills if it can. More rows reuse a panel of weights more often; fewer leave
-/// the second-level cache to the weights.
-const SET_ROWS: usize = 400;
+/// Rows of activations that a set of images fills if it can. More rows reuse a panel of weights more often; fewer keep
+/// more of their activations near: of 400 to 200, passes in integers gain up to a tenth and those in f32 neither gain nor lose.
+const SET_ROWS: usize = 200;
 
 /// Images that are computed together on one core.
 pub(super) fn images_per_set(packing: &Packing) -> usize {

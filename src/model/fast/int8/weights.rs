@@ -98,7 +98,7 @@ pub(in super::super) struct Int8Linear {
 
 impl Int8Linear {
     /// Quantises a layer of a packed tower.
-    pub(super) fn of(linear: &Linear, packed: &[f32]) -> Self {
+    pub(in super::super) fn of(linear: &Linear, packed: &[f32]) -> Self {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let (values, scales) = (Aligned::zeros(linear.len()), vec![0.0; outputs]);
         let sums = vec![0.0; inputs.div_ceil(INT8_BLOCK) * outputs];

@@ -16,9 +16,10 @@ use crate::model::fast::tower;
 /// Runs a kernel a number of times.
 type Kernel = fn(usize);
 
-pub(crate) const KERNELS: [(&str, Kernel); 11] = [
+pub(crate) const KERNELS: [(&str, Kernel); 12] = [
     ("product", tower::product),
     ("merged_product", tower::merged_product),
+    ("int8_product", tower::int8_product),
     ("attention", tower::attention),
     ("norm", tower::norm),
     ("activations", tower::activations),

@@ -8,6 +8,7 @@ use t3b_image::simd;
 use super::activation::activate;
 use super::aligned::Aligned;
 use super::attention::Attention;
+use super::int8::{Int8Linear, Int8Product};
 use super::norm::LayerNorm;
 use super::packing::{Linear, Norm, PANEL, Packing};
 use super::product::{Product, ProductScratch, Rows, RowsMut};
@@ -21,13 +22,19 @@ const TOKENS: usize = 50;
 /// A linear layer of an image: 50 rows by 768 inputs and 768 outputs.
 pub(crate) fn product(n: usize) {
     let (weights, _) = parents();
-    linear(n, Model::One(&weights));
+    linear(n, Model::One(&weights), None);
+}
+
+/// The same in 8-bit integers, the rows quantised on the way.
+pub(crate) fn int8_product(n: usize) {
+    let (weights, _) = parents();
+    linear(n, Model::One(&weights), Some(&Int8Linear::of(&layer(), &weights)));
 }
 
 /// The same with weights that are merged panel by panel while they are read.
 pub(crate) fn merged_product(n: usize) {
     let (pt, ft) = parents();
-    linear(n, Model::Lerp { pt: &pt, ft: &ft, lambda: 0.37 });
+    linear(n, Model::Lerp { pt: &pt, ft: &ft, lambda: 0.37 }, None);
 }
 
 fn layer() -> Linear {
@@ -44,12 +51,12 @@ fn parents() -> (Aligned, Aligned) {
     (made(0.731), made(0.377))
 }
 
-fn linear(n: usize, model: Model<'_>) {
+fn linear(n: usize, model: Model<'_>, int8: Option<&Int8Linear>) {
     let x: Vec<f32> = (0..TOKENS * WIDTH).map(|i| wave(i, 0.113)).collect();
     let mut y = vec![0.0; TOKENS * WIDTH];
     let mut scratch = ProductScratch::new(TOKENS, 1);
     for _ in 0..n {
-        simd::arch().dispatch(Product {
+        let product = Product {
             linear: layer(),
             panels: 0..WIDTH / PANEL,
             activation: None,
@@ -58,7 +65,11 @@ fn linear(n: usize, model: Model<'_>) {
             x: Rows { values: black_box(&x), stride: WIDTH, columns: WIDTH },
             y: RowsMut { values: black_box(&mut y), stride: WIDTH, first: 0, keeps: false },
             scratch: &mut scratch,
-        });
+        };
+        match int8 {
+            Some(weights) => Int8Product { weights, product }.run(simd::arch()),
+            None => simd::arch().dispatch(product),
+        }
     }
 }
 
