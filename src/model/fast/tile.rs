@@ -63,6 +63,17 @@ macro_rules! fewest_rows {
 }
 pub(super) use fewest_rows;
 
+/// What the sums of a tile go to, row by row.
+#[inline(always)]
+pub(super) fn places(
+    y: &[f32],
+    stride: usize,
+    n_rows: usize,
+    columns: Range<usize>,
+) -> impl Iterator<Item = &[f32]> {
+    y.chunks(stride).take(n_rows).map(move |y| &y[columns.clone()])
+}
+
 /// Some rows times one panel of weights, over one block of inputs, joined with the output:
 /// `y = f((y + bias) + chain)`, without the `y +` when it is not kept.
 #[derive(Debug, Clone, Copy)]
@@ -128,14 +139,12 @@ impl Multiply<'_> {
         let (low, high) = (self.strip(column), self.strip(column + S::F32_LANES));
         let vector = |column: usize| column % LANES / S::F32_LANES;
         let (in_low, in_high) = (vector(column), vector(column + S::F32_LANES));
-        let mut y = y.chunks(self.stride).take(self.n_rows);
+        let mut places = places(y, self.stride, self.n_rows, column..column + 2 * S::F32_LANES);
         let mut ahead = self.ahead.map(|values| in_parts(values, rows.len()));
         // One chunk of inputs after the other; within it every index is a constant, so none is checked.
         for ((x, low), high) in rows.iter().zip(low).zip(high) {
             ahead.iter_mut().filter_map(Iterator::next).for_each(prefetch::soon);
-            if let Some(y) = y.next() {
-                prefetch::at_once(&y[column..column + 2 * S::F32_LANES]);
-            }
+            places.next().into_iter().for_each(prefetch::at_once);
             for input in 0..LANES {
                 let low = S::as_simd_f32s(&low[input]).0[in_low];
                 let high = S::as_simd_f32s(&high[input]).0[in_high];

@@ -55,9 +55,7 @@ impl Scale {
     #[inline(always)]
     fn quantised(self, x: f32) -> u8 {
         // Rounding the zero has moved the ends by half at most, so that one of them may be as far out.
-        let moved = x * self.factor + self.zero;
-        let moved = if moved < 0.0 { 0.0 } else { moved };
-        let moved = if moved > MOST_X { MOST_X } else { moved };
+        let moved = (x * self.factor + self.zero).clamp(0.0, MOST_X);
         (moved + ROUNDING).to_bits().to_le_bytes()[0]
     }
 }

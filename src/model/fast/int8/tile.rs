@@ -5,7 +5,7 @@ use pulp::Simd;
 use super::super::activation::activate;
 use super::super::packing::{LANES, PANEL};
 use super::super::prefetch;
-use super::super::tile::{NARROW, WIDE, fewest_rows};
+use super::super::tile::{NARROW, WIDE, fewest_rows, places};
 use super::quads::{Lanes, Quads};
 use super::rows::Scale;
 use crate::model::config::Activation;
@@ -82,12 +82,10 @@ impl Multiply<'_> {
         let (low, high) = (self.strip(column), self.strip(column + Q::F32_LANES));
         let vector = |column: usize| column % LANES / Q::F32_LANES;
         let (in_low, in_high) = (vector(column), vector(column + Q::F32_LANES));
-        let mut y = y.chunks(self.stride).take(self.row_scales.len());
+        let mut places = places(y, self.stride, self.row_scales.len(), column..column + 2 * Q::F32_LANES);
         // One step a turn: over several, the compiler would add products to each other first, in registers that it does not have.
         for ((x, low), high) in rows.iter().zip(low).zip(high) {
-            if let Some(y) = y.next() {
-                prefetch::at_once(&y[column..column + 2 * Q::F32_LANES]);
-            }
+            places.next().into_iter().for_each(prefetch::at_once);
             let low = Q::Simd::as_simd_i32s(low).0[in_low];
             let high = Q::Simd::as_simd_i32s(high).0[in_high];
             for (sums, &x) in sums.iter_mut().zip(x) {
