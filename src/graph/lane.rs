@@ -104,15 +104,21 @@ where
     let (tell, ready) = oneshot::channel();
     let body = move || {
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let mut lane = make()?;
+            let lane = make()?;
             let canary = lane.canary()?;
             Ok::<_, StageEnd>((lane, canary))
         }));
         match made.unwrap_or_else(|payload| Err(StageEnd::from_panic(payload.as_ref()))) {
-            Ok((mut lane, canary)) => {
-                let n_at_once = lane.n_batches_at_once();
-                drop(tell.send(Ok((canary, lane.costs(), n_at_once))));
-                answer(&asked, n_at_once, |batches| lane.score(batches));
+            Ok((lane, canary)) => {
+                let (n_at_once, n_abreast) = (lane.n_batches_at_once(), lane.n_batches_abreast());
+                drop(tell.send(Ok((canary, lane.costs(), n_at_once * n_abreast))));
+                thread::scope(|scope| {
+                    let answer = || answer(&asked, n_at_once, |batches| lane.score(batches));
+                    for _ in 1..n_abreast {
+                        scope.spawn(answer);
+                    }
+                    answer();
+                });
             }
             Err(end) => drop(tell.send(Err(end))),
         }
@@ -125,12 +131,12 @@ where
     ready
 }
 
-/// Scores what is asked until nobody can ask any more: what waits, up to `n_at_once` batches, together. A lane that panicked is
-/// not asked again.
+/// Scores what is asked until nobody can ask any more: what waits, up to `n_at_once` batches, together. A thread whose lane panicked
+/// asks it no more.
 fn answer(
     asked: &Receiver<Question>,
     n_at_once: usize,
-    mut score: impl FnMut(&[Batch]) -> Result<Vec<Scored>, Problem>,
+    score: impl Fn(&[Batch]) -> Result<Vec<Scored>, Problem>,
 ) {
     while let Ok(first) = asked.recv_blocking() {
         let waiting = std::iter::from_fn(|| asked.try_recv().ok()).take(n_at_once - 1);

@@ -48,13 +48,12 @@ pub struct LaneRule {
     pub int8: Option<Int8Rule>,
 }
 
-/// One device with everything that lives on it. Scoring needs `&mut` because the merged model's weights are
-/// overwritten per batch.
+/// One device with everything that lives on it. Several threads may ask it; the merged model's weights, which are overwritten per batch,
+/// are lent to one of them at a time.
 #[derive(Debug)]
 pub struct Lane {
     signal_rule: CoefficientRule,
     temperatures: Temperatures,
-    threads: Arc<rayon::ThreadPool>,
     models: ParentModels,
     scorers: Vec<Scorer>,
     keeps_features: bool,
@@ -78,10 +77,11 @@ impl Lane {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(rule.n_threads).build();
         let threads =
             threads.map_err(|_| Problem::new("B006", Exit::Bug, "the lane's threads cannot be started"))?;
+        let threads = Arc::new(threads);
         let Preprocess { rescale, mean, std, .. } = models.preprocess;
         let normalizer = Normalizer::with(rescale, mean, std);
         let LaneRule { tower, compute, batch_size, .. } = rule;
-        let kind = |n_shared| Kind { tower, compute, normalizer, n_shared, batch_size };
+        let kind = |n_shared| Kind { tower, compute, normalizer, n_shared, batch_size, threads };
         let (mut models, named) = ParentModels::new(models, device, kind)?;
         let is_per_batch =
             |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_) | Recipe::Line(_));
@@ -97,7 +97,6 @@ impl Lane {
         Ok(Self {
             signal_rule: rule.signal_rule,
             temperatures: rule.temperatures,
-            threads: Arc::new(threads),
             models,
             scorers,
             keeps_features: rule.features,
@@ -116,12 +115,11 @@ impl Lane {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn canary(&mut self) -> Result<String, Problem> {
-        let threads = Arc::clone(&self.threads);
-        Ok(threads.install(|| self.within_memory(|lane| lane.canary_here()))?)
+    pub fn canary(&self) -> Result<String, Problem> {
+        Ok(self.within_memory(Self::canary_here)?)
     }
 
-    fn canary_here(&mut self) -> Result<String, ModelError> {
+    fn canary_here(&self) -> Result<String, ModelError> {
         let side_px = self.models.config.image_px;
         // Any pixels will do, as long as they are never changed: all 256 values, in no simple order.
         let pixels: Vec<u8> = (0..2 * side_px * side_px * 3)
@@ -134,7 +132,7 @@ impl Lane {
         let others = self.models.advisers().into_iter().filter(|_| self.int8.is_some());
         for model in parents.into_iter().chain(others) {
             let features = self.models.parent_features(model, &images)?;
-            for logit in model.logits_of(&features)?.flatten_all()?.to_vec1::<f32>()? {
+            for logit in self.models.logits_of(model, &features)?.flatten_all()?.to_vec1::<f32>()? {
                 hash.update(logit.to_le_bytes());
             }
         }
@@ -147,6 +145,12 @@ impl Lane {
         self.models.n_batches_at_once()
     }
 
+    /// Threads that are best asking it, each for batches of its own.
+    #[must_use]
+    pub fn n_batches_abreast(&self) -> usize {
+        self.models.n_batches_abreast()
+    }
+
     /// Scores batches, each by itself: softmax, divergence, sigmoid, guard, batch mean, merge, in this order (paper). Only the
     /// parents, whose weights no batch changes, see the images of all of them together.
     ///
@@ -155,9 +159,9 @@ impl Lane {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn score(&mut self, batches: &[Batch]) -> Result<Vec<Scored>, Problem> {
-        let (threads, began) = (Arc::clone(&self.threads), SystemTime::now());
-        let mut scored = threads.install(|| self.within_memory(|lane| lane.score_here(batches)))?;
+    pub fn score(&self, batches: &[Batch]) -> Result<Vec<Scored>, Problem> {
+        let began = SystemTime::now();
+        let mut scored = self.within_memory(|lane| lane.score_here(batches))?;
         let times = (began, SystemTime::now());
         scored.iter_mut().for_each(|scored| scored.scored = times);
         self.int8.map_or(Ok(()), |int8| scored.iter().try_for_each(|scored| int8.check(scored)))?;
@@ -165,10 +169,7 @@ impl Lane {
     }
 
     /// In smaller passes until the device has the memory.
-    fn within_memory<T>(
-        &mut self,
-        work: impl Fn(&mut Self) -> Result<T, ModelError>,
-    ) -> Result<T, ModelError> {
+    fn within_memory<T>(&self, work: impl Fn(&Self) -> Result<T, ModelError>) -> Result<T, ModelError> {
         loop {
             match work(self) {
                 Err(error) if error.is_out_of_memory() && self.models.halve() => {}
@@ -177,7 +178,7 @@ impl Lane {
         }
     }
 
-    fn score_here(&mut self, batches: &[Batch]) -> Result<Vec<Scored>, ModelError> {
+    fn score_here(&self, batches: &[Batch]) -> Result<Vec<Scored>, ModelError> {
         let mut images = Vec::new();
         let mut ends = Vec::new();
         for batch in batches {
@@ -198,7 +199,7 @@ impl Lane {
     }
 
     /// What remains for one batch when the parents have spoken.
-    fn score_one(&mut self, batch: &Batch, parents: &Parental<'_>) -> Result<Scored, ModelError> {
+    fn score_one(&self, batch: &Batch, parents: &Parental<'_>) -> Result<Scored, ModelError> {
         let mut scored = Scored {
             slot: batch.slot,
             members: Vec::new(),
@@ -212,7 +213,7 @@ impl Lane {
         if batch.members.is_empty() {
             return Ok(scored);
         }
-        let models = &mut self.models;
+        let models = &self.models;
         let ask = |(n, scorer): (usize, &Scorer)| self.costs.time(n + 1, || scorer.score(models, parents));
         let said: Vec<Said> = self.scorers.iter().enumerate().map(ask).collect::<Result<_, _>>()?;
         scored.deviation = self.deviation(batch, parents, &said)?;
@@ -234,7 +235,7 @@ impl Lane {
         }
         let ask = |model: &ZeroShot, temperature| {
             let features = self.models.parent_features(model, images)?;
-            Ok::<_, ModelError>((rows(&model.logits_of(&features)?, temperature)?, features))
+            Ok::<_, ModelError>((rows(&self.models.logits_of(model, &features)?, temperature)?, features))
         };
         let (z_pt, features) = ask(pretrained, self.temperatures.pretrained)?;
         let (z_ft, _) = ask(expert, self.temperatures.expert)?;
@@ -271,7 +272,7 @@ impl Lane {
     /// How far what was `said` of a batch is from what is said with parents and merges in `f32`, where that is to be measured. Its time
     /// counts as the parents'.
     fn deviation(
-        &mut self,
+        &self,
         batch: &Batch,
         parents: &Parental<'_>,
         said: &[Said],
@@ -286,7 +287,7 @@ impl Lane {
             let mut found = Deviation::default();
             push_parents(&mut found, parents, &exact);
             for (scorer, said) in self.scorers.iter().zip(said).filter(|(scorer, _)| scorer.asks_parents()) {
-                push_method(&mut found, said, &scorer.score(&mut self.models, &exact)?);
+                push_method(&mut found, said, &scorer.score(&self.models, &exact)?);
             }
             Ok(Some(found))
         })

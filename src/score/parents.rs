@@ -1,8 +1,10 @@
 //! Both parents, and everything that can be made of them: class banks, merges, logits.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
+use rayon::ThreadPool;
 
 use super::device::Device as LaneDevice;
 use super::engine::{Engine, Images, Kind, engine, one};
@@ -29,9 +31,11 @@ pub(super) struct ParentModels {
     /// Images of a whole batch.
     batch_size: usize,
     text: TextSource,
-    merged: Option<Merged>,
+    /// Lent to one batch at a time.
+    merged: Mutex<Option<Merged>>,
+    threads: Arc<ThreadPool>,
     /// Images that go through a tower at once: as many as the parents should see, or as the device is known to have memory for.
-    most_images: Cell<usize>,
+    most_images: AtomicUsize,
 }
 
 /// The model whose weights are the merge buffer. A buffer keeps its merge until the next one.
@@ -45,6 +49,20 @@ struct Merged {
     text: Option<TextTower>,
     /// The bits of the coefficient that it was merged at last, and in which numbers.
     holds: Option<(u64, Numbers)>,
+}
+
+impl Merged {
+    /// The model in some numbers, and the tensors and the text tower that it is made of.
+    ///
+    /// # Panics
+    /// In integers, where the buffer has none.
+    fn parts(&mut self, numbers: Numbers) -> (&mut ZeroShot, &Tensors, Option<&TextTower>) {
+        let model = match numbers {
+            Numbers::Whole => &mut self.model,
+            Numbers::Int8 => self.int8.as_mut().expect("a merge in integers was prepared"),
+        };
+        (model, &self.tensors, self.text.as_ref())
+    }
 }
 
 /// In which numbers the blocks of a merge are computed.
@@ -71,7 +89,7 @@ impl ParentModels {
         let named = Parents::new(pt, ft, report.differing(), parts);
         let config = pt.config().clone();
         let kind = kind(report.shared_vision_blocks(&config));
-        let batch_size = kind.batch_size;
+        let (batch_size, threads) = (kind.batch_size, Arc::clone(&kind.threads));
         let engine = engine(kind, &named, &config, device)?;
         let whole = |tensors: &Tensors, of: &Checkpoint, shared: Option<TextBank>| {
             let vision = engine.tower(tensors)?;
@@ -86,9 +104,21 @@ impl ParentModels {
         let shared = (!text_differs).then(|| pretrained.bank.clone());
         let expert = whole(&engine.parents().expert, ft, shared)?;
         let text = models.text;
-        let most_images = Cell::new(most_images(&*engine, batch_size));
-        let (int8, merged) = (None, None);
-        Ok((Self { pretrained, expert, int8, config, engine, batch_size, text, merged, most_images }, named))
+        let most_images = AtomicUsize::new(most_images(&*engine, batch_size));
+        let merged = Mutex::default();
+        let models = Self {
+            pretrained,
+            expert,
+            int8: None,
+            config,
+            engine,
+            batch_size,
+            text,
+            merged,
+            threads,
+            most_images,
+        };
+        Ok((models, named))
     }
 
     /// Whether every merge has a text tower, and so a class bank, of its own.
@@ -104,7 +134,7 @@ impl ParentModels {
     pub(super) fn prepare_merges(&mut self, numbers: Numbers) -> Result<(), Problem> {
         let mut buffer = self.new_buffer()?;
         buffer.int8 = (numbers == Numbers::Int8).then(|| self.in_int8(&buffer.model)).transpose()?;
-        self.merged = Some(buffer);
+        self.merged = Mutex::new(Some(buffer));
         Ok(())
     }
 
@@ -137,7 +167,7 @@ impl ParentModels {
     #[cfg(test)]
     pub(super) fn on(self, make: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>) -> Self {
         let engine = make(self.engine);
-        let most_images = Cell::new(most_images(&*engine, self.batch_size));
+        let most_images = AtomicUsize::new(most_images(&*engine, self.batch_size));
         Self { engine, most_images, ..self }
     }
 
@@ -209,9 +239,14 @@ impl ParentModels {
         self.engine.n_batches_at_once()
     }
 
+    /// Batches that are best scored side by side.
+    pub(super) fn n_batches_abreast(&self) -> usize {
+        self.engine.n_batches_abreast()
+    }
+
     /// The images of a batch, ready for every model: in one part, or in as many as the device's memory makes needful.
     pub(super) fn images(&self, pixels: &[u8]) -> Result<Vec<Images>, ModelError> {
-        let room = self.batch_size.min(self.most_images.get());
+        let room = self.batch_size.min(self.most_images.load(Relaxed));
         let image_bytes = 3 * self.config.image_px.pow(2);
         pixels.chunks(image_bytes * room).map(|pixels| self.engine.images(pixels, room)).collect()
     }
@@ -219,12 +254,12 @@ impl ParentModels {
     /// After the device had no memory for as many images as go through at once: half of them from now on. Whether that is less;
     /// one image is the least. What a batch is merged with is its own, whatever the parts. Said once.
     pub(super) fn halve(&self) -> bool {
-        let n_images = self.most_images.get();
+        let n_images = self.most_images.load(Relaxed);
         if n_images <= 1 {
             return false;
         }
         let n_at_once = n_images.div_ceil(2);
-        self.most_images.set(n_at_once);
+        self.most_images.store(n_at_once, Relaxed);
         if n_images == most_images(&*self.engine, self.batch_size) {
             let what = "the device has no memory for so many images at once: they go through the models in parts, and \
                         coefficients stay those of whole batches";
@@ -235,73 +270,80 @@ impl ParentModels {
 
     /// Unit features of a parent, `[B, projection]`, of the images of as many batches as it should see at once, or fewer.
     pub(super) fn parent_features(&self, parent: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
-        self.features(parent, images, self.most_images.get())
+        self.features(parent, images, self.most_images.load(Relaxed))
     }
 
     /// Logits of one of the lane's models, `[B, C]`, of one batch.
     pub(super) fn logits(&self, model: &ZeroShot, images: &[Images]) -> Result<Tensor, ModelError> {
-        model.logits_of(&self.features(model, images, self.batch_size)?)
+        self.logits_of(model, &self.features(model, images, self.batch_size)?)
+    }
+
+    /// Logits `[B, C]` of unit features of one of the lane's models.
+    pub(super) fn logits_of(&self, model: &ZeroShot, features: &Tensor) -> Result<Tensor, ModelError> {
+        self.threads.install(|| model.logits_of(features))
     }
 
     /// Passes of `room` images, or of as many as there is memory for.
     fn features(&self, model: &ZeroShot, images: &[Images], room: usize) -> Result<Tensor, ModelError> {
-        let room = room.min(self.most_images.get());
+        let room = room.min(self.most_images.load(Relaxed));
         let passes = passes(images, room);
         one(passes.into_iter().map(|parts| self.engine.features(&model.vision, &parts, room)))
     }
 
     /// Logits of the model merged at `lambda`, `[B, C]`.
     pub(super) fn merged_logits(
-        &mut self,
+        &self,
         lambda: f64,
         numbers: Numbers,
         images: &[Images],
     ) -> Result<Tensor, ModelError> {
-        self.with_merge_at(lambda, numbers, |parents, model| parents.logits(model, images))
+        self.with_merge_at(lambda, numbers, |model| self.logits(model, images))
     }
 
-    /// Lends `look` the model merged at `lambda`.
+    /// Lends `look` the model merged at `lambda`, when no other batch has the buffer any more.
     ///
     /// # Panics
     /// In integers, where nothing was [prepared](Self::prepare_merges) for that.
     fn with_merge_at<T>(
-        &mut self,
+        &self,
         lambda: f64,
         numbers: Numbers,
-        look: impl FnOnce(&Self, &ZeroShot) -> Result<T, ModelError>,
+        look: impl FnOnce(&ZeroShot) -> Result<T, ModelError>,
     ) -> Result<T, ModelError> {
-        let mut merged = match self.merged.take() {
+        // A buffer whose merge was not finished does not say that it holds one.
+        let mut lent = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        let merged = match &mut *lent {
             Some(merged) => merged,
-            None => self.new_buffer()?,
+            none => none.insert(self.new_buffer()?),
         };
-        let Merged { tensors, model, int8, text, holds } = &mut merged;
-        let model = match numbers {
-            Numbers::Whole => model,
-            Numbers::Int8 => int8.as_mut().expect("a merge in integers was prepared"),
-        };
-        if *holds != Some((lambda.to_bits(), numbers)) {
-            *holds = None;
-            match numbers {
-                Numbers::Whole => self.engine.merge(lambda, tensors, &model.vision)?,
-                Numbers::Int8 => {
-                    let towers = self.advisers().map(|adviser| &adviser.vision);
-                    self.engine.merge_int8(lambda, towers, tensors, &mut model.vision)?;
-                }
-            }
-            model.bank = self.bank(text.as_ref())?;
-            (model.logit_scale, model.logit_bias) = self.line(lambda);
-            *holds = Some((lambda.to_bits(), numbers));
+        if merged.holds != Some((lambda.to_bits(), numbers)) {
+            merged.holds = None;
+            self.threads.install(|| self.merge_into(merged, lambda, numbers))?;
+            merged.holds = Some((lambda.to_bits(), numbers));
         }
-        let seen = look(self, model);
-        self.merged = Some(merged);
-        seen
+        look(merged.parts(numbers).0)
+    }
+
+    /// Overwrites a buffer by the merge at `lambda`.
+    fn merge_into(&self, merged: &mut Merged, lambda: f64, numbers: Numbers) -> Result<(), ModelError> {
+        let (model, tensors, text) = merged.parts(numbers);
+        match numbers {
+            Numbers::Whole => self.engine.merge(lambda, tensors, &model.vision)?,
+            Numbers::Int8 => {
+                let towers = self.advisers().map(|adviser| &adviser.vision);
+                self.engine.merge_int8(lambda, towers, tensors, &mut model.vision)?;
+            }
+        }
+        model.bank = self.bank(text)?;
+        (model.logit_scale, model.logit_bias) = self.line(lambda);
+        Ok(())
     }
 
     /// Logits of every sample under its own merge, `[B][C]`.
     ///
     /// With one text tower all samples share a class bank; with two, each coefficient has its own.
     pub(super) fn per_sample_logits(
-        &mut self,
+        &self,
         lambda: &[f64],
         images: &[Images],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
@@ -314,13 +356,14 @@ impl ParentModels {
         let mut logits = Vec::with_capacity(lambda.len());
         for (row, &lambda) in lambda.iter().enumerate() {
             let bank = if self.text_differs() {
-                self.with_merge_at(lambda, Numbers::Whole, |_, model| Ok(model.bank.clone()))?
+                self.with_merge_at(lambda, Numbers::Whole, |model| Ok(model.bank.clone()))?
             } else {
                 self.pretrained.bank.clone()
             };
-            let cosines = bank.cosines(&features.narrow(0, row, 1)?)?;
             let (logit_scale, logit_bias) = self.line(lambda);
-            let row = logits_of_cosines(&cosines, logit_scale, logit_bias)?;
+            let row = features.narrow(0, row, 1)?;
+            let row =
+                self.threads.install(|| logits_of_cosines(&bank.cosines(&row)?, logit_scale, logit_bias))?;
             logits.push(row.squeeze(0)?.to_vec1::<f32>()?);
         }
         Ok(logits)

@@ -95,11 +95,7 @@ impl Scorer {
     ///
     /// # Errors
     /// When the device fails.
-    pub(super) fn score(
-        &self,
-        models: &mut ParentModels,
-        parents: &Parental<'_>,
-    ) -> Result<Said, ModelError> {
+    pub(super) fn score(&self, models: &ParentModels, parents: &Parental<'_>) -> Result<Said, ModelError> {
         let Parental { images, z_pt, z_ft, .. } = parents;
         let pairs = || z_pt.iter().zip(z_ft);
         let (merged_with, log_p) = match &self.work {

@@ -1,9 +1,10 @@
 //! Batches of images over cores.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pulp::Arch;
 use rayon::prelude::*;
+use rayon::{ScopeFifo, ThreadPool};
 use t3b_image::simd;
 
 use super::forward::Pass;
@@ -15,8 +16,9 @@ use crate::model::config::ClipConfig;
 
 /// CLIP's image tower on packed weights.
 ///
-/// A batch is cut into sets of images, and each set is computed by one thread of the rayon pool that the caller is in,
-/// from pixels to features. Where a batch has fewer images than the pool has threads, several share the work on an image.
+/// A batch is cut into sets of images, and each set is computed by one thread of a rayon pool from pixels to features. Where a
+/// batch has fewer images than the pool has threads, several share the work on an image. Sets of several callers follow each
+/// other in the pool: while the last set of one's batch is computed, other threads have the next one's.
 /// Memory: a workspace for each thread that was busy at one time, of about
 /// `200 * (5 * width + mlp_width + 256)` values (6 MB for ViT-B), kept until the tower is dropped. The weights are the
 /// caller's.
@@ -24,6 +26,8 @@ use crate::model::config::ClipConfig;
 pub struct FastVision {
     packing: Packing,
     arch: Arch,
+    /// `None`: the one that the caller is in.
+    pool: Option<Arc<ThreadPool>>,
     idle: Mutex<Vec<Workspace>>,
 }
 
@@ -37,15 +41,22 @@ pub struct Activations {
 }
 
 impl FastVision {
-    /// The tower of an architecture, on the vectors of this process: [`simd::arch`].
+    /// The tower of an architecture, on the vectors of this process: [`simd::arch`]. Its threads are those of the rayon pool that its
+    /// caller is in.
     #[must_use]
     pub fn new(config: &ClipConfig) -> Self {
         Self::on(simd::arch(), config)
     }
 
+    /// The same on the threads of `pool`, for callers outside of it.
+    #[must_use]
+    pub fn in_pool(config: &ClipConfig, pool: &Arc<ThreadPool>) -> Self {
+        Self { pool: Some(Arc::clone(pool)), ..Self::new(config) }
+    }
+
     /// The same on a given instruction set.
     pub(super) fn on(arch: Arch, config: &ClipConfig) -> Self {
-        Self { packing: Packing::new(config), arch, idle: Mutex::default() }
+        Self { packing: Packing::new(config), arch, pool: None, idle: Mutex::default() }
     }
 
     /// The layout of its weights.
@@ -65,14 +76,10 @@ impl FastVision {
     pub fn features(&self, weights: Weights<'_>, pixels: &[f32]) -> Vec<f32> {
         let n_images = self.n_images(weights, pixels);
         let mut features = vec![0.0; n_images * self.packing.projection_width];
-        let sets = Sets::new(n_images, self, weights);
-        let outputs = sets.of_mut(&mut features, self.packing.projection_width);
-        sets.of(pixels, self.packing.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
-            sets.pass(set, |pass| {
-                pass.embed(pixels);
-                pass.blocks(0..self.packing.layers.len());
-                pass.project(out);
-            });
+        Sets::new(n_images, self, weights).each(pixels, &mut features, |pass, pixels, out| {
+            pass.embed(pixels);
+            pass.blocks(0..self.packing.layers.len());
+            pass.project(out);
         });
         features
     }
@@ -88,14 +95,10 @@ impl FastVision {
         let n_images = self.n_images(weights, pixels);
         let per_image = self.packing.tokens * self.packing.row;
         let mut rows = vec![0.0; n_images * per_image];
-        let sets = Sets::new(n_images, self, weights);
-        let outputs = sets.of_mut(&mut rows, per_image);
-        sets.of(pixels, self.packing.pixels()).zip(outputs).enumerate().for_each(|(set, (pixels, out))| {
-            sets.pass(set, |pass| {
-                pass.embed(pixels);
-                pass.blocks(0..n_layers);
-                out.copy_from_slice(&pass.work.residual[..out.len()]);
-            });
+        Sets::new(n_images, self, weights).each(pixels, &mut rows, |pass, pixels, out| {
+            pass.embed(pixels);
+            pass.blocks(0..n_layers);
+            out.copy_from_slice(&pass.work.residual[..out.len()]);
         });
         Activations { n_layers, rows }
     }
@@ -112,14 +115,10 @@ impl FastVision {
         assert_eq!(activations.rows.len(), n_images * per_image, "values of activations");
         weights.check(self.packing.len(), n_images);
         let mut features = vec![0.0; n_images * self.packing.projection_width];
-        let sets = Sets::new(n_images, self, weights);
-        let outputs = sets.of_mut(&mut features, self.packing.projection_width);
-        sets.of(&activations.rows, per_image).zip(outputs).enumerate().for_each(|(set, (rows, out))| {
-            sets.pass(set, |pass| {
-                pass.work.residual[..rows.len()].copy_from_slice(rows);
-                pass.blocks(activations.n_layers..self.packing.layers.len());
-                pass.project(out);
-            });
+        Sets::new(n_images, self, weights).each(&activations.rows, &mut features, |pass, rows, out| {
+            pass.work.residual[..rows.len()].copy_from_slice(rows);
+            pass.blocks(activations.n_layers..self.packing.layers.len());
+            pass.project(out);
         });
         features
     }
@@ -149,6 +148,14 @@ impl FastVision {
         }
     }
 
+    /// Runs what `spawn` spawns, first come, first served.
+    fn scope<'scope>(&self, spawn: impl FnOnce(&ScopeFifo<'scope>) + Send) {
+        match &self.pool {
+            Some(pool) => pool.in_place_scope_fifo(spawn),
+            None => rayon::in_place_scope_fifo(spawn),
+        }
+    }
+
     fn n_images(&self, weights: Weights<'_>, pixels: &[f32]) -> usize {
         let n_images = pixels.len() / self.packing.pixels();
         assert_eq!(pixels.len(), n_images * self.packing.pixels(), "values of whole images");
@@ -171,21 +178,31 @@ impl<'a> Sets<'a> {
     /// As few sets as memory allows, but one for every thread if there are images enough.
     fn new(n_images: usize, tower: &'a FastVision, weights: Weights<'a>) -> Self {
         let largest = images_per_set(&tower.packing);
-        let n_threads = rayon::current_num_threads();
+        let n_threads =
+            tower.pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads());
         let n_sets = n_images.div_ceil(largest).next_multiple_of(n_threads).clamp(1, n_images.max(1));
         // Each has a panel of outputs in every layer.
         let n_sharing = (n_threads / n_images.max(1)).clamp(1, tower.packing.row / PANEL);
         Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1), n_sharing }
     }
 
-    /// The sets' parts of a buffer with `per_image` values an image.
-    fn of<'b>(&self, values: &'b [f32], per_image: usize) -> rayon::slice::Chunks<'b, f32> {
-        values.par_chunks(self.per_set * per_image)
-    }
-
-    /// As [`of`](Self::of), to write.
-    fn of_mut<'b>(&self, values: &'b mut [f32], per_image: usize) -> rayon::slice::ChunksMut<'b, f32> {
-        values.par_chunks_mut(self.per_set * per_image)
+    /// Runs `f` on the pass of every set, with the set's parts of two buffers that have equally many values for every image, and returns
+    /// when all are done. Threads take the sets in their order.
+    fn each(
+        &self,
+        inputs: &[f32],
+        outputs: &mut [f32],
+        f: impl Fn(&mut Pass<'_>, &[f32], &mut [f32]) + Sync,
+    ) {
+        let per_set = |n_values: usize| (n_values / self.n_images.max(1) * self.per_set).max(1);
+        let (per_input, per_output) = (per_set(inputs.len()), per_set(outputs.len()));
+        let parts = inputs.chunks(per_input).zip(outputs.chunks_mut(per_output)).enumerate();
+        let f = &f;
+        self.tower.scope(|scope| {
+            for (set, (input, output)) in parts {
+                scope.spawn_fifo(move |_| self.pass(set, |pass| f(pass, input, output)));
+            }
+        });
     }
 
     /// Runs `f` on the pass of a set, in a workspace of its own.

@@ -21,6 +21,7 @@ pub(super) struct CpuEngine {
     parents: Parents,
     normalizer: Normalizer,
     n_shared: usize,
+    n_threads: usize,
 }
 
 impl CpuEngine {
@@ -29,15 +30,21 @@ impl CpuEngine {
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
     pub(super) fn new(kind: Kind, named: &Parents, config: &ClipConfig) -> Result<Self, ModelError> {
-        let tower = Arc::new(FastVision::new(config));
+        let tower = Arc::new(FastVision::in_pool(config, &kind.threads));
         let parents = named.packed(tower.packing())?;
-        Ok(Self { tower, parents, normalizer: kind.normalizer, n_shared: kind.n_shared })
+        let Kind { normalizer, n_shared, threads, .. } = kind;
+        Ok(Self { tower, parents, normalizer, n_shared, n_threads: threads.current_num_threads() })
     }
 }
 
 impl Engine for CpuEngine {
     fn parents(&self) -> &Parents {
         &self.parents
+    }
+
+    /// One thread has no other to wait for.
+    fn n_batches_abreast(&self) -> usize {
+        self.n_threads.min(2)
     }
 
     fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {

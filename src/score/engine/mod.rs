@@ -7,8 +7,10 @@ mod cpu;
 mod reference;
 
 use std::fmt;
+use std::sync::Arc;
 
 use candle_core::Tensor;
+use rayon::ThreadPool;
 use t3b_gpu::Compute;
 
 use super::device::Device;
@@ -61,12 +63,18 @@ fn not_ours() -> ModelError {
 }
 
 /// Computes image features of the parents and of merges of them.
-pub(super) trait Engine: fmt::Debug + Send {
+pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// Both parents' tensors in the form in which this engine reads them.
     fn parents(&self) -> &Parents;
 
     /// Batches that both parents should see at once.
     fn n_batches_at_once(&self) -> usize {
+        1
+    }
+
+    /// Batches that are best scored side by side, each asked for by a thread of its own: where the end of one's pass leaves threads
+    /// without work that another's has for them.
+    fn n_batches_abreast(&self) -> usize {
         1
     }
 
@@ -145,6 +153,8 @@ pub(super) struct Kind {
     pub(super) n_shared: usize,
     /// Images of a whole batch.
     pub(super) batch_size: usize,
+    /// Where the CPU's part is done.
+    pub(super) threads: Arc<ThreadPool>,
 }
 
 /// The engine for `kind` on a device that was [picked](super::Devices::pick) for these models.
@@ -161,9 +171,7 @@ pub(super) fn engine(
         #[cfg(feature = "cuda")]
         (Device::Card(stream), _) => Box::new(card::CardEngine::new(kind, parents, config, stream)?),
         (Device::Cpu, TowerKind::Fast) => Box::new(CpuEngine::new(kind, parents, config)?),
-        (Device::Cpu, TowerKind::Reference) => {
-            Box::new(ReferenceEngine::new(parents.clone(), config, kind.normalizer)?)
-        }
+        (Device::Cpu, TowerKind::Reference) => Box::new(ReferenceEngine::new(parents.clone(), config, kind)?),
     })
 }
 

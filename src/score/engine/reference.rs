@@ -1,8 +1,11 @@
 //! candle-transformers on the CPU, which tests and doubters compare with; a sample's own merge is that of candle's operations.
 
-use candle_core::{Device, Tensor};
+use std::sync::Arc;
 
-use super::{Engine, Held, Images, one};
+use candle_core::{Device, Tensor};
+use rayon::ThreadPool;
+
+use super::{Engine, Held, Images, Kind, one};
 use crate::merge::factored::FactoredVision;
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::normalize::Normalizer;
@@ -17,6 +20,7 @@ pub(super) struct ReferenceEngine {
     factored: FactoredVision,
     config: ClipConfig,
     normalizer: Normalizer,
+    threads: Arc<ThreadPool>,
 }
 
 impl ReferenceEngine {
@@ -24,14 +28,11 @@ impl ReferenceEngine {
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    pub(super) fn new(
-        parents: Parents,
-        config: &ClipConfig,
-        normalizer: Normalizer,
-    ) -> Result<Self, ModelError> {
+    pub(super) fn new(parents: Parents, config: &ClipConfig, kind: Kind) -> Result<Self, ModelError> {
         let Parents { pretrained, expert, .. } = &parents;
         let factored = FactoredVision::new(pretrained, expert, parents.differing(), config, &Device::Cpu)?;
-        Ok(Self { factored, parents, config: config.clone(), normalizer })
+        let Kind { normalizer, threads, .. } = kind;
+        Ok(Self { factored, parents, config: config.clone(), normalizer, threads })
     }
 }
 
@@ -50,10 +51,10 @@ impl Engine for ReferenceEngine {
     }
 
     fn features(&self, tower: &VisionTower, parts: &[&Images], _room: usize) -> Result<Tensor, ModelError> {
-        one(parts.iter().map(|images| tower.features(images.pixels()?)))
+        self.threads.install(|| one(parts.iter().map(|images| tower.features(images.pixels()?))))
     }
 
     fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
-        self.factored.features(images.pixels()?, lambda)
+        self.threads.install(|| self.factored.features(images.pixels()?, lambda))
     }
 }

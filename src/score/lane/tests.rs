@@ -1,8 +1,8 @@
 //! Batches together and in parts give the rows of batches alone.
 #![cfg(test)]
 
-use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::*;
 use crate::merge::coefficient::T3Rule;
@@ -26,14 +26,14 @@ const BATCH: usize = 11;
 struct Tight {
     inner: Box<dyn Engine>,
     most: usize,
-    room_until: Cell<usize>,
+    room_until: AtomicUsize,
     at_once: usize,
 }
 
 impl Tight {
     fn pass<T>(&self, room: usize, pass: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
-        let n_passes = self.room_until.get();
-        self.room_until.set(n_passes.saturating_sub(1));
+        let n_passes = self.room_until.load(Relaxed);
+        self.room_until.store(n_passes.saturating_sub(1), Relaxed);
         if n_passes == 0 && room > self.most {
             return Err(CheckpointFault::Card { what: "out of memory".to_owned(), no_memory: true }.into());
         }
@@ -90,6 +90,10 @@ fn lane() -> Lane {
 }
 
 fn lane_with(int8: Option<Int8Rule>) -> Lane {
+    lane_on(1, int8)
+}
+
+fn lane_on(n_threads: usize, int8: Option<Int8Rule>) -> Lane {
     let t3 = CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None };
     let methods = vec![
         (Method::Pretrained, Recipe::Pretrained),
@@ -104,7 +108,7 @@ fn lane_with(int8: Option<Int8Rule>) -> Lane {
         tower: TowerKind::Fast,
         compute: Compute::F32,
         batch_size: BATCH,
-        n_threads: 1,
+        n_threads,
         features: true,
         int8,
     };
@@ -113,7 +117,7 @@ fn lane_with(int8: Option<Int8Rule>) -> Lane {
 
 fn tight(most: usize, room_until: usize, at_once: usize) -> Lane {
     let Lane { models, .. } = lane();
-    let room_until = Cell::new(room_until);
+    let room_until = AtomicUsize::new(room_until);
     Lane { models: models.on(|inner| Box::new(Tight { inner, most, room_until, at_once })), ..lane() }
 }
 
@@ -144,13 +148,13 @@ fn said(scored: &[Scored]) -> String {
 /// the batch's passes the memory ran out.
 #[test]
 fn a_device_without_memory_for_a_batch_gives_the_same_rows_in_parts() {
-    let mut whole = lane();
+    let whole = lane();
     let batch = [batch(&whole, 0, BATCH)];
     let expected = said(&whole.score(&batch).unwrap());
     assert!(expected.contains("lambda_mean"));
     for most in [10, 5, 2, 1] {
         for room_until in [0, 1, 2, 3] {
-            let mut lane = tight(most, room_until, 1);
+            let lane = tight(most, room_until, 1);
             let scored = lane.score(&batch).unwrap();
             assert!(said(&scored) == expected, "parts of {most}, memory for {room_until} passes");
             // The next batch begins with parts.
@@ -162,7 +166,7 @@ fn a_device_without_memory_for_a_batch_gives_the_same_rows_in_parts() {
 /// Short and empty ones among them, and a device without memory for all of them or for one.
 #[test]
 fn batches_scored_together_give_the_rows_of_batches_scored_alone() {
-    let mut alone = lane();
+    let alone = lane();
     let sizes = [BATCH, 3, 0, BATCH, 1];
     let batches: Vec<Batch> =
         sizes.iter().zip(0..).map(|(n_samples, number)| batch(&alone, number, *n_samples)).collect();
@@ -184,20 +188,42 @@ fn batches_scored_together_give_the_rows_of_batches_scored_alone() {
 #[test]
 fn a_merge_in_integers_keeps_nothing_of_the_merge_before_it() {
     let lane = |n_batches| lane_with(Some(Int8Rule { bound: 1.0, merges: true, n_batches }));
-    let (mut always, mut never) = (lane(1), lane(u32::MAX));
+    let (always, never) = (lane(1), lane(u32::MAX));
     for number in [1, 2, 3, 2] {
         let batch = [batch(&always, number, BATCH)];
         let (measured, not) = (always.score(&batch).unwrap(), never.score(&batch).unwrap());
         assert!(measured[0].deviation.is_some() && not[0].deviation.is_none());
         assert!(said(&measured) == said(&not), "batch {number}");
-        let mut alone = lane(u32::MAX);
+        let alone = lane(u32::MAX);
         assert!(said(&alone.score(&batch).unwrap()) == said(&not), "batch {number} in a new lane");
+    }
+}
+
+/// Their sets of images follow each other in the pool, and one waits for the other's merge.
+#[test]
+fn threads_that_ask_at_the_same_time_hear_what_each_would_hear_alone() {
+    for int8 in [None, Some(Int8Rule { bound: 1.0, merges: true, n_batches: 2 })] {
+        let alone = lane_with(int8);
+        let sizes = [BATCH, 1, 4, BATCH, 7, 2, BATCH, 9];
+        let batches: Vec<Batch> =
+            sizes.into_iter().zip(0..).map(|(n_samples, number)| batch(&alone, number, n_samples)).collect();
+        let ask = |lane: &Lane, one: &Batch| said(&lane.score(std::slice::from_ref(one)).unwrap());
+        let expected: Vec<String> = batches.iter().map(|one| ask(&alone, one)).collect();
+        for n_threads in 1..=3 {
+            let lane = lane_on(n_threads, int8);
+            assert_eq!(lane.n_batches_abreast(), n_threads.min(2));
+            let heard: Vec<String> = std::thread::scope(|scope| {
+                let asked: Vec<_> = batches.iter().map(|one| scope.spawn(|| ask(&lane, one))).collect();
+                asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(heard == expected, "{n_threads} threads");
+        }
     }
 }
 
 #[test]
 fn a_device_without_memory_for_one_image_is_an_error() {
-    let mut lane = tight(0, 0, 1);
+    let lane = tight(0, 0, 1);
     let batch = batch(&lane, 0, BATCH);
     assert_eq!(lane.score(&[batch]).unwrap_err().code, "N002");
 }
