@@ -1,6 +1,7 @@
 //! The steps of a run around the graph: what is left, the lanes, the plan, the graph, publishing.
 
 use std::io::BufReader;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -200,12 +201,10 @@ impl Job {
                 n_batches: pipeline.partition_size / pipeline.batch_size.max(1),
             }),
         };
-        let models = self.models;
-        let lane = |device| {
-            let (models, rule) = (models.clone(), rule.clone());
-            move || Lane::new(models, rule, &device)
-        };
-        let lanes = ReadyLanes::start(devices.into_iter().map(lane).collect()).await?;
+        // The last lane's are the only ones left, which it frees as its device takes them.
+        let given = iter::repeat_n((self.models, rule), devices.len());
+        let lane = |(device, (models, rule))| move || Lane::new(models, rule, &device);
+        let lanes = ReadyLanes::start(devices.into_iter().zip(given).map(lane).collect()).await?;
         ours.canary.clone_from(&lanes.canary);
         rules.sink.canary.clone_from(&lanes.canary);
         rules.sink.plan = ours;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Exit, Problem, RunError};
+use crate::merge::method::{Method, MethodKind};
 use crate::model::bank_file::BankKey;
 use crate::model::checkpoint::CheckpointSpec;
 use crate::model::files::Files;
@@ -27,17 +28,31 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
     let (pipeline, store) = (&spec.pipeline, &spec.settings.store);
     let names = &pipeline.models;
     let files = files_at(&names.pretrained, store).await?;
-    let pretrained = Checkpoint::load(&checkpoint(names, files, Role::Pretrained));
-    let pretrained = pretrained.map_err(|error| named("models.pretrained", &names.pretrained, error))?;
+    let keeps_text = names.text_features.is_none();
+    let spills = spec.settings.spills_weights && can_spill(pipeline);
+    let pretrained = checkpoint(names, files, Role::Pretrained);
+    let pretrained =
+        if spills { Checkpoint::spill(&pretrained, None, keeps_text) } else { Checkpoint::load(&pretrained) };
+    let mut pretrained = pretrained.map_err(|error| named("models.pretrained", &names.pretrained, error))?;
     let files = files_at(&names.expert, store).await?;
     let expert = checkpoint(names, files, Role::Expert);
-    let expert = Checkpoint::load_over(&expert, &pretrained);
-    let expert = expert.map_err(|error| named("models.expert", &names.expert, error))?;
+    let expert = if spills {
+        Checkpoint::spill(&expert, Some(&pretrained), keeps_text)
+    } else {
+        Checkpoint::load_over(&expert, &pretrained)
+    };
+    let mut expert = expert.map_err(|error| named("models.expert", &names.expert, error))?;
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
     let (preprocess, overridden) = preprocess(names, &pretrained, &expert).map_err(Problem::from)?;
     let said =
         pretrained.warnings().into_iter().chain(expert.warnings()).chain(report.warnings()).chain(overridden);
     let mut warnings: Vec<String> = said.map(|warning| warning.to_string()).collect();
+    if spec.settings.spills_weights && !spills {
+        warnings.push(
+            "memory.weights = \"spilled\" changes nothing here: it takes models.merged_dtype = \"int8\", and methods that merge per sample or batch alone"
+                .to_owned(),
+        );
+    }
     let text = match &names.text_features {
         Some(path) => {
             let projection = pretrained.config().projection;
@@ -49,6 +64,7 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
                         .to_owned(),
                 );
             }
+            (pretrained, expert) = (pretrained.without_text(), expert.without_text());
             TextSource::Features(bank)
         }
         None => {
@@ -61,6 +77,15 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
         }
     };
     Ok((ModelPair { pretrained, expert, report, text, preprocess }, warnings))
+}
+
+/// Whether nothing but the measure of how far integers are off needs blocks in `f32`.
+fn can_spill(pipeline: &Pipeline) -> bool {
+    let merges_by_image = |method: &Method| {
+        let kind = method.kind();
+        matches!(kind, MethodKind::SampleMerge | MethodKind::BatchMerge | MethodKind::ClusterMerge)
+    };
+    pipeline.models.int8.is_some_and(|int8| int8.merges) && pipeline.merge.methods.iter().all(merges_by_image)
 }
 
 /// What the class vectors of a pipeline are of.

@@ -4,13 +4,15 @@
 //! is the parent, so those are shared handles. A model built on a buffer's tensors sees each new merge.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Tensor, bail};
 
 use super::lerp::lerp_into;
 use crate::model::fast::Packing;
-use crate::model::layout::{self, Part, is_vision};
-use crate::model::packed::{PACKED, on_a_line, pack, values, with_values};
+use crate::model::layout::{self, Part, TensorSpec, is_vision};
+use crate::model::packed::{PACKED, on_a_line, pack, pack_outside, values, with_values};
+use crate::model::spill::SpilledBlocks;
 use crate::model::{Checkpoint, ModelError};
 
 /// Tensors of one model, by Hugging Face name.
@@ -25,24 +27,30 @@ pub struct Parents {
     pub expert: Tensors,
     differing: Vec<String>,
     text_differs: bool,
+    /// The matrices of the image towers' blocks, where they are in files and not among the tensors.
+    spilled: Option<[Arc<SpilledBlocks>; 2]>,
 }
 
 impl Parents {
-    /// Handles of both checkpoints' tensors; `parts` says which parts of the model are merged.
+    /// Handles of both checkpoints' tensors; `parts` says which parts of the model are merged. Text towers that are not are left out.
     #[must_use]
     pub fn new(pretrained: &Checkpoint, expert: &Checkpoint, differing: &[String], parts: &[Part]) -> Self {
         let in_parts =
             layout::tensors(pretrained.config()).into_iter().filter(|spec| parts.contains(&spec.part));
         let merged: Vec<String> =
             in_parts.map(|spec| spec.name).filter(|name| differing.contains(name)).collect();
-        let (mut pt, mut ft) = (Tensors::new(), Tensors::new());
-        for (name, tensor) in pretrained.tensors() {
-            let theirs = if differing.contains(name) { &expert.tensors()[name] } else { tensor };
-            pt.insert(name.clone(), tensor.clone());
-            ft.insert(name.clone(), theirs.clone());
-        }
         let text_differs = parts.contains(&Part::Text);
-        Self { pretrained: pt, expert: ft, differing: merged, text_differs }
+        let is_read = |spec: &TensorSpec| spec.part != Part::Text || text_differs;
+        let read = layout::tensors(pretrained.config()).into_iter().filter(is_read);
+        let (mut pt, mut ft) = (Tensors::new(), Tensors::new());
+        for TensorSpec { name, .. } in read {
+            let Some(tensor) = pretrained.tensors().get(&name) else { continue };
+            let theirs = if differing.contains(&name) { &expert.tensors()[&name] } else { tensor };
+            pt.insert(name.clone(), tensor.clone());
+            ft.insert(name, theirs.clone());
+        }
+        let spilled = pretrained.spilled().zip(expert.spilled()).map(|(pt, ft)| [pt, ft].map(Arc::clone));
+        Self { pretrained: pt, expert: ft, differing: merged, text_differs, spilled }
     }
 
     /// The same parents, of whose image towers a merge here changes nothing: whoever computes those merges them.
@@ -62,29 +70,37 @@ impl Parents {
     }
 
     /// The same parents with their image towers packed, each one tensor by the name [`PACKED`]; a merge of two packed towers
-    /// is the packed tower of the merge.
+    /// is the packed tower of the merge. Tensors by name that nobody else has a handle of are freed on the way, a parent's before the
+    /// other's are packed.
     ///
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
-    pub fn packed(&self, packing: &Packing) -> Result<Self, ModelError> {
-        let of = |tensors: &Tensors| {
-            let mut rest = tensors.clone();
-            rest.retain(|name, _| !is_vision(name));
-            rest.insert(PACKED.to_owned(), pack(packing, tensors)?);
-            Ok::<_, ModelError>(rest)
+    pub fn packed(self, packing: &Packing) -> Result<Self, ModelError> {
+        let is_spilled = self.spilled.is_some();
+        let of = |mut tensors: Tensors| {
+            let packed = if is_spilled { pack_outside(packing, &tensors)? } else { pack(packing, &tensors)? };
+            tensors.retain(|name, _| !is_vision(name));
+            tensors.insert(PACKED.to_owned(), packed);
+            Ok::<_, ModelError>(tensors)
         };
         let mut differing: Vec<String> =
             self.differing.iter().filter(|name| !is_vision(name)).cloned().collect();
-        let pretrained = of(&self.pretrained)?;
-        let mut expert = self.expert.clone();
+        let pretrained = of(self.pretrained)?;
+        let mut expert = self.expert;
         if differing.len() == self.differing.len() {
             expert.retain(|name, _| !is_vision(name));
             expert.insert(PACKED.to_owned(), pretrained[PACKED].clone());
         } else {
-            expert = of(&self.expert)?;
+            expert = of(expert)?;
             differing.push(PACKED.to_owned());
         }
-        Ok(Self { pretrained, expert, differing, text_differs: self.text_differs })
+        Ok(Self { pretrained, expert, differing, text_differs: self.text_differs, spilled: self.spilled })
+    }
+
+    /// The blocks that are in files, the pretrained model's first.
+    #[must_use]
+    pub fn spilled(&self) -> Option<&[Arc<SpilledBlocks>; 2]> {
+        self.spilled.as_ref()
     }
 
     /// Names a merge changes.
@@ -121,7 +137,11 @@ impl Parents {
         let mut tensors = self.pretrained.clone();
         for name in &self.differing {
             let tensor = &self.pretrained[name];
-            tensors.insert(name.clone(), with_values(tensor, on_a_line)??.reshape(tensor.shape())?);
+            let copy = match &self.spilled {
+                Some([blocks, _]) if name == PACKED => with_values(tensor, |values| blocks.outside(values))?,
+                _ => with_values(tensor, on_a_line)?,
+            };
+            tensors.insert(name.clone(), copy?.reshape(tensor.shape())?);
         }
         Ok(tensors)
     }

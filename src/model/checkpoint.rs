@@ -1,13 +1,15 @@
 //! The weights of one model as they are once they have been checked; [`load`](super::load) reads them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use safetensors::Dtype;
 
 use super::{
-    config::ClipConfig, error::CheckpointFault, files::Files, naming::Naming, prefix::Renaming,
-    preprocess::Preprocess, role::Role, vocabulary_files::VocabularyFiles, warning::ModelWarning,
+    config::ClipConfig, error::CheckpointFault, files::Files, layout, layout::Part, naming::Naming,
+    prefix::Renaming, preprocess::Preprocess, role::Role, spill::SpilledBlocks,
+    vocabulary_files::VocabularyFiles, warning::ModelWarning,
 };
 
 pub use super::checkpoint_fault::MAX_LOGIT_SCALE;
@@ -31,7 +33,8 @@ pub struct CheckpointSpec {
     pub sha256: Option<String>,
 }
 
-/// The weights of one CLIP model, complete, finite and of the shapes its architecture wants.
+/// The weights of one CLIP model, complete unless its text tower was [taken out](Self::without_text) or its blocks were
+/// [spilled](Self::spill), finite and of the shapes its architecture wants.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     pub(super) role: Role,
@@ -41,6 +44,7 @@ pub struct Checkpoint {
     pub(super) source: Source,
     pub(super) renaming: Renaming,
     pub(super) tensors: BTreeMap<String, Tensor>,
+    pub(super) spilled: Option<Arc<SpilledBlocks>>,
     pub(super) dtypes: BTreeMap<String, Dtype>,
     pub(super) logit_scale: f64,
     pub(super) logit_bias: f64,
@@ -132,7 +136,8 @@ impl Checkpoint {
         &self.sha256
     }
 
-    /// Every tensor of the architecture, f32 on the CPU, contiguous, by name; [`tensors`](super::layout::tensors) lists them.
+    /// Every tensor of the architecture that is in memory, f32 on the CPU, contiguous, by name; [`tensors`](super::layout::tensors) lists
+    /// them.
     #[must_use]
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
@@ -142,6 +147,21 @@ impl Checkpoint {
     #[must_use]
     pub fn into_tensors(self) -> BTreeMap<String, Tensor> {
         self.tensors
+    }
+
+    /// The matrices of the image tower's blocks, where they are in a file and not among the tensors.
+    #[must_use]
+    pub fn spilled(&self) -> Option<&Arc<SpilledBlocks>> {
+        self.spilled.as_ref()
+    }
+
+    /// Without the text tower, for who has class vectors.
+    #[must_use]
+    pub fn without_text(mut self) -> Self {
+        for spec in layout::tensors(&self.config).into_iter().filter(|spec| spec.part == Part::Text) {
+            self.tensors.remove(&spec.name);
+        }
+        self
     }
 
     /// Dtype of a tensor in the file, `None` for a name that is not of the architecture.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Read},
+    io::{self, Cursor, Read},
     path::{Path, PathBuf},
 };
 
@@ -35,6 +35,34 @@ pub struct Files {
 enum Holder {
     Folder(PathBuf),
     Memory(BTreeMap<String, Bytes>),
+}
+
+/// A file to read once, from its beginning.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Open, and how many bytes it has.
+    File(fs::File, u64),
+    /// In memory.
+    Memory(Cursor<Bytes>),
+}
+
+impl Content {
+    /// Bytes of the whole file.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::File(_, len) => *len,
+            Self::Memory(bytes) => bytes.get_ref().len() as u64,
+        }
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file, _) => file.read(buffer),
+            Self::Memory(bytes) => bytes.read(buffer),
+        }
+    }
 }
 
 /// What kind of weights the files are.
@@ -120,17 +148,25 @@ impl Files {
         }
     }
 
-    /// Reads a file of at most `allowed` bytes.
-    pub(super) fn read(&self, name: &str, allowed: u64) -> Result<Vec<u8>, ModelError> {
+    /// A file of at most `allowed` bytes, to be read.
+    pub(super) fn content(&self, name: &str, allowed: u64) -> Result<Content, ModelError> {
         match &self.place {
-            Holder::Folder(folder) => read(&folder.join(name), allowed),
+            Holder::Folder(folder) => {
+                let (file, len) = open(&folder.join(name), allowed)?;
+                Ok(Content::File(file, len))
+            }
             Holder::Memory(files) => {
                 let missing = || unreadable(name, io::Error::from(io::ErrorKind::NotFound));
                 let bytes = files.get(name).ok_or_else(missing)?;
                 check_size(name, bytes.len() as u64, allowed)?;
-                Ok(bytes.to_vec())
+                Ok(Content::Memory(Cursor::new(bytes.clone())))
             }
         }
+    }
+
+    /// Reads a file of at most `allowed` bytes.
+    pub(super) fn read(&self, name: &str, allowed: u64) -> Result<Vec<u8>, ModelError> {
+        all(self.content(name, allowed)?, allowed).map_err(|source| unreadable(name, source).into())
     }
 
     /// As [`read`](Self::read), with `None` where there is no such file.
@@ -153,15 +189,24 @@ pub(super) fn is_pickle(name: &str) -> bool {
 /// # Errors
 /// `W012` a file that cannot be read, `W002` a larger one.
 pub(super) fn read(path: &Path, allowed: u64) -> Result<Vec<u8>, ModelError> {
+    let (file, len) = open(path, allowed)?;
+    all(Content::File(file, len), allowed).map_err(|source| unreadable(&file_name(path), source).into())
+}
+
+/// Opens a regular file of at most `allowed` bytes and says how many it has.
+fn open(path: &Path, allowed: u64) -> Result<(fs::File, u64), ModelError> {
     let io_fault = |source| ModelError::from(unreadable(&file_name(path), source));
     let metadata = fs::metadata(path).map_err(io_fault)?;
     if !metadata.is_file() {
         return Err(io_fault(io::Error::from(io::ErrorKind::InvalidInput)));
     }
     check_size(&file_name(path), metadata.len(), allowed)?;
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    let file = fs::File::open(path).map_err(io_fault)?;
-    file.take(allowed).read_to_end(&mut bytes).map_err(io_fault)?;
+    Ok((fs::File::open(path).map_err(io_fault)?, metadata.len()))
+}
+
+fn all(content: Content, allowed: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(content.len() as usize);
+    content.take(allowed).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

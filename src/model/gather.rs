@@ -6,22 +6,28 @@ use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
 use super::{
-    checkpoint::{Checkpoint, MAX_LOGIT_SCALE, brackets},
+    checkpoint::{Checkpoint, MAX_LOGIT_SCALE, brackets, pinned},
     config::ClipConfig,
     error::{CheckpointFault, Disagreement, ModelError},
     layout::{self, IMAGE_POSITIONS, LOGIT_BIAS, LOGIT_SCALE, Part, TensorSpec, VISUAL_PROJECTION},
     naming::{Naming, Origin, Take},
+    packed::with_values,
     positions::{self, Cubic},
     role::Role,
-    shards::Entry,
+    shards::{Entry, Shards},
+    spill::{SpilledBlocks, Spilling},
+    spilled_tower::spill_fault,
     widen,
 };
 
 /// Every tensor of the architecture and what it was.
 #[derive(Debug)]
 pub(super) struct Gathered {
+    /// Of the files.
+    pub(super) sha256: String,
     pub(super) naming: Naming,
     pub(super) tensors: BTreeMap<String, Tensor>,
+    pub(super) spilled: Option<SpilledBlocks>,
     pub(super) dtypes: BTreeMap<String, Dtype>,
     pub(super) logit_scale: f64,
     pub(super) logit_bias: f64,
@@ -42,7 +48,9 @@ pub(super) struct Leniency {
 struct Match<'a> {
     spec: TensorSpec,
     origin: Origin,
-    entry: &'a Entry<'a>,
+    entry: &'a Entry,
+    /// Its place in the files.
+    place: usize,
     /// Sides of the grids of position embeddings that are resized, from and to.
     resized: Option<(usize, usize)>,
 }
@@ -65,12 +73,12 @@ impl<'a> Matches<'a> {
     pub(super) fn find(
         role: Role,
         config: &ClipConfig,
-        entries: &'a [Entry<'a>],
+        entries: &'a [Entry],
         leniency: Leniency,
     ) -> Result<Self, CheckpointFault> {
         let naming = Naming::of(entries.iter().map(|entry| entry.name.as_str()));
-        let mut unused: BTreeMap<&str, &Entry<'_>> =
-            entries.iter().map(|entry| (entry.name.as_str(), entry)).collect();
+        let mut unused: BTreeMap<&str, (usize, &Entry)> =
+            entries.iter().enumerate().map(|(place, entry)| (entry.name.as_str(), (place, entry))).collect();
         unused.retain(|name, _| !naming.is_buffer(name));
         let there = unused.clone();
         let extra_positions = usize::from(config.vision_kind.has_class_token());
@@ -79,9 +87,9 @@ impl<'a> Matches<'a> {
             let origin = naming.origin(&spec, config);
             unused.remove(origin.name.as_str());
             match there.get(origin.name.as_str()) {
-                Some(entry) => {
+                Some(&(place, entry)) => {
                     let resized = leniency.may_resize.then(|| grids(&spec, &origin, entry, extra_positions));
-                    found.push(Match { spec, origin, entry, resized: resized.flatten() });
+                    found.push(Match { spec, origin, entry, place, resized: resized.flatten() });
                 }
                 None => missing.push((spec, origin.name)),
             }
@@ -99,27 +107,57 @@ impl<'a> Matches<'a> {
         Ok(Self { role, naming, extra_positions, found, inherited })
     }
 
-    /// Brings every value to f32 on the CPU; what the file leaves out is `base`'s.
+    /// Reads the files of the entries and brings every value to f32 on the CPU; what they leave out is `base`'s, and so is the memory of
+    /// tensors that are equal. What goes to the file of `spilling` is not in memory then.
     ///
     /// # Errors
-    /// `W007` for values that are not finite, as f32; `W011` for a temperature above [`MAX_LOGIT_SCALE`].
-    pub(super) fn gather(self, base: Option<&Checkpoint>) -> Result<Gathered, ModelError> {
+    /// `W012` for files that cannot be read; `W008` when `pin` is given and not their sha256; `W007` for values that are not finite, as f32; `W011` for a temperature above [`MAX_LOGIT_SCALE`].
+    pub(super) fn gather(
+        self,
+        shards: Shards,
+        pin: Option<&str>,
+        base: Option<&Checkpoint>,
+        mut spilling: Option<Spilling>,
+    ) -> Result<Gathered, ModelError> {
         let (role, naming) = (self.role, self.naming);
         let vision_only = self.inherited.iter().any(|spec| spec.part == Part::Text);
         let (mut tensors, mut dtypes) = (BTreeMap::new(), BTreeMap::new());
         let mut bad = Vec::new();
-        for Match { spec, origin, entry, resized } in self.found {
-            let mut values = origin.take.values(entry);
-            bad.extend(widen::non_finite(&values).map(|(count, first)| (spec.name.clone(), count, first)));
-            if let Some(sides) = resized {
-                let width = spec.shape[1];
-                values = positions::resize(&values, width, self.extra_positions, sides, naming.cubic());
-            }
-            tensors.insert(spec.name.clone(), Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?);
-            dtypes.insert(spec.name, entry.dtype);
+        let mut by_place = BTreeMap::<usize, Vec<(usize, &Match<'_>)>>::new();
+        for (order, found) in self.found.iter().enumerate() {
+            by_place.entry(found.place).or_default().push((order, found));
         }
+        let sha256 = shards.read(|place, bytes| {
+            for &(order, Match { spec, origin, entry, resized, .. }) in
+                by_place.get(&place).into_iter().flatten()
+            {
+                let mut values = origin.take.values(entry, bytes);
+                bad.extend(
+                    widen::non_finite(&values).map(|(count, first)| (order, &spec.name, count, first)),
+                );
+                if let Some(sides) = *resized {
+                    let width = spec.shape[1];
+                    values = positions::resize(&values, width, self.extra_positions, sides, naming.cubic());
+                }
+                dtypes.insert(spec.name.clone(), entry.dtype);
+                if let Some(spilling) = &mut spilling {
+                    match spilling.take(spec, values).map_err(spill_fault)? {
+                        Some(others) => values = others,
+                        None => continue,
+                    }
+                }
+                let tensor = match base.and_then(|base| base.tensors().get(&spec.name)) {
+                    Some(equal) if has_values(equal, &spec.shape, &values)? => equal.clone(),
+                    _ => Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?,
+                };
+                tensors.insert(spec.name.clone(), tensor);
+            }
+            Ok(())
+        })?;
+        let sha256 = pinned(sha256, pin).map_err(|fault| ModelError::of(role, fault))?;
         let other_tensors = bad.len().saturating_sub(1);
-        if let Some((name, count, first)) = bad.into_iter().next() {
+        if let Some((_, name, count, first)) = bad.into_iter().min() {
+            let name = name.clone();
             return Err(ModelError::of(
                 role,
                 CheckpointFault::NonFinite { name, count, first, other_tensors },
@@ -127,7 +165,10 @@ impl<'a> Matches<'a> {
         }
         for (spec, base) in self.inherited.into_iter().zip(base.into_iter().cycle()) {
             dtypes.extend(base.file_dtype(&spec.name).map(|dtype| (spec.name.clone(), dtype)));
-            tensors.insert(spec.name.clone(), base.tensors()[&spec.name].clone());
+            match (base.tensors().get(&spec.name), base.spilled(), &mut spilling) {
+                (None, Some(blocks), Some(spilling)) => spilling.inherit(&spec.name, blocks),
+                (tensor, ..) => drop(tensors.insert(spec.name, tensor.expect("a base has it").clone())),
+            }
         }
         let logit_scale = f64::from(tensors[LOGIT_SCALE].to_scalar::<f32>()?);
         if logit_scale > MAX_LOGIT_SCALE {
@@ -135,7 +176,8 @@ impl<'a> Matches<'a> {
         }
         let logit_bias = tensors.get(LOGIT_BIAS).map(Tensor::to_scalar::<f32>).transpose()?;
         let logit_bias = logit_bias.map_or(0.0, f64::from);
-        Ok(Gathered { naming, tensors, dtypes, logit_scale, logit_bias, vision_only })
+        let spilled = spilling.map(Spilling::done);
+        Ok(Gathered { sha256, naming, tensors, spilled, dtypes, logit_scale, logit_bias, vision_only })
     }
 }
 
@@ -149,8 +191,14 @@ impl Naming {
     }
 }
 
+/// Whether a tensor has this shape and the bits of these values.
+fn has_values(tensor: &Tensor, shape: &[usize], values: &[f32]) -> Result<bool, ModelError> {
+    let same_bits = |held: &[f32]| held.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits());
+    Ok(tensor.dims() == shape && with_values(tensor, same_bits)?)
+}
+
 /// The sides of the grid in the file and of the wanted one, where they are two and nothing else differs.
-fn grids(spec: &TensorSpec, origin: &Origin, entry: &Entry<'_>, extra: usize) -> Option<(usize, usize)> {
+fn grids(spec: &TensorSpec, origin: &Origin, entry: &Entry, extra: usize) -> Option<(usize, usize)> {
     if spec.name != IMAGE_POSITIONS || entry.shape == origin.shape {
         return None;
     }
@@ -197,16 +245,16 @@ impl Match<'_> {
 }
 
 impl Take {
-    /// The meant values of an entry as f32, row-major in the wanted shape.
-    fn values(self, entry: &Entry<'_>) -> Vec<f32> {
+    /// The meant values of an entry's bytes as f32, row-major in the wanted shape.
+    fn values(self, entry: &Entry, bytes: &[u8]) -> Vec<f32> {
         match self {
-            Self::Whole => widen::to_f32(entry.dtype, entry.bytes),
+            Self::Whole => widen::to_f32(entry.dtype, bytes),
             Self::Rows { index, parts } => {
-                let part = entry.bytes.len() / parts;
-                widen::to_f32(entry.dtype, &entry.bytes[index * part..(index + 1) * part])
+                let part = bytes.len() / parts;
+                widen::to_f32(entry.dtype, &bytes[index * part..(index + 1) * part])
             }
             Self::Transposed => {
-                let (values, columns) = (widen::to_f32(entry.dtype, entry.bytes), entry.shape[1]);
+                let (values, columns) = (widen::to_f32(entry.dtype, bytes), entry.shape[1]);
                 (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns)).copied().collect()
             }
         }

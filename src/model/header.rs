@@ -5,6 +5,7 @@
 //! sizes are run on the result.
 
 use std::fmt;
+use std::io::{self, Read};
 
 use safetensors::{
     SafeTensorError,
@@ -18,22 +19,28 @@ use super::checkpoint_fault::{CheckpointFault, shown};
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
 const LENGTH_BYTES: usize = 8;
 
-/// The entries of a header; every `data_offsets` lies in the data section.
-#[derive(Debug)]
-pub(super) struct Header {
-    /// Names and places, in file order.
-    pub(super) entries: Vec<(String, TensorInfo)>,
-    /// Where the data section begins in the file; it ends with the file.
-    pub(super) data_start: usize,
+/// The length field and the header of a file, as far as they are there; none where the length is not a header's.
+///
+/// # Errors
+/// When reading fails.
+pub(super) fn head(file: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(LENGTH_BYTES as u64).read_to_end(&mut head)?;
+    let length = head.first_chunk().map(|length| u64::from_le_bytes(*length));
+    if let Some(length) = length.filter(|length| *length <= MAX_HEADER_BYTES) {
+        file.take(length).read_to_end(&mut head)?;
+    }
+    Ok(head)
 }
 
-/// Reads the header of `file`, which holds the whole file.
+/// The names and places of the header of a file of `len` bytes, of which `file` holds at least the [head]; in the order in which they lie
+/// one behind the other in the data section, which follows the header and ends with the file.
 ///
 /// # Errors
 /// In this order: `W002` when the length or header is cut, `W003` when it breaks the format, `W004` for a name that appears
 /// twice, `W003` for tensors that overlap, leave a gap or do not have the bytes their shape needs, `W002` when the data
 /// section is too short or too long.
-pub(super) fn read(file: &[u8]) -> Result<Header, CheckpointFault> {
+pub(super) fn read(file: &[u8], len: u64) -> Result<Vec<(String, TensorInfo)>, CheckpointFault> {
     let json = header_bytes(file)?;
     let Entries(mut entries) =
         serde_json::from_slice(json).map_err(|_| not_safetensors("header is not the JSON of tensors"))?;
@@ -44,14 +51,14 @@ pub(super) fn read(file: &[u8]) -> Result<Header, CheckpointFault> {
     let metadata = Metadata::new(None, entries.clone()).map_err(|error| bad_layout(&error))?;
 
     let data_start = LENGTH_BYTES + json.len();
-    let (found, wanted) = ((file.len() - data_start) as u64, metadata.data_len() as u64);
+    let (found, wanted) = (len.saturating_sub(data_start as u64), metadata.data_len() as u64);
     if found < wanted {
         return Err(CheckpointFault::Truncated { section: "data section", missing: wanted - found });
     }
     if found > wanted {
         return Err(CheckpointFault::Trailing { extra: found - wanted });
     }
-    Ok(Header { entries, data_start })
+    Ok(entries)
 }
 
 fn header_bytes(file: &[u8]) -> Result<&[u8], CheckpointFault> {

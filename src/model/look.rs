@@ -66,8 +66,8 @@ fn tensors_of(part: &convert::Part) -> Tensors {
 /// A part of a model in safetensors.
 fn part(spec: &CheckpointSpec) -> Result<Option<Look>, ModelError> {
     let Ok(weights) = spec.files.weights() else { return Ok(None) };
-    let Ok(shards) = Shards::read(&spec.files, &weights, MAX_BYTES) else { return Ok(None) };
-    let Ok(mut entries) = shards.entries() else { return Ok(None) };
+    let Ok(shards) = Shards::open(&spec.files, &weights, MAX_BYTES) else { return Ok(None) };
+    let mut entries = shards.entries();
     let renaming = Renaming::of(entries.iter().map(|entry| entry.name.as_str())).unwrap_or_default();
     renaming.apply(&mut entries);
     let mut dtypes = BTreeMap::new();

@@ -45,6 +45,8 @@ pub mod prompts;
 pub mod random;
 mod role;
 mod shards;
+pub mod spill;
+pub mod spilled_tower;
 pub mod task_vector;
 mod text;
 pub mod tower;

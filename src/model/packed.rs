@@ -18,13 +18,31 @@ pub const PACKED: &str = "vision.packed";
 /// # Panics
 /// When a tensor is missing or not of the packing's architecture.
 pub fn pack(packing: &Packing, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+    with_vision(tensors, |named| packing.pack(|name| named[name]))
+}
+
+/// Packs the image tower without the matrices of its blocks, as [`Packing::pack_outside`].
+///
+/// # Errors
+/// As [`pack`].
+///
+/// # Panics
+/// As [`pack`].
+pub fn pack_outside(packing: &Packing, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+    with_vision(tensors, |named| packing.pack_outside(|name| named[name]))
+}
+
+fn with_vision(
+    tensors: &BTreeMap<String, Tensor>,
+    pack: impl FnOnce(&BTreeMap<&str, &[f32]>) -> Aligned,
+) -> Result<Tensor> {
     let vision = tensors.iter().filter(|(name, _)| is_vision(name));
     let held: Vec<_> = vision.map(|(name, tensor)| (name, tensor.storage_and_layout())).collect();
     let mut named = BTreeMap::new();
     for (name, (storage, layout)) in &held {
         named.insert(name.as_str(), values(storage, layout)?);
     }
-    tensor(packing.pack(|name| named[name]))
+    tensor(pack(&named))
 }
 
 /// The values as a tensor that starts a cache line, see [`Aligned`].
@@ -38,7 +56,7 @@ pub fn on_a_line(values: &[f32]) -> Result<Tensor> {
 }
 
 /// The storage takes the vector as it is, so its values stay where they are.
-fn tensor(aligned: Aligned) -> Result<Tensor> {
+pub(crate) fn tensor(aligned: Aligned) -> Result<Tensor> {
     let (values, place) = aligned.into_parts();
     let len = values.len();
     Tensor::from_vec(values, len, &Device::Cpu)?.narrow(0, place.start, place.len())

@@ -55,7 +55,7 @@ impl Renaming {
     }
 
     /// Renames the entries. Those that do not have the prefix keep their names.
-    pub(super) fn apply(&self, entries: &mut [Entry<'_>]) {
+    pub(super) fn apply(&self, entries: &mut [Entry]) {
         for entry in entries {
             entry.name = self.renamed(&entry.name);
         }

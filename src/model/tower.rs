@@ -4,7 +4,7 @@
 //! preallocated storage) changes what the tower computes next; nothing derived from a weight is kept between calls.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::{
@@ -20,6 +20,7 @@ use super::{
     fast::{Activations, FastVision, Int8Layers, Weights},
     layout::{self, Part},
     packed::with_values,
+    spilled_tower::{SpilledModel, SpilledWeights},
 };
 
 pub use super::text::TextTower;
@@ -48,6 +49,16 @@ pub struct PackedTower {
     weights: Tensor,
     /// The blocks that are computed in 8-bit integers.
     int8: Option<Arc<Int8Layers>>,
+    /// Where the matrices of the blocks are, where the weights lack them.
+    spilled: Option<Spilled>,
+}
+
+/// Whose blocks are read from a file.
+#[derive(Debug, Clone)]
+enum Spilled {
+    One(SpilledModel),
+    /// Of the two at the coefficient that was merged at last.
+    Merge([SpilledModel; 2], Arc<Mutex<f64>>),
 }
 
 #[derive(Debug, Clone)]
@@ -89,7 +100,35 @@ impl VisionTower {
     /// The tower on weights that were [packed](super::packed::pack) for `engine`; a handle of them, not a copy.
     #[must_use]
     pub fn fast(engine: &Arc<FastVision>, weights: &Tensor) -> Self {
-        Self(Backend::Fast(PackedTower { engine: Arc::clone(engine), weights: weights.clone(), int8: None }))
+        let (engine, weights) = (Arc::clone(engine), weights.clone());
+        Self(Backend::Fast(PackedTower { engine, weights, int8: None, spilled: None }))
+    }
+
+    /// The tower of a model whose blocks are in a file; `weights` are packed without them.
+    #[must_use]
+    pub fn spilled(engine: &Arc<FastVision>, weights: &Tensor, model: SpilledModel) -> Self {
+        let (engine, weights) = (Arc::clone(engine), weights.clone());
+        Self(Backend::Fast(PackedTower { engine, weights, int8: None, spilled: Some(Spilled::One(model)) }))
+    }
+
+    /// The tower of a merge of two such models, at 0 until it is [told](Self::merge_spilled) otherwise; `weights` are those of the merge.
+    #[must_use]
+    pub fn spilled_merge(engine: &Arc<FastVision>, weights: &Tensor, parents: [SpilledModel; 2]) -> Self {
+        let (engine, weights) = (Arc::clone(engine), weights.clone());
+        let spilled = Some(Spilled::Merge(parents, Arc::default()));
+        Self(Backend::Fast(PackedTower { engine, weights, int8: None, spilled }))
+    }
+
+    /// Says at which coefficient a [merge](Self::spilled_merge) is computed from now on.
+    ///
+    /// # Errors
+    /// When it is another tower.
+    pub fn merge_spilled(&self, lambda: f64) -> Result<(), ModelError> {
+        let Backend::Fast(PackedTower { spilled: Some(Spilled::Merge(_, held)), .. }) = &self.0 else {
+            return Err(candle_core::Error::Msg("a tower whose blocks are in memory".to_owned()).into());
+        };
+        *held.lock().unwrap_or_else(PoisonError::into_inner) = lambda;
+        Ok(())
     }
 
     /// A fast tower with the linear layers of its blocks from number `first` on in 8-bit integers, made of its weights as they are now;
@@ -100,7 +139,12 @@ impl VisionTower {
     pub fn in_int8(&self, first: usize) -> Result<Option<Self>, ModelError> {
         let Backend::Fast(tower) = &self.0 else { return Ok(None) };
         let packing = tower.engine.packing();
-        let layers = with_values(&tower.weights, |weights| Int8Layers::of(packing, weights, first))?;
+        let layers = match &tower.spilled {
+            None => with_values(&tower.weights, |weights| Int8Layers::of(packing, weights, first))?,
+            Some(Spilled::One(model) | Spilled::Merge([model, _], _)) => {
+                Int8Layers::by_block(packing, first, |index| model.block(packing, index))?
+            }
+        };
         Ok(Some(Self(Backend::Fast(PackedTower { int8: Some(Arc::new(layers)), ..tower.clone() }))))
     }
 
@@ -165,7 +209,7 @@ impl VisionTower {
     /// `N002` for another shape, for a tower on a card, or when the device refuses.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let (pooled, projection) = match &self.0 {
-            Backend::Fast(tower) => return Ok(tower.features(pixels)?),
+            Backend::Fast(tower) => return tower.features(pixels),
             #[cfg(feature = "cuda")]
             Backend::Card(_) => {
                 let what = "a tower on a card takes bytes that are there";
@@ -182,8 +226,7 @@ impl VisionTower {
         let Backend::Fast(tower) = &self.0 else {
             return Err(candle_core::Error::Msg("blocks that another tower computed".to_owned()).into());
         };
-        let features = with_values(&tower.weights, |w| tower.engine.features_from(tower.form(w), shared))?;
-        Ok(tower.rows(features)?)
+        tower.features_from(shared)
     }
 }
 
@@ -196,21 +239,47 @@ impl PackedTower {
         }
     }
 
-    fn features(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
-        let side = self.engine.packing().image_px();
-        if pixels.dims4()? != (pixels.dim(0)?, 3, side, side) {
-            candle_core::bail!("pixels of shape {:?}, allowed [B, 3, {side}, {side}]", pixels.dims());
+    fn features(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+        let (engine, side) = (&*self.engine, self.engine.packing().image_px());
+        let n_images = pixels.dim(0)?;
+        if pixels.dims4()? != (n_images, 3, side, side) {
+            let what = format!("pixels of shape {:?}, allowed [B, 3, {side}, {side}]", pixels.dims());
+            return Err(candle_core::Error::Msg(what).into());
         }
         let features = with_values(pixels, |pixels| {
-            with_values(&self.weights, |weights| self.engine.features(self.form(weights), pixels))
+            let held = |weights: Weights<'_>| engine.features(weights, pixels);
+            self.computed(n_images, held, |spilled| spilled.features(engine, pixels))
         })??;
         self.rows(features)
     }
 
-    fn rows(&self, features: Vec<f32>) -> candle_core::Result<Tensor> {
+    fn features_from(&self, shared: &Activations) -> Result<Tensor, ModelError> {
+        let (engine, n_images) = (&*self.engine, shared.n_images(self.engine.packing()));
+        let held = |weights: Weights<'_>| engine.features_from(weights, shared);
+        self.rows(self.computed(n_images, held, |spilled| spilled.features_from(engine, shared))?)
+    }
+
+    /// What is computed of some images with the weights where they are.
+    fn computed(
+        &self,
+        n_images: usize,
+        held: impl FnOnce(Weights<'_>) -> Vec<f32>,
+        spilled: impl FnOnce(SpilledWeights<'_>) -> Result<Vec<f32>, ModelError>,
+    ) -> Result<Vec<f32>, ModelError> {
+        match (&self.spilled, &self.int8) {
+            (Some(Spilled::One(model)), None) => spilled(SpilledWeights::One(model)),
+            (Some(Spilled::Merge([pt, ft], lambda)), None) => {
+                let lambda = vec![*lambda.lock().unwrap_or_else(PoisonError::into_inner); n_images];
+                spilled(SpilledWeights::Lerp { pt, ft, lambda: &lambda })
+            }
+            _ => Ok(with_values(&self.weights, |weights| held(self.form(weights)))?),
+        }
+    }
+
+    fn rows(&self, features: Vec<f32>) -> Result<Tensor, ModelError> {
         let width = self.engine.packing().projection_width();
         let n_images = features.len() / width;
-        Tensor::from_vec(features, (n_images, width), &Device::Cpu)
+        Ok(Tensor::from_vec(features, (n_images, width), &Device::Cpu)?)
     }
 }
 

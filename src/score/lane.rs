@@ -82,7 +82,9 @@ impl Lane {
         let normalizer = Normalizer::with(rescale, mean, std);
         let LaneRule { tower, compute, batch_size, .. } = rule;
         let kind = |n_shared| Kind { tower, compute, normalizer, n_shared, batch_size, threads };
-        let (mut models, named) = ParentModels::new(models, device, kind)?;
+        let is_static = |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::Static(_));
+        let keeps_named = rule.methods.iter().any(is_static);
+        let (mut models, named) = ParentModels::new(models, device, kind, keeps_named)?;
         let is_per_batch =
             |(_, recipe): &(Method, Recipe)| matches!(recipe, Recipe::PerBatch(_) | Recipe::Line(_));
         if rule.int8.is_some() {
@@ -92,7 +94,7 @@ impl Lane {
             models.prepare_merges(numbers_of(rule.int8))?;
         }
         let costs = Costs::of(rule.methods.iter().map(|(method, _)| method.name()));
-        let scorer = |(method, recipe)| Scorer::new(method, recipe, &models, &named);
+        let scorer = |(method, recipe)| Scorer::new(method, recipe, &models, named.as_ref());
         let scorers = rule.methods.into_iter().map(scorer).collect::<Result<_, _>>()?;
         Ok(Self {
             signal_rule: rule.signal_rule,

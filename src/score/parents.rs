@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use rayon::ThreadPool;
 
 use super::device::Device as LaneDevice;
-use super::engine::{Engine, Images, Kind, engine, one};
+use super::engine::{Engine, Images, Kind, Whose, engine, one};
 use super::inputs::{ModelPair, TextSource};
 use crate::error::{Exit, Problem};
 use crate::merge::recipe::StaticRule;
@@ -76,34 +76,35 @@ pub(super) enum Numbers {
 
 impl ParentModels {
     /// Readies both parents on `device` and encodes the prompts once per distinct text tower. `kind` is told how many blocks the
-    /// parents share. Returns the parents' tensors by name too, for the merges that are built once.
+    /// parents share. Returns the parents' tensors by name too where `keeps_named`, for the merges that are built once; otherwise they are
+    /// freed as the device takes them.
     pub(super) fn new(
         models: ModelPair,
         device: &LaneDevice,
         kind: impl FnOnce(usize) -> Kind,
-    ) -> Result<(Self, Parents), Problem> {
-        let is_encoded = matches!(models.text, TextSource::Prompts(_));
-        let text_differs = is_encoded && !models.report.text_towers_equal();
+        keeps_named: bool,
+    ) -> Result<(Self, Option<Parents>), Problem> {
+        let ModelPair { pretrained: pt, expert: ft, report, text, .. } = models;
+        let is_encoded = matches!(text, TextSource::Prompts(_));
+        let text_differs = is_encoded && !report.text_towers_equal();
         let parts: &[Part] = if text_differs { &[Part::Vision, Part::Text] } else { &[Part::Vision] };
-        let (pt, ft, report) = (&models.pretrained, &models.expert, &models.report);
-        let named = Parents::new(pt, ft, report.differing(), parts);
+        let named = Parents::new(&pt, &ft, report.differing(), parts);
         let config = pt.config().clone();
+        let encoded = |of: &Checkpoint| text.bank(|| TextTower::new(of.tensors(), &config, &Device::Cpu));
+        let bank = encoded(&pt)?;
+        let expert_bank = if text_differs { encoded(&ft)? } else { bank.clone() };
+        let lines = [&pt, &ft].map(|of| (of.logit_scale(), of.logit_bias()));
+        drop((pt, ft));
         let kind = kind(report.shared_vision_blocks(&config));
         let (batch_size, threads) = (kind.batch_size, Arc::clone(&kind.threads));
-        let engine = engine(kind, &named, &config, device)?;
-        let whole = |tensors: &Tensors, of: &Checkpoint, shared: Option<TextBank>| {
-            let vision = engine.tower(tensors)?;
-            let bank = match shared {
-                Some(bank) => bank,
-                None => models.text.bank(|| TextTower::new(tensors, &config, &Device::Cpu))?,
-            };
-            let (logit_scale, logit_bias) = (of.logit_scale(), of.logit_bias());
+        let kept = keeps_named.then(|| named.clone());
+        let engine = engine(kind, named, &config, device)?;
+        let whole = |tensors: &Tensors, whose, bank, (logit_scale, logit_bias)| {
+            let vision = engine.tower(tensors, whose)?;
             Ok::<_, ModelError>(ZeroShot { vision, bank, logit_scale, logit_bias })
         };
-        let pretrained = whole(&engine.parents().pretrained, pt, None)?;
-        let shared = (!text_differs).then(|| pretrained.bank.clone());
-        let expert = whole(&engine.parents().expert, ft, shared)?;
-        let text = models.text;
+        let pretrained = whole(&engine.parents().pretrained, Whose::Pretrained, bank, lines[0])?;
+        let expert = whole(&engine.parents().expert, Whose::Expert, expert_bank, lines[1])?;
         let most_images = AtomicUsize::new(most_images(&*engine, batch_size));
         let merged = Mutex::default();
         let models = Self {
@@ -118,7 +119,7 @@ impl ParentModels {
             threads,
             most_images,
         };
-        Ok((models, named))
+        Ok((models, kept))
     }
 
     /// Whether every merge has a text tower, and so a class bank, of its own.
@@ -184,7 +185,7 @@ impl ParentModels {
         tensors: &Tensors,
         (logit_scale, logit_bias): (f64, f64),
     ) -> Result<(ZeroShot, Option<TextTower>), ModelError> {
-        let vision = self.engine.tower(tensors)?;
+        let vision = self.engine.tower(tensors, Whose::Merge)?;
         let text = self.text_differs().then(|| TextTower::new(tensors, &self.config, &Device::Cpu));
         let text = text.transpose()?;
         let bank = self.bank(text.as_ref())?;

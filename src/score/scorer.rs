@@ -65,11 +65,14 @@ impl Scorer {
     ///
     /// # Errors
     /// When the parents do not allow the merge, or the device refuses the memory.
+    ///
+    /// # Panics
+    /// For a static merge without tensors by name.
     pub(super) fn new(
         method: Method,
         recipe: Recipe,
         models: &ParentModels,
-        named: &Parents,
+        named: Option<&Parents>,
     ) -> Result<Self, Problem> {
         let work = match recipe {
             Recipe::Pretrained => Work::Pretrained,
@@ -77,6 +80,7 @@ impl Scorer {
             Recipe::MeanProbabilities => Work::MeanProbabilities,
             Recipe::MeanLogits => Work::MeanLogits,
             Recipe::Static(rule) => {
+                let named = named.expect("tensors by name are kept for static merges");
                 Work::Static { model: models.static_merge(named, &rule)?, coefficient: rule.coefficient() }
             }
             Recipe::Line(lambda) => Work::Line(lambda),

@@ -21,6 +21,8 @@ use crate::watch::{LineageSettings, MetricsSettings, WatchSettings, parse_addres
 pub struct Settings {
     /// Bytes of compressed and decoded images in flight.
     pub budget_bytes: u64,
+    /// Whether blocks in `f32` are put aside in a file, where a run can do with those in integers.
+    pub spills_weights: bool,
     /// Objects read at once.
     pub fetch_concurrency: usize,
     /// Bytes of one ranged GET.
@@ -76,6 +78,7 @@ impl Settings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let settings = Self {
             budget_bytes: reader.whole("memory.budget_mib", 16..=1 << 20) << 20,
+            spills_weights: reader.choice("memory.weights", ("held", false), &[("spilled", true)]),
             fetch_concurrency: size(reader.whole("fetch.concurrency", 1..=1024)),
             fetch_range_bytes: reader.whole("fetch.range_mib", 1..=16) << 20,
             threads: Threads {

@@ -21,7 +21,7 @@ use super::{
     files::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Files},
     layout::{self, TensorSpec},
     role::Role,
-    shards::{Entry, Shards},
+    shards::{Held, Shards},
     widen,
 };
 use names::{Module, Sorted};
@@ -47,8 +47,7 @@ pub(super) fn fold(
     let weights = files.read(ADAPTER_WEIGHTS, MAX_WEIGHTS_BYTES)?;
     let sha256 = hex::encode(Sha256::new().chain_update(&config).chain_update(&weights).finalize());
     let sha256 = pinned(sha256, pin)?;
-    let shards = Shards::of(weights);
-    let entries = shards.entries()?;
+    let entries = Shards::of(weights)?.held()?;
     let specs: BTreeMap<String, TensorSpec> =
         layout::tensors(base.config()).into_iter().map(|spec| (spec.name.clone(), spec)).collect();
     let Sorted { modules, replaced } = Sorted::of(&entries, &specs, &settings)?;
@@ -82,6 +81,11 @@ pub(super) fn without_base() -> ModelError {
     refused(ADAPTER_CONFIG, "low-rank updates", "a whole model here; an adapter can be the expert")
 }
 
+/// The error for an adapter of a base whose blocks are in a file.
+pub(super) fn without_blocks() -> ModelError {
+    refused(ADAPTER_CONFIG, "low-rank updates", "a whole model where memory.weights = \"spilled\"")
+}
+
 struct Fold<'a> {
     settings: &'a Settings,
     base: &'a Checkpoint,
@@ -108,7 +112,7 @@ impl Fold<'_> {
             let update = (tensor(b)?.matmul(&tensor(a)?)?.t()? * scale)?;
             return Ok((&flat + update)?.reshape(shape)?);
         }
-        let is_kernel = |entry: &Entry<'_>, rows: usize, columns: usize| {
+        let is_kernel = |entry: &Held, rows: usize, columns: usize| {
             entry.shape[0] == rows && entry.shape.iter().product::<usize>() == rows * columns
         };
         let same_rank = a.shape.len() == shape.len() && b.shape.len() == shape.len();
@@ -132,8 +136,8 @@ impl Fold<'_> {
     }
 }
 
-fn tensor(entry: &Entry<'_>) -> Result<Tensor, ModelError> {
-    let values = widen::to_f32(entry.dtype, entry.bytes);
+fn tensor(entry: &Held) -> Result<Tensor, ModelError> {
+    let values = widen::to_f32(entry.dtype, &entry.bytes);
     if let Some((count, first)) = widen::non_finite(&values) {
         return Err(
             CheckpointFault::NonFinite { name: entry.name.clone(), count, first, other_tensors: 0 }.into()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{refused::refused, settings::Settings};
 use crate::model::error::ModelError;
 use crate::model::layout::{TensorRole, TensorSpec};
-use crate::model::shards::Entry;
+use crate::model::shards::Held;
 use crate::model::widen;
 
 /// Before every module name in PEFT's files.
@@ -21,13 +21,13 @@ pub(super) struct Module<'a> {
     /// As in the file, for patterns and messages.
     pub(super) key: &'a str,
     /// `[rank, in]`, for a table `[rank, rows]`.
-    pub(super) a: Option<&'a Entry<'a>>,
+    pub(super) a: Option<&'a Held>,
     /// `[out, rank]`.
-    pub(super) b: Option<&'a Entry<'a>>,
+    pub(super) b: Option<&'a Held>,
     /// Of `B`.
-    pub(super) bias: Option<&'a Entry<'a>>,
+    pub(super) bias: Option<&'a Held>,
     /// Learned lengths of the rows (`DoRA`).
-    pub(super) lengths: Option<&'a Entry<'a>>,
+    pub(super) lengths: Option<&'a Held>,
     /// Whether the weight is an embedding, whose factors are the other way round.
     pub(super) is_table: bool,
 }
@@ -38,12 +38,12 @@ pub(super) struct Sorted<'a> {
     /// Updates, by the base's name of the module.
     pub(super) modules: BTreeMap<String, Module<'a>>,
     /// Trained as a whole, by the base's name of the tensor: biases and `modules_to_save`.
-    pub(super) replaced: BTreeMap<String, &'a Entry<'a>>,
+    pub(super) replaced: BTreeMap<String, &'a Held>,
 }
 
 impl<'a> Sorted<'a> {
     pub(super) fn of(
-        entries: &'a [Entry<'a>],
+        entries: &'a [Held],
         specs: &BTreeMap<String, TensorSpec>,
         settings: &Settings,
     ) -> Result<Self, ModelError> {
@@ -91,7 +91,7 @@ impl<'a> Sorted<'a> {
     fn replace(
         &mut self,
         name: &'a str,
-        entry: &'a Entry<'a>,
+        entry: &'a Held,
         specs: &BTreeMap<String, TensorSpec>,
         settings: &Settings,
     ) -> Result<(), ModelError> {

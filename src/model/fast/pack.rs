@@ -12,6 +12,28 @@ impl Packing {
     /// When a tensor has another number of values than the architecture's.
     #[must_use]
     pub fn pack<'a>(&self, tensor: impl Fn(&str) -> &'a [f32]) -> Aligned {
+        let mut buffer = self.pack_outside(&tensor);
+        (0..self.layers.len()).for_each(|index| self.pack_matrices(index, &mut buffer, &tensor));
+        buffer
+    }
+
+    /// Packs the matrices of a block to their places in a packed tower. `tensor` is asked for nothing else.
+    ///
+    /// # Panics
+    /// As [`pack`](Self::pack), and when there is no such block.
+    pub fn pack_matrices<'a>(&self, index: usize, buffer: &mut [f32], tensor: impl Fn(&str) -> &'a [f32]) {
+        let [attention, mlp] = names_of_block(index);
+        let layer = &self.layers[index];
+        Packer { packing: self, tensor, buffer }.matrices(layer, &attention, &mlp);
+    }
+
+    /// Packs an image tower without the matrices of its blocks. `tensor` is not asked for them; their places are never touched, and take
+    /// memory when they are.
+    ///
+    /// # Panics
+    /// As [`pack`](Self::pack).
+    #[must_use]
+    pub fn pack_outside<'a>(&self, tensor: impl Fn(&str) -> &'a [f32]) -> Aligned {
         let mut buffer = Aligned::zeros(self.len());
         let mut packer = Packer { packing: self, tensor, buffer: &mut buffer };
         let embedding = |name: &str| format!("vision_model.embeddings.{name}");
@@ -29,7 +51,8 @@ impl Packing {
             let name = |part: &str| format!("vision_model.encoder.layers.{index}.{part}");
             packer.norm(layer.attention_norm, &name("layer_norm1"));
             packer.norm(layer.mlp_norm, &name("layer_norm2"));
-            packer.layer(layer, &name("self_attn"), &name("mlp"));
+            let [attention, mlp] = names_of_block(index);
+            packer.biases(layer, &attention, &mlp);
         }
         packer.norm(self.post_norm, "vision_model.post_layernorm");
         match &self.head {
@@ -39,11 +62,18 @@ impl Packing {
             Head::Attention { probe, layer } => {
                 packer.rows(*probe, 1, "vision_model.head.probe");
                 packer.norm(layer.mlp_norm, "vision_model.head.layernorm");
-                packer.layer(layer, "vision_model.head.attention", "vision_model.head.mlp");
+                let [attention, mlp] = ["vision_model.head.attention", "vision_model.head.mlp"];
+                packer.matrices(layer, attention, mlp);
+                packer.biases(layer, attention, mlp);
             }
         }
         buffer
     }
+}
+
+/// Before the names of a block's attention and of its perceptron.
+fn names_of_block(index: usize) -> [String; 2] {
+    ["self_attn", "mlp"].map(|part| format!("vision_model.encoder.layers.{index}.{part}"))
 }
 
 struct Packer<'p, F> {
@@ -53,21 +83,29 @@ struct Packer<'p, F> {
 }
 
 impl<'a, F: Fn(&str) -> &'a [f32]> Packer<'_, F> {
-    /// The linear layers of a block, below these names.
-    fn layer(&mut self, layer: &Layer, attention: &str, mlp: &str) {
-        let packing = self.packing;
-        for (third, projection) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-            self.linear(&layer.qkv, third * packing.row, packing.width, &format!("{attention}.{projection}"));
-        }
-        self.linear(&layer.out, 0, packing.width, &format!("{attention}.out_proj"));
-        self.linear(&layer.rise, 0, packing.mlp_width, &format!("{mlp}.fc1"));
-        self.linear(&layer.fall, 0, packing.width, &format!("{mlp}.fc2"));
+    /// The linear layers of a block, below these names: each with its first output, how many, and its name.
+    fn linears(&self, layer: &Layer, attention: &str, mlp: &str) -> [(Linear, usize, usize, String); 6] {
+        let Packing { row, width, mlp_width, .. } = *self.packing;
+        [
+            (layer.qkv, 0, width, format!("{attention}.q_proj")),
+            (layer.qkv, row, width, format!("{attention}.k_proj")),
+            (layer.qkv, 2 * row, width, format!("{attention}.v_proj")),
+            (layer.out, 0, width, format!("{attention}.out_proj")),
+            (layer.rise, 0, mlp_width, format!("{mlp}.fc1")),
+            (layer.fall, 0, width, format!("{mlp}.fc2")),
+        ]
     }
 
-    /// Weight and bias of `outputs` outputs from number `first` on.
-    fn linear(&mut self, linear: &Linear, first: usize, outputs: usize, name: &str) {
-        self.matrix(linear, first, outputs, &format!("{name}.weight"));
-        self.bias(linear, first, outputs, name);
+    fn matrices(&mut self, layer: &Layer, attention: &str, mlp: &str) {
+        for (linear, first, outputs, name) in self.linears(layer, attention, mlp) {
+            self.matrix(&linear, first, outputs, &format!("{name}.weight"));
+        }
+    }
+
+    fn biases(&mut self, layer: &Layer, attention: &str, mlp: &str) {
+        for (linear, first, outputs, name) in self.linears(layer, attention, mlp) {
+            self.bias(&linear, first, outputs, &name);
+        }
     }
 
     /// The biases, where the layer has some.

@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use super::aligned::Aligned;
 use crate::model::config::{Activation, ClipConfig, TowerConfig};
 
 /// Partial sums of every reduction, and values of the widest vector.
@@ -224,16 +225,43 @@ impl Packing {
     /// Where the values lie that are in no matrix of the blocks from number `first` on, in ascending order.
     #[must_use]
     pub fn outside_blocks(&self, first: usize) -> Vec<Range<usize>> {
-        let blocks = self.layers.iter().skip(first);
-        let matrices = blocks.flat_map(|layer| [layer.qkv, layer.out, layer.rise, layer.fall]);
         let mut outside = Vec::new();
         let mut start = 0;
-        for matrix in matrices {
-            outside.push(start..matrix.weight);
-            start = matrix.weight + matrix.len();
+        for matrix in (first..self.layers.len()).flat_map(|index| self.matrices(index)) {
+            outside.push(start..matrix.start);
+            start = matrix.end;
         }
         outside.push(start..self.len);
         outside
+    }
+
+    /// Where the matrices of a block lie, in ascending order; as long in every block.
+    ///
+    /// # Panics
+    /// When there is no such block.
+    #[must_use]
+    pub fn matrices(&self, index: usize) -> [Range<usize>; 4] {
+        let Layer { qkv, out, rise, fall, .. } = &self.layers[index];
+        [qkv, out, rise, fall].map(|matrix| matrix.weight..matrix.weight + matrix.len())
+    }
+
+    /// A packed tower with what lies outside of its blocks' matrices. Their places are never touched, and take memory when they are.
+    ///
+    /// # Panics
+    /// When the tower is another architecture's.
+    #[must_use]
+    pub fn outside(&self, packed: &[f32]) -> Aligned {
+        let mut outside = Aligned::zeros(packed.len());
+        for range in self.outside_blocks(0) {
+            outside[range.clone()].copy_from_slice(&packed[range]);
+        }
+        outside
+    }
+
+    /// How many blocks.
+    #[must_use]
+    pub fn n_blocks(&self) -> usize {
+        self.layers.len()
     }
 
     /// Side of an image in pixels.

@@ -40,6 +40,26 @@ pub struct Activations {
     rows: Vec<f32>,
 }
 
+impl Activations {
+    /// Blocks behind.
+    #[must_use]
+    pub fn n_layers(&self) -> usize {
+        self.n_layers
+    }
+
+    /// How many images, of an architecture that is theirs.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[must_use]
+    pub fn n_images(&self, packing: &Packing) -> usize {
+        let per_image = packing.tokens * packing.row;
+        let n_images = self.rows.len() / per_image;
+        assert_eq!(self.rows.len(), n_images * per_image, "values of activations");
+        n_images
+    }
+}
+
 impl FastVision {
     /// The tower of an architecture, on the vectors of this process: [`simd::arch`]. Its threads are those of the rayon pool that its
     /// caller is in.
@@ -103,6 +123,24 @@ impl FastVision {
         Activations { n_layers, rows }
     }
 
+    /// The images after one more block than before, which is not the last.
+    ///
+    /// # Panics
+    /// As [`features_from`](Self::features_from), and as [`prefix`](Self::prefix).
+    #[must_use]
+    pub fn next(&self, weights: Weights<'_>, before: &Activations) -> Activations {
+        let n_layers = before.n_layers + 1;
+        assert!(n_layers < self.packing.layers.len(), "the last block belongs to the features");
+        let n_images = self.n_images_of(weights, before);
+        let mut rows = vec![0.0; before.rows.len()];
+        Sets::new(n_images, self, weights).each(&before.rows, &mut rows, |pass, before, out| {
+            pass.work.residual[..before.len()].copy_from_slice(before);
+            pass.blocks(n_layers - 1..n_layers);
+            out.copy_from_slice(&pass.work.residual[..out.len()]);
+        });
+        Activations { n_layers, rows }
+    }
+
     /// The features of images whose first blocks are computed: the same bits as [`features`](Self::features) of the
     /// pixels, if the weights of those blocks and of the embeddings are the same.
     ///
@@ -110,10 +148,7 @@ impl FastVision {
     /// When the activations are another architecture's, or the weights do not fit the packing or the number of images.
     #[must_use]
     pub fn features_from(&self, weights: Weights<'_>, activations: &Activations) -> Vec<f32> {
-        let per_image = self.packing.tokens * self.packing.row;
-        let n_images = activations.rows.len() / per_image;
-        assert_eq!(activations.rows.len(), n_images * per_image, "values of activations");
-        weights.check(self.packing.len(), n_images);
+        let n_images = self.n_images_of(weights, activations);
         let mut features = vec![0.0; n_images * self.packing.projection_width];
         Sets::new(n_images, self, weights).each(&activations.rows, &mut features, |pass, rows, out| {
             pass.work.residual[..rows.len()].copy_from_slice(rows);
@@ -154,6 +189,12 @@ impl FastVision {
             Some(pool) => pool.in_place_scope_fifo(spawn),
             None => rayon::in_place_scope_fifo(spawn),
         }
+    }
+
+    fn n_images_of(&self, weights: Weights<'_>, activations: &Activations) -> usize {
+        let n_images = activations.n_images(&self.packing);
+        weights.check(self.packing.len(), n_images);
+        n_images
     }
 
     fn n_images(&self, weights: Weights<'_>, pixels: &[f32]) -> usize {

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use t3b_gpu::card::Stream;
 use t3b_gpu::tower;
 
-use super::{Engine, Held, Images, Kind, not_ours};
+use super::{Engine, Held, Images, Kind, Whose, not_ours};
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::card::{CardVision, Master, WeightSet};
 use crate::model::tower::VisionTower;
@@ -83,7 +83,7 @@ impl Engine for CardEngine {
         (IMAGES_AT_ONCE / self.batch_size).max(1)
     }
 
-    fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
+    fn tower(&self, tensors: &Tensors, _whose: Whose) -> Result<VisionTower, ModelError> {
         Ok(VisionTower::card(self.tower.set(&self.tower.master(tensors)?)?))
     }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::{Engine, Held, Images, Kind, not_ours, one};
+use super::{Engine, Held, Images, Kind, Whose, not_ours, one};
 use crate::merge::lerp::lerp_into;
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::fast::{FastVision, Weights};
 use crate::model::normalize::Normalizer;
 use crate::model::packed::{PACKED, pack, with_values};
+use crate::model::spilled_tower::{SpilledModel, SpilledWeights};
 use crate::model::tower::VisionTower;
 use crate::model::{ClipConfig, ModelError};
 
@@ -22,6 +23,8 @@ pub(super) struct CpuEngine {
     normalizer: Normalizer,
     n_shared: usize,
     n_threads: usize,
+    /// Both parents where their blocks are in files.
+    spilled: Option<[SpilledModel; 2]>,
 }
 
 impl CpuEngine {
@@ -29,11 +32,29 @@ impl CpuEngine {
     ///
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
-    pub(super) fn new(kind: Kind, named: &Parents, config: &ClipConfig) -> Result<Self, ModelError> {
+    pub(super) fn new(kind: Kind, named: Parents, config: &ClipConfig) -> Result<Self, ModelError> {
         let tower = Arc::new(FastVision::in_pool(config, &kind.threads));
         let parents = named.packed(tower.packing())?;
         let Kind { normalizer, n_shared, threads, .. } = kind;
-        Ok(Self { tower, parents, normalizer, n_shared, n_threads: threads.current_num_threads() })
+        let spilled = parents.spilled().map(|[pt, ft]| {
+            [(&parents.pretrained, pt), (&parents.expert, ft)]
+                .map(|(tensors, blocks)| SpilledModel::new(&tensors[PACKED], blocks))
+        });
+        let n_threads = threads.current_num_threads();
+        Ok(Self { tower, parents, normalizer, n_shared, n_threads, spilled })
+    }
+}
+
+impl CpuEngine {
+    /// Overwrites a buffer by the merge at `lambda`, but for the matrices of the image tower's blocks from number `first` on.
+    fn merge_outside(&self, first: usize, lambda: f64, buffer: &Tensors) -> Result<(), ModelError> {
+        let outside = self.tower.packing().outside_blocks(first);
+        self.parents.merge(buffer, &|name, pt, ft, out| match name {
+            PACKED => outside.iter().cloned().for_each(|range| {
+                lerp_into(&pt[range.clone()], &ft[range.clone()], lambda, &mut out[range]);
+            }),
+            _ => lerp_into(pt, ft, lambda, out),
+        })
     }
 }
 
@@ -42,16 +63,29 @@ impl Engine for CpuEngine {
         &self.parents
     }
 
-    /// One thread has no other to wait for.
+    /// One thread has no other to wait for; and where memory counts, two batches would each have blocks of their own read.
     fn n_batches_abreast(&self) -> usize {
-        self.n_threads.min(2)
+        if self.spilled.is_some() { 1 } else { self.n_threads.min(2) }
     }
 
-    fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
-        match tensors.get(PACKED) {
-            Some(packed) => Ok(VisionTower::fast(&self.tower, packed)),
-            None => Ok(VisionTower::fast(&self.tower, &pack(self.tower.packing(), tensors)?)),
+    fn tower(&self, tensors: &Tensors, whose: Whose) -> Result<VisionTower, ModelError> {
+        let Some(packed) = tensors.get(PACKED) else {
+            return Ok(VisionTower::fast(&self.tower, &pack(self.tower.packing(), tensors)?));
+        };
+        Ok(match (&self.spilled, whose) {
+            (None, _) => VisionTower::fast(&self.tower, packed),
+            (Some([pt, _]), Whose::Pretrained) => VisionTower::spilled(&self.tower, packed, pt.clone()),
+            (Some([_, ft]), Whose::Expert) => VisionTower::spilled(&self.tower, packed, ft.clone()),
+            (Some(both), Whose::Merge) => VisionTower::spilled_merge(&self.tower, packed, both.clone()),
+        })
+    }
+
+    fn merge(&self, lambda: f64, buffer: &Tensors, tower: &VisionTower) -> Result<(), ModelError> {
+        if self.spilled.is_none() {
+            return self.parents.lerp(lambda, buffer);
         }
+        self.merge_outside(0, lambda, buffer)?;
+        tower.merge_spilled(lambda)
     }
 
     /// Blocks that the parents share stay as they are: they are computed once, for the merged model too.
@@ -66,13 +100,9 @@ impl Engine for CpuEngine {
         buffer: &Tensors,
         tower: &mut VisionTower,
     ) -> Result<(), ModelError> {
-        let outside = self.tower.packing().outside_blocks(self.n_shared);
-        self.parents.merge(buffer, &|name, pt, ft, out| match name {
-            PACKED => outside.iter().cloned().for_each(|range| {
-                lerp_into(&pt[range.clone()], &ft[range.clone()], lambda, &mut out[range]);
-            }),
-            _ => lerp_into(pt, ft, lambda, out),
-        })?;
+        // Blocks that are in files are not in the buffer, shared or not.
+        let first = if self.spilled.is_some() { 0 } else { self.n_shared };
+        self.merge_outside(first, lambda, buffer)?;
         tower.merge_int8(towers, lambda)
     }
 
@@ -83,9 +113,12 @@ impl Engine for CpuEngine {
             return Ok(Images { n_images, held: Held::Pixels(pixels) });
         }
         let shared = with_values(&pixels, |pixels| {
-            with_values(&self.parents.pretrained[PACKED], |weights| {
+            if let Some([pt, _]) = &self.spilled {
+                return SpilledWeights::One(pt).prefix(&self.tower, pixels, self.n_shared);
+            }
+            Ok::<_, ModelError>(with_values(&self.parents.pretrained[PACKED], |weights| {
                 self.tower.prefix(Weights::One(weights), pixels, self.n_shared)
-            })
+            })?)
         });
         Ok(Images { n_images, held: Held::Shared(shared??) })
     }
@@ -99,6 +132,15 @@ impl Engine for CpuEngine {
     }
 
     fn features_per_sample(&self, lambda: &[f64], images: &Images) -> Result<Tensor, ModelError> {
+        let shape = (lambda.len(), self.tower.packing().projection_width());
+        if let Some([pt, ft]) = &self.spilled {
+            let weights = SpilledWeights::Lerp { pt, ft, lambda };
+            let features = match &images.held {
+                Held::Shared(shared) => weights.features_from(&self.tower, shared),
+                _ => with_values(images.pixels()?, |pixels| weights.features(&self.tower, pixels))?,
+            };
+            return Ok(Tensor::from_vec(features?, shape, &Device::Cpu)?);
+        }
         let features = with_values(&self.parents.pretrained[PACKED], |pt| {
             with_values(&self.parents.expert[PACKED], |ft| {
                 let weights = Weights::Lerp { pt, ft, lambda };
@@ -108,7 +150,6 @@ impl Engine for CpuEngine {
                 }
             })
         });
-        let shape = (lambda.len(), self.tower.packing().projection_width());
         Ok(Tensor::from_vec(features???, shape, &Device::Cpu)?)
     }
 }

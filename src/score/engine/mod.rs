@@ -62,6 +62,14 @@ fn not_ours() -> ModelError {
     candle_core::Error::Msg("images or a tower of another engine".to_owned()).into()
 }
 
+/// Whose tensors a tower is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    Pretrained,
+    Expert,
+    Merge,
+}
+
 /// Computes image features of the parents and of merges of them.
 pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// Both parents' tensors in the form in which this engine reads them.
@@ -82,7 +90,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When a tensor is missing or has another shape, or the device refuses.
-    fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError>;
+    fn tower(&self, tensors: &Tensors, whose: Whose) -> Result<VisionTower, ModelError>;
 
     /// A parent's tower in 8-bit integers, for coefficients alone; `None` where this engine has none.
     ///
@@ -157,21 +165,22 @@ pub(super) struct Kind {
     pub(super) threads: Arc<ThreadPool>,
 }
 
-/// The engine for `kind` on a device that was [picked](super::Devices::pick) for these models.
+/// The engine for `kind` on a device that was [picked](super::Devices::pick) for these models. Of the tensors by name it keeps what it
+/// reads.
 ///
 /// # Errors
 /// When the parents' tensors do not fit the engine, or the device refuses.
 pub(super) fn engine(
     kind: Kind,
-    parents: &Parents,
+    parents: Parents,
     config: &ClipConfig,
     device: &Device,
 ) -> Result<Box<dyn Engine>, ModelError> {
     Ok(match (device, kind.tower) {
         #[cfg(feature = "cuda")]
-        (Device::Card(stream), _) => Box::new(card::CardEngine::new(kind, parents, config, stream)?),
+        (Device::Card(stream), _) => Box::new(card::CardEngine::new(kind, &parents, config, stream)?),
         (Device::Cpu, TowerKind::Fast) => Box::new(CpuEngine::new(kind, parents, config)?),
-        (Device::Cpu, TowerKind::Reference) => Box::new(ReferenceEngine::new(parents.clone(), config, kind)?),
+        (Device::Cpu, TowerKind::Reference) => Box::new(ReferenceEngine::new(parents, config, kind)?),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use rayon::ThreadPool;
 
-use super::{Engine, Held, Images, Kind, one};
+use super::{Engine, Held, Images, Kind, Whose, one};
 use crate::merge::factored::FactoredVision;
 use crate::merge::weights::{Parents, Tensors};
 use crate::model::normalize::Normalizer;
@@ -41,7 +41,7 @@ impl Engine for ReferenceEngine {
         &self.parents
     }
 
-    fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
+    fn tower(&self, tensors: &Tensors, _whose: Whose) -> Result<VisionTower, ModelError> {
         VisionTower::reference(tensors, &self.config, &Device::Cpu)
     }
 

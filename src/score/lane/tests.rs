@@ -17,7 +17,7 @@ use crate::model::tower::VisionTower;
 use crate::model::vocabulary::Vocabulary;
 use crate::model::{Checkpoint, Role};
 use crate::score::TextSource;
-use crate::score::engine::Engine;
+use crate::score::engine::{Engine, Whose};
 
 const BATCH: usize = 11;
 
@@ -46,8 +46,8 @@ impl Engine for Tight {
         self.inner.parents()
     }
 
-    fn tower(&self, tensors: &Tensors) -> Result<VisionTower, ModelError> {
-        self.inner.tower(tensors)
+    fn tower(&self, tensors: &Tensors, whose: Whose) -> Result<VisionTower, ModelError> {
+        self.inner.tower(tensors, whose)
     }
 
     fn n_batches_at_once(&self) -> usize {
@@ -70,12 +70,17 @@ impl Engine for Tight {
 }
 
 fn models() -> ModelPair {
+    pair("expert", false)
+}
+
+/// Another model as the expert of the generalist; both perhaps with their blocks in files.
+fn pair(expert: &str, spills: bool) -> ModelPair {
     let load = |name: &str, role| {
         let files = Files::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny").join(name));
         let spec = CheckpointSpec { files, role, architecture: None, image_px: None, sha256: None };
-        Checkpoint::load(&spec).unwrap()
+        if spills { Checkpoint::spill(&spec, None, true) } else { Checkpoint::load(&spec) }.unwrap()
     };
-    let (pretrained, expert) = (load("generalist", Role::Pretrained), load("expert", Role::Expert));
+    let (pretrained, expert) = (load("generalist", Role::Pretrained), load(expert, Role::Expert));
     let names = ["red blood cell", "white blood cell", "platelet"].map(str::to_owned);
     let prompts = Prompts::new(&["a photo of a {}.".to_owned()], &names).unwrap();
     let vocabulary = Vocabulary::of(&pretrained).unwrap();
@@ -94,6 +99,10 @@ fn lane_with(int8: Option<Int8Rule>) -> Lane {
 }
 
 fn lane_on(n_threads: usize, int8: Option<Int8Rule>) -> Lane {
+    lane_of(models(), n_threads, int8)
+}
+
+fn lane_of(models: ModelPair, n_threads: usize, int8: Option<Int8Rule>) -> Lane {
     let t3 = CoefficientRule::T3 { rule: T3Rule::PAPER, guard: None };
     let methods = vec![
         (Method::Pretrained, Recipe::Pretrained),
@@ -112,7 +121,7 @@ fn lane_on(n_threads: usize, int8: Option<Int8Rule>) -> Lane {
         features: true,
         int8,
     };
-    Lane::new(models(), rule, &Device::Cpu).unwrap()
+    Lane::new(models, rule, &Device::Cpu).unwrap()
 }
 
 fn tight(most: usize, room_until: usize, at_once: usize) -> Lane {
@@ -196,6 +205,27 @@ fn a_merge_in_integers_keeps_nothing_of_the_merge_before_it() {
         assert!(said(&measured) == said(&not), "batch {number}");
         let alone = lane(u32::MAX);
         assert!(said(&alone.score(&batch).unwrap()) == said(&not), "batch {number} in a new lane");
+    }
+}
+
+/// Coefficients, rows, and how far integers are off. Two equal parents share all blocks but the last, which are then computed once.
+#[test]
+fn blocks_in_files_give_the_rows_of_blocks_in_memory() {
+    for expert in ["expert", "generalist"] {
+        let int8 = Some(Int8Rule { bound: 1.0, merges: true, n_batches: 2 });
+        let [held, spilled] = [false, true].map(|spills| lane_of(pair(expert, spills), 2, int8));
+        assert_eq!(held.canary().unwrap(), spilled.canary().unwrap());
+        for (number, n_samples) in [(0, BATCH), (1, 3), (2, BATCH), (3, BATCH), (4, 1)] {
+            let batch = [batch(&held, number, n_samples)];
+            let (held, spilled) = (held.score(&batch).unwrap(), spilled.score(&batch).unwrap());
+            assert_eq!(held[0].deviation.is_some(), number % 2 == 0);
+            assert_eq!(
+                format!("{:?}", held[0].deviation),
+                format!("{:?}", spilled[0].deviation),
+                "{expert} {number}"
+            );
+            assert!(said(&held) == said(&spilled), "{expert}, batch {number}");
+        }
     }
 }
 

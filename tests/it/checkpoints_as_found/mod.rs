@@ -10,5 +10,7 @@ pub(crate) mod families;
 mod field;
 /// Other programs' files: open_clip's names, shards, adapters, the image half alone.
 pub(crate) mod layouts;
+/// What is in memory of a pair, and what in a file.
+mod memory;
 /// Models from stores, class vectors from files, label files, `t3b models`.
 mod models;

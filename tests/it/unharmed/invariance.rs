@@ -5,6 +5,7 @@ use crate::support::{Fixture, repo};
 /// Another value for every key of `config/default.toml`.
 const VARIATIONS: &[(&str, &str)] = &[
     ("memory.budget_mib", "16"),
+    ("memory.weights", "spilled"),
     ("fetch.concurrency", "1"),
     ("fetch.range_mib", "1"),
     ("threads.io", "1"),

@@ -1,5 +1,8 @@
 //! The weights of blocks as 8-bit integers, symmetric per output.
 
+use std::convert::Infallible;
+use std::ops::Deref;
+
 use super::super::aligned::Aligned;
 use super::super::packing::{LANES, Layer, Linear, PANEL, Packing};
 use super::{INT8_BLOCK, MOST_W, QUAD, ROUNDING};
@@ -27,9 +30,29 @@ impl Int8Layers {
     /// When the tower is another architecture's.
     #[must_use]
     pub fn of(packing: &Packing, packed: &[f32], first: usize) -> Self {
-        assert_eq!(packed.len(), packing.len(), "values of a packed tower");
-        let layers = packing.layers.iter().skip(first).map(|layer| Int8Layer::of(layer, packed)).collect();
-        Self { first, layers, tower_len: packed.len() }
+        let Ok(layers) = Self::by_block(packing, first, |_| Ok::<_, Infallible>(packed));
+        layers
+    }
+
+    /// The same of a tower that is given for each block anew, with the matrices of that one.
+    ///
+    /// # Errors
+    /// When a block cannot be had.
+    ///
+    /// # Panics
+    /// When a tower is another architecture's.
+    pub fn by_block<T: Deref<Target = [f32]>, E>(
+        packing: &Packing,
+        first: usize,
+        mut tower: impl FnMut(usize) -> Result<T, E>,
+    ) -> Result<Self, E> {
+        let mut layers = Vec::new();
+        for (index, layer) in packing.layers.iter().enumerate().skip(first) {
+            let packed = tower(index)?;
+            assert_eq!(packed.len(), packing.len(), "values of a packed tower");
+            layers.push(Int8Layer::of(layer, &packed));
+        }
+        Ok(Self { first, layers, tower_len: packing.len() })
     }
 
     /// Every block with those of two others, to be [merged](Int8Layer::merge) from them.
