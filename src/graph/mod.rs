@@ -124,6 +124,7 @@ async fn flow(graph: Graph, resources: Resources, stop: Stop, meter: &Meter) -> 
     let Graph { input, output, manifest, todo, rules, lanes } = graph;
     let batcher = Batcher::new(rules.batch.0, rules.batch.1, rules.corrupt.n_made, rules.corrupt.cells.len());
 
+    let costs = lanes.costs.clone();
     let mut stages = JoinSet::new();
     let read = source(rules.source, input, manifest, todo, compressed, stop, to_decode);
     spawn(&mut stages, Stage::Source, read);
@@ -134,7 +135,7 @@ async fn flow(graph: Graph, resources: Resources, stop: Stop, meter: &Meter) -> 
     spawn(&mut stages, Stage::Sink, sink(rules.sink, output, from_score, meter.clone()));
 
     let mut ends: Vec<End> = Vec::new();
-    let mut stalled = std::pin::pin!(watchdog::stalled(meter, resources.stall_deadline));
+    let mut stalled = std::pin::pin!(watchdog::stalled(meter, || costs.n_passes(), resources.stall_deadline));
     loop {
         tokio::select! {
             ended = stages.join_next() => match ended {

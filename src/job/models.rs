@@ -47,6 +47,11 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
     let said =
         pretrained.warnings().into_iter().chain(expert.warnings()).chain(report.warnings()).chain(overridden);
     let mut warnings: Vec<String> = said.map(|warning| warning.to_string()).collect();
+    if pretrained.spilled().is_some_and(|blocks| blocks.is_in_memory()) {
+        warnings.push(
+            "memory.weights = \"spilled\" saves no memory here: the system's temporary folder is in memory; set TMPDIR to one on a disk".to_owned(),
+        );
+    }
     if spec.settings.spills_weights && !spills {
         warnings.push(
             "memory.weights = \"spilled\" changes nothing here: it takes models.merged_dtype = \"int8\", and methods that merge per sample or batch alone"
@@ -64,7 +69,10 @@ pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunErr
                         .to_owned(),
                 );
             }
-            (pretrained, expert) = (pretrained.without_text(), expert.without_text());
+            // What is merged once looks at all values of both models, also at those that it leaves as they are.
+            if !pipeline.merge.methods.iter().any(|method| method.kind() == MethodKind::StaticMerge) {
+                (pretrained, expert) = (pretrained.without_text(), expert.without_text());
+            }
             TextSource::Features(bank)
         }
         None => {

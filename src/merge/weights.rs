@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Tensor, bail};
 
 use super::lerp::lerp_into;
 use crate::model::fast::Packing;
-use crate::model::layout::{self, Part, TensorSpec, is_vision};
+use crate::model::layout::{self, Part, is_vision};
 use crate::model::packed::{PACKED, on_a_line, pack, pack_outside, values, with_values};
 use crate::model::spill::SpilledBlocks;
 use crate::model::{Checkpoint, ModelError};
@@ -32,7 +32,7 @@ pub struct Parents {
 }
 
 impl Parents {
-    /// Handles of both checkpoints' tensors; `parts` says which parts of the model are merged. Text towers that are not are left out.
+    /// Handles of both checkpoints' tensors; `parts` says which parts of the model are merged.
     #[must_use]
     pub fn new(pretrained: &Checkpoint, expert: &Checkpoint, differing: &[String], parts: &[Part]) -> Self {
         let in_parts =
@@ -40,14 +40,11 @@ impl Parents {
         let merged: Vec<String> =
             in_parts.map(|spec| spec.name).filter(|name| differing.contains(name)).collect();
         let text_differs = parts.contains(&Part::Text);
-        let is_read = |spec: &TensorSpec| spec.part != Part::Text || text_differs;
-        let read = layout::tensors(pretrained.config()).into_iter().filter(is_read);
         let (mut pt, mut ft) = (Tensors::new(), Tensors::new());
-        for TensorSpec { name, .. } in read {
-            let Some(tensor) = pretrained.tensors().get(&name) else { continue };
-            let theirs = if differing.contains(&name) { &expert.tensors()[&name] } else { tensor };
+        for (name, tensor) in pretrained.tensors() {
+            let theirs = if differing.contains(name) { &expert.tensors()[name] } else { tensor };
             pt.insert(name.clone(), tensor.clone());
-            ft.insert(name, theirs.clone());
+            ft.insert(name.clone(), theirs.clone());
         }
         let spilled = pretrained.spilled().zip(expert.spilled()).map(|(pt, ft)| [pt, ft].map(Arc::clone));
         Self { pretrained: pt, expert: ft, differing: merged, text_differs, spilled }
@@ -70,31 +67,33 @@ impl Parents {
     }
 
     /// The same parents with their image towers packed, each one tensor by the name [`PACKED`]; a merge of two packed towers
-    /// is the packed tower of the merge. Tensors by name that nobody else has a handle of are freed on the way, a parent's before the
-    /// other's are packed.
+    /// is the packed tower of the merge. Text towers stay where they are merged too. Tensors by name that nobody else has a handle of are
+    /// freed on the way, a parent's before the other's are packed.
     ///
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
     pub fn packed(self, packing: &Packing) -> Result<Self, ModelError> {
-        let is_spilled = self.spilled.is_some();
+        let Self { mut pretrained, mut expert, differing: named, text_differs, spilled } = self;
+        for tensors in [&mut pretrained, &mut expert] {
+            tensors.retain(|name, _| text_differs || is_vision(name));
+        }
+        let is_spilled = spilled.is_some();
         let of = |mut tensors: Tensors| {
             let packed = if is_spilled { pack_outside(packing, &tensors)? } else { pack(packing, &tensors)? };
             tensors.retain(|name, _| !is_vision(name));
             tensors.insert(PACKED.to_owned(), packed);
             Ok::<_, ModelError>(tensors)
         };
-        let mut differing: Vec<String> =
-            self.differing.iter().filter(|name| !is_vision(name)).cloned().collect();
-        let pretrained = of(self.pretrained)?;
-        let mut expert = self.expert;
-        if differing.len() == self.differing.len() {
+        let mut differing: Vec<String> = named.iter().filter(|name| !is_vision(name)).cloned().collect();
+        let pretrained = of(pretrained)?;
+        if differing.len() == named.len() {
             expert.retain(|name, _| !is_vision(name));
             expert.insert(PACKED.to_owned(), pretrained[PACKED].clone());
         } else {
             expert = of(expert)?;
             differing.push(PACKED.to_owned());
         }
-        Ok(Self { pretrained, expert, differing, text_differs: self.text_differs, spilled: self.spilled })
+        Ok(Self { pretrained, expert, differing, text_differs, spilled })
     }
 
     /// The blocks that are in files, the pretrained model's first.

@@ -146,11 +146,7 @@ impl<'a> Matches<'a> {
                         None => continue,
                     }
                 }
-                let tensor = match base.and_then(|base| base.tensors().get(&spec.name)) {
-                    Some(equal) if has_values(equal, &spec.shape, &values)? => equal.clone(),
-                    _ => Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?,
-                };
-                tensors.insert(spec.name.clone(), tensor);
+                tensors.insert(spec.name.clone(), tensor_of(spec, values, base)?);
             }
             Ok(())
         })?;
@@ -191,10 +187,14 @@ impl Naming {
     }
 }
 
-/// Whether a tensor has this shape and the bits of these values.
-fn has_values(tensor: &Tensor, shape: &[usize], values: &[f32]) -> Result<bool, ModelError> {
-    let same_bits = |held: &[f32]| held.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits());
-    Ok(tensor.dims() == shape && with_values(tensor, same_bits)?)
+/// The values as a tensor: the base's own where that has the same bits, so that these are in memory once.
+fn tensor_of(spec: &TensorSpec, values: Vec<f32>, base: Option<&Checkpoint>) -> Result<Tensor, ModelError> {
+    let same_bits = |held: &[f32]| held.iter().zip(&values).all(|(a, b)| a.to_bits() == b.to_bits());
+    let of_base = base.and_then(|base| base.tensors().get(&spec.name));
+    match of_base.filter(|tensor| tensor.dims() == spec.shape) {
+        Some(tensor) if with_values(tensor, same_bits)? => Ok(tensor.clone()),
+        _ => Ok(Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?),
+    }
 }
 
 /// The sides of the grid in the file and of the wanted one, where they are two and nothing else differs.

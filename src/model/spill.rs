@@ -34,6 +34,12 @@ impl SpilledBlocks {
         self.digests.get(name)
     }
 
+    /// Whether the file is in memory after all, where the folder for temporary files is.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        is_in_memory(&self.file.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A copy of a packed tower without the matrices of its blocks, as a tensor.
     ///
     /// # Errors
@@ -140,6 +146,18 @@ impl Spilling {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn is_in_memory(file: &File) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|found| found.f_type == TMPFS)
+}
+
+/// Elsewhere such folders are not common.
+#[cfg(not(target_os = "linux"))]
+fn is_in_memory(_file: &File) -> bool {
+    false
+}
+
 /// The number of the block of whose matrices a tensor is one.
 fn block_of(spec: &TensorSpec) -> Option<usize> {
     let rest = spec.name.strip_prefix(BLOCKS).filter(|_| spec.kind == TensorRole::Matrix)?;
@@ -153,6 +171,16 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_in_memory_is_known_as_one() {
+        assert!(!is_in_memory(&tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap()));
+        let shared = std::path::Path::new("/dev/shm");
+        if let Ok(file) = tempfile::tempfile_in(shared) {
+            assert!(is_in_memory(&file), "{shared:?}");
+        }
+    }
 
     #[test]
     fn blocks_come_back_as_they_were_packed_in_whatever_order_their_tensors_came() {

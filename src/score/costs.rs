@@ -1,5 +1,6 @@
 //! Where the time of scoring goes: the passes of both parents, and what each method takes beside them.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,13 @@ type Sums = Vec<(String, Duration)>;
 #[derive(Debug, Clone, Default)]
 pub struct Costs {
     /// Of each lane.
-    lanes: Vec<Arc<Mutex<Sums>>>,
+    lanes: Vec<Arc<LaneCosts>>,
+}
+
+#[derive(Debug)]
+struct LaneCosts {
+    sums: Mutex<Sums>,
+    n_passes: AtomicU64,
 }
 
 /// What stands in the first place.
@@ -20,7 +27,8 @@ impl Costs {
     /// Nothing yet, of one lane, for the parents and these methods.
     pub(super) fn of<'a>(methods: impl Iterator<Item = &'a str>) -> Self {
         let names = std::iter::once(PARENTS).chain(methods).map(|name| (name.to_owned(), Duration::ZERO));
-        Self { lanes: vec![Arc::new(Mutex::new(names.collect()))] }
+        let lane = LaneCosts { sums: Mutex::new(names.collect()), n_passes: AtomicU64::new(0) };
+        Self { lanes: vec![Arc::new(lane)] }
     }
 
     /// Those of several lanes with the same methods as one.
@@ -34,7 +42,7 @@ impl Costs {
         let started = Instant::now();
         let done = work();
         if let Some(lane) = self.lanes.first() {
-            let mut all = lane.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = lane.sums.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, sum)) = all.get_mut(place) {
                 *sum += started.elapsed();
             }
@@ -42,12 +50,25 @@ impl Costs {
         done
     }
 
+    /// Counts a pass of a parent, or a method's whole work on a batch.
+    pub(super) fn passed(&self) {
+        if let Some(lane) = self.lanes.first() {
+            lane.n_passes.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Passes of all lanes together: equal twice means that none ended in between.
+    #[must_use]
+    pub fn n_passes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.n_passes.load(Relaxed)).sum()
+    }
+
     /// Seconds of all lanes together by name: the parents first, then the methods in their order.
     #[must_use]
     pub fn seconds(&self) -> Vec<(String, f64)> {
         let mut sums: Vec<(String, f64)> = Vec::new();
         for lane in &self.lanes {
-            let all = lane.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = lane.sums.lock().unwrap_or_else(PoisonError::into_inner);
             for (place, (name, sum)) in all.iter().enumerate() {
                 match sums.get_mut(place) {
                     Some((_, so_far)) => *so_far += sum.as_secs_f64(),

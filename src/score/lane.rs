@@ -216,7 +216,11 @@ impl Lane {
             return Ok(scored);
         }
         let models = &self.models;
-        let ask = |(n, scorer): (usize, &Scorer)| self.costs.time(n + 1, || scorer.score(models, parents));
+        let ask = |(n, scorer): (usize, &Scorer)| {
+            let said = self.costs.time(n + 1, || scorer.score(models, parents));
+            self.costs.passed();
+            said
+        };
         let said: Vec<Said> = self.scorers.iter().enumerate().map(ask).collect::<Result<_, _>>()?;
         scored.deviation = self.deviation(batch, parents, &said)?;
         let everywhere = |n: usize| parents.finite[n] && said.iter().all(|said| is_finite(&said.log_p[n]));
@@ -237,6 +241,7 @@ impl Lane {
         }
         let ask = |model: &ZeroShot, temperature| {
             let features = self.models.parent_features(model, images)?;
+            self.costs.passed();
             Ok::<_, ModelError>((rows(&self.models.logits_of(model, &features)?, temperature)?, features))
         };
         let (z_pt, features) = ask(pretrained, self.temperatures.pretrained)?;

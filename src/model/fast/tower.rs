@@ -28,6 +28,8 @@ pub struct FastVision {
     arch: Arch,
     /// `None`: the one that the caller is in.
     pool: Option<Arc<ThreadPool>>,
+    /// Who may ask at the same time.
+    n_callers: usize,
     idle: Mutex<Vec<Workspace>>,
 }
 
@@ -68,15 +70,15 @@ impl FastVision {
         Self::on(simd::arch(), config)
     }
 
-    /// The same on the threads of `pool`, for callers outside of it.
+    /// The same on the threads of `pool`, for up to `n_callers` at the same time outside of it, who have equal shares of the threads.
     #[must_use]
-    pub fn in_pool(config: &ClipConfig, pool: &Arc<ThreadPool>) -> Self {
-        Self { pool: Some(Arc::clone(pool)), ..Self::new(config) }
+    pub fn in_pool(config: &ClipConfig, pool: &Arc<ThreadPool>, n_callers: usize) -> Self {
+        Self { pool: Some(Arc::clone(pool)), n_callers: n_callers.max(1), ..Self::new(config) }
     }
 
     /// The same on a given instruction set.
     pub(super) fn on(arch: Arch, config: &ClipConfig) -> Self {
-        Self { packing: Packing::new(config), arch, pool: None, idle: Mutex::default() }
+        Self { packing: Packing::new(config), arch, pool: None, n_callers: 1, idle: Mutex::default() }
     }
 
     /// The layout of its weights.
@@ -223,7 +225,7 @@ impl<'a> Sets<'a> {
             tower.pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads());
         let n_sets = n_images.div_ceil(largest).next_multiple_of(n_threads).clamp(1, n_images.max(1));
         // Each has a panel of outputs in every layer.
-        let n_sharing = (n_threads / n_images.max(1)).clamp(1, tower.packing.row / PANEL);
+        let n_sharing = (n_threads / tower.n_callers / n_images.max(1)).clamp(1, tower.packing.row / PANEL);
         Self { tower, weights, n_images, per_set: n_images.div_ceil(n_sets).max(1), n_sharing }
     }
 

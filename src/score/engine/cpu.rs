@@ -22,7 +22,7 @@ pub(super) struct CpuEngine {
     parents: Parents,
     normalizer: Normalizer,
     n_shared: usize,
-    n_threads: usize,
+    n_abreast: usize,
     /// Both parents where their blocks are in files.
     spilled: Option<[SpilledModel; 2]>,
 }
@@ -33,19 +33,19 @@ impl CpuEngine {
     /// # Errors
     /// When the tensors are not contiguous `f32` on the CPU.
     pub(super) fn new(kind: Kind, named: Parents, config: &ClipConfig) -> Result<Self, ModelError> {
-        let tower = Arc::new(FastVision::in_pool(config, &kind.threads));
+        let n_threads = kind.threads.current_num_threads();
+        // One thread has no other to wait for; and where memory counts, two batches would each have blocks of their own read.
+        let n_abreast = if named.spilled().is_some() { 1 } else { n_threads.min(2) };
+        let tower = Arc::new(FastVision::in_pool(config, &kind.threads, n_abreast));
         let parents = named.packed(tower.packing())?;
-        let Kind { normalizer, n_shared, threads, .. } = kind;
+        let Kind { normalizer, n_shared, .. } = kind;
         let spilled = parents.spilled().map(|[pt, ft]| {
             [(&parents.pretrained, pt), (&parents.expert, ft)]
                 .map(|(tensors, blocks)| SpilledModel::new(&tensors[PACKED], blocks))
         });
-        let n_threads = threads.current_num_threads();
-        Ok(Self { tower, parents, normalizer, n_shared, n_threads, spilled })
+        Ok(Self { tower, parents, normalizer, n_shared, n_abreast, spilled })
     }
-}
 
-impl CpuEngine {
     /// Overwrites a buffer by the merge at `lambda`, but for the matrices of the image tower's blocks from number `first` on.
     fn merge_outside(&self, first: usize, lambda: f64, buffer: &Tensors) -> Result<(), ModelError> {
         let outside = self.tower.packing().outside_blocks(first);
@@ -63,9 +63,8 @@ impl Engine for CpuEngine {
         &self.parents
     }
 
-    /// One thread has no other to wait for; and where memory counts, two batches would each have blocks of their own read.
     fn n_batches_abreast(&self) -> usize {
-        if self.spilled.is_some() { 1 } else { self.n_threads.min(2) }
+        self.n_abreast
     }
 
     fn tower(&self, tensors: &Tensors, whose: Whose) -> Result<VisionTower, ModelError> {

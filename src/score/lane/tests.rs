@@ -200,7 +200,11 @@ fn a_merge_in_integers_keeps_nothing_of_the_merge_before_it() {
     let (always, never) = (lane(1), lane(u32::MAX));
     for number in [1, 2, 3, 2] {
         let batch = [batch(&always, number, BATCH)];
+        let passes = [&always, &never].map(|lane| lane.costs().n_passes());
         let (measured, not) = (always.score(&batch).unwrap(), never.score(&batch).unwrap());
+        // Two parents and four methods; where that is measured, two parents again.
+        let passed = [always.costs().n_passes() - passes[0], never.costs().n_passes() - passes[1]];
+        assert_eq!(passed, [8, 6]);
         assert!(measured[0].deviation.is_some() && not[0].deviation.is_none());
         assert!(said(&measured) == said(&not), "batch {number}");
         let alone = lane(u32::MAX);

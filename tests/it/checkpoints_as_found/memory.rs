@@ -99,7 +99,7 @@ fn blocks_put_aside_are_checked_and_compared_as_those_in_memory() {
         let refused = Checkpoint::spill(&spec_of(&adapter, Role::Expert), Some(&aside), keeps_text);
         assert_eq!(
             refused.unwrap_err().to_string(),
-            "W013 'adapter_config.json': found low-rank updates, allowed a whole model where memory.weights = \"spilled\""
+            "W013 adapter: adapter_config.json, found low-rank updates, allowed a whole model where memory.weights = \"spilled\""
         );
     }
 }

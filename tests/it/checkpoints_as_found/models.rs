@@ -26,6 +26,12 @@ fn class_vectors_from_a_file_score_as_the_prompts_they_came_from() {
     fixture.run("prompts", &[]).unwrap();
     fixture.run("file", &[("models.text_features", &bank)]).unwrap();
     assert_eq!(probabilities(&fixture, "file"), probabilities(&fixture, "prompts"));
+    // What TIES trims depends on all values of both models, the text towers' among them.
+    let ties = ("merge.methods", r#"["ties", "t3_b"]"#);
+    fixture.run("ties_prompts", &[ties]).unwrap();
+    fixture.run("ties_file", &[ties, ("models.text_features", &bank)]).unwrap();
+    let read = |out: &str| table(&fixture.path(out), "predictions").number("pred_prob");
+    assert_eq!(read("ties_file"), read("ties_prompts"));
 
     let other = r#"labels.names=["platelet", "red blood cell", "white blood cell", "plasma background"]"#;
     let encoded = fixture.t3b(&["models", "encode", "pipeline.toml", "-o", &bank, "--set", other]);
