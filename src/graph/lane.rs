@@ -1,8 +1,8 @@
 //! The lanes' own OS threads: made first, so that their numerics are known before anything is planned; linked later.
 //!
 //! A lane takes whole batches, and what it says of one depends on nothing but the batch. So any lane may take any batch, and
-//! only the order of what leaves has to be restored: as many batches are under way as there are lanes, and results leave in the
-//! order in which batches came.
+//! only the order of what leaves has to be restored: as many batches are under way as all lanes have at once, and results leave in
+//! the order in which batches came.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
@@ -27,7 +27,7 @@ type Question = (Batch, oneshot::Sender<Answer>);
 /// Bytes of a batch.
 type Weigh = fn(&Batch) -> u64;
 
-/// What is known of a lane that stands ready: its canary, its costs, and batches that it takes at once.
+/// What is known of a lane that stands ready: its canary, its costs, and batches that it has under way.
 type Ready = Result<(String, Costs, usize), StageEnd>;
 
 /// Lanes on their threads, waiting for batches. Dropping it ends the threads.
@@ -57,8 +57,8 @@ impl ReadyLanes {
         let (mut canaries, mut costs, mut n_under_way) = (Vec::new(), Vec::new(), 0);
         for ready in started {
             match ready.await.unwrap_or(Err(StageEnd::Torn)) {
-                Ok((canary, cost, n_at_once)) => {
-                    n_under_way += n_at_once;
+                Ok((canary, cost, n_of_lane)) => {
+                    n_under_way += n_of_lane;
                     canaries.push(canary);
                     costs.push(cost);
                 }
@@ -115,7 +115,9 @@ where
                 thread::scope(|scope| {
                     let answer = || answer(&asked, n_at_once, |batches| lane.score(batches));
                     for _ in 1..n_abreast {
-                        scope.spawn(answer);
+                        // Where the system starts no more threads, this one answers for all.
+                        let named = thread::Builder::new().name(format!("lane-{n}"));
+                        drop(named.spawn_scoped(scope, answer));
                     }
                     answer();
                 });

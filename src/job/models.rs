@@ -27,36 +27,26 @@ const MAX_FILE_BYTES: u64 = 16 << 30;
 pub(crate) async fn load(spec: &Spec) -> Result<(ModelPair, Vec<String>), RunError> {
     let (pipeline, store) = (&spec.pipeline, &spec.settings.store);
     let names = &pipeline.models;
+    let (spills, keeps_text) =
+        (spec.settings.spills_weights && can_spill(pipeline), names.text_features.is_none());
+    let read = |spec: &CheckpointSpec, base: Option<&Checkpoint>| match base {
+        base if spills => Checkpoint::spill(spec, base, keeps_text),
+        Some(base) => Checkpoint::load_over(spec, base),
+        None => Checkpoint::load(spec),
+    };
     let files = files_at(&names.pretrained, store).await?;
-    let keeps_text = names.text_features.is_none();
-    let spills = spec.settings.spills_weights && can_spill(pipeline);
-    let pretrained = checkpoint(names, files, Role::Pretrained);
-    let pretrained =
-        if spills { Checkpoint::spill(&pretrained, None, keeps_text) } else { Checkpoint::load(&pretrained) };
+    let pretrained = read(&checkpoint(names, files, Role::Pretrained), None);
     let mut pretrained = pretrained.map_err(|error| named("models.pretrained", &names.pretrained, error))?;
     let files = files_at(&names.expert, store).await?;
-    let expert = checkpoint(names, files, Role::Expert);
-    let expert = if spills {
-        Checkpoint::spill(&expert, Some(&pretrained), keeps_text)
-    } else {
-        Checkpoint::load_over(&expert, &pretrained)
-    };
+    let expert = read(&checkpoint(names, files, Role::Expert), Some(&pretrained));
     let mut expert = expert.map_err(|error| named("models.expert", &names.expert, error))?;
     let report = PairReport::compare(&pretrained, &expert).map_err(Problem::from)?;
     let (preprocess, overridden) = preprocess(names, &pretrained, &expert).map_err(Problem::from)?;
     let said =
         pretrained.warnings().into_iter().chain(expert.warnings()).chain(report.warnings()).chain(overridden);
     let mut warnings: Vec<String> = said.map(|warning| warning.to_string()).collect();
-    if pretrained.spilled().is_some_and(|blocks| blocks.is_in_memory()) {
-        warnings.push(
-            "memory.weights = \"spilled\" saves no memory here: the system's temporary folder is in memory; set TMPDIR to one on a disk".to_owned(),
-        );
-    }
-    if spec.settings.spills_weights && !spills {
-        warnings.push(
-            "memory.weights = \"spilled\" changes nothing here: it takes models.merged_dtype = \"int8\", and methods that merge per sample or batch alone"
-                .to_owned(),
-        );
+    if spec.settings.spills_weights {
+        warnings.extend(vain_spill(&pretrained).map(str::to_owned));
     }
     let text = match &names.text_features {
         Some(path) => {
@@ -94,6 +84,18 @@ fn can_spill(pipeline: &Pipeline) -> bool {
         matches!(kind, MethodKind::SampleMerge | MethodKind::BatchMerge | MethodKind::ClusterMerge)
     };
     pipeline.models.int8.is_some_and(|int8| int8.merges) && pipeline.merge.methods.iter().all(merges_by_image)
+}
+
+/// Why a run that was asked to put blocks aside takes no less memory for it, if it does not.
+fn vain_spill(pretrained: &Checkpoint) -> Option<&'static str> {
+    let Some(blocks) = pretrained.spilled() else {
+        return Some(
+            "memory.weights = \"spilled\" changes nothing here: it takes models.merged_dtype = \"int8\", and methods that merge per sample or batch alone",
+        );
+    };
+    blocks.is_in_memory().then_some(
+        "memory.weights = \"spilled\" saves no memory here: the system's temporary folder is in memory; set TMPDIR to one on a disk",
+    )
 }
 
 /// What the class vectors of a pipeline are of.

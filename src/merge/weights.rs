@@ -11,7 +11,7 @@ use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Tensor, bail};
 use super::lerp::lerp_into;
 use crate::model::fast::Packing;
 use crate::model::layout::{self, Part, is_vision};
-use crate::model::packed::{PACKED, on_a_line, pack, pack_outside, values, with_values};
+use crate::model::packed::{PACKED, of_aligned, on_a_line, pack, pack_outside, values, with_values};
 use crate::model::spill::SpilledBlocks;
 use crate::model::{Checkpoint, ModelError};
 
@@ -137,7 +137,9 @@ impl Parents {
         for name in &self.differing {
             let tensor = &self.pretrained[name];
             let copy = match &self.spilled {
-                Some([blocks, _]) if name == PACKED => with_values(tensor, |values| blocks.outside(values))?,
+                Some([blocks, _]) if name == PACKED => {
+                    with_values(tensor, |packed| of_aligned(blocks.outside(packed)))?
+                }
                 _ => with_values(tensor, on_a_line)?,
             };
             tensors.insert(name.clone(), copy?.reshape(tensor.shape())?);

@@ -42,7 +42,7 @@ fn with_vision(
     for (name, (storage, layout)) in &held {
         named.insert(name.as_str(), values(storage, layout)?);
     }
-    tensor(pack(&named))
+    of_aligned(pack(&named))
 }
 
 /// The values as a tensor that starts a cache line, see [`Aligned`].
@@ -52,11 +52,11 @@ fn with_vision(
 pub fn on_a_line(values: &[f32]) -> Result<Tensor> {
     let mut aligned = Aligned::zeros(values.len());
     aligned.copy_from_slice(values);
-    tensor(aligned)
+    of_aligned(aligned)
 }
 
 /// The storage takes the vector as it is, so its values stay where they are.
-pub(crate) fn tensor(aligned: Aligned) -> Result<Tensor> {
+pub(crate) fn of_aligned(aligned: Aligned) -> Result<Tensor> {
     let (values, place) = aligned.into_parts();
     let len = values.len();
     Tensor::from_vec(values, len, &Device::Cpu)?.narrow(0, place.start, place.len())

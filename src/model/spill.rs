@@ -5,13 +5,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
 use super::config::ClipConfig;
 use super::fast::{Aligned, Packing};
 use super::layout::{self, Part, TensorRole, TensorSpec};
-use super::packed::tensor;
 
 /// Before the number of a block in the name of its tensors.
 const BLOCKS: &str = "vision_model.encoder.layers.";
@@ -40,12 +38,13 @@ impl SpilledBlocks {
         is_in_memory(&self.file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A copy of a packed tower without the matrices of its blocks, as a tensor.
+    /// A copy of a packed tower without the matrices of its blocks: [`Packing::outside`].
     ///
-    /// # Errors
-    /// Never on a machine with memory.
-    pub fn outside(&self, packed: &[f32]) -> candle_core::Result<Tensor> {
-        tensor(self.packing.outside(packed))
+    /// # Panics
+    /// When the tower is another architecture's.
+    #[must_use]
+    pub fn outside(&self, packed: &[f32]) -> Aligned {
+        self.packing.outside(packed)
     }
 
     /// Reads the matrices of a block to their places in a packed tower.

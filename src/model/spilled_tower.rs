@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::error::ModelError;
-use super::fast::{Activations, Aligned, FastVision, Packing, Weights};
+use super::fast::{Activations, Aligned, FastVision, Weights};
 use super::files::unreadable;
 use super::packed::with_values;
 use super::spill::SpilledBlocks;
@@ -30,8 +30,8 @@ impl SpilledModel {
     ///
     /// # Errors
     /// `W012` when the file of the blocks cannot be read.
-    pub(super) fn block(&self, packing: &Packing, index: usize) -> Result<Aligned, ModelError> {
-        let mut packed = with_values(&self.outside, |values| packing.outside(values))?;
+    pub(super) fn block(&self, index: usize) -> Result<Aligned, ModelError> {
+        let mut packed = with_values(&self.outside, |values| self.blocks.outside(values))?;
         self.blocks.read(index, &mut packed).map_err(spill_fault)?;
         Ok(packed)
     }
@@ -64,7 +64,7 @@ impl SpilledWeights<'_> {
     /// # Errors
     /// `W012` when a file of blocks cannot be read.
     pub fn features(&self, engine: &FastVision, pixels: &[f32]) -> Result<Vec<f32>, ModelError> {
-        self.features_from(engine, &self.prefix(engine, pixels, 0)?)
+        self.features_from(engine, &self.prefix(engine, pixels, engine.packing().n_blocks() - 1)?)
     }
 
     /// The images after some blocks: [`FastVision::prefix`].
@@ -77,9 +77,8 @@ impl SpilledWeights<'_> {
         pixels: &[f32],
         n_layers: usize,
     ) -> Result<Activations, ModelError> {
-        // No block is computed yet; any will do.
-        let embedded = self.with_block(engine, 0, |weights| engine.prefix(weights, pixels, 0))?;
-        self.through(engine, embedded, n_layers)
+        let first = self.with_block(0, |weights| engine.prefix(weights, pixels, n_layers.min(1)))?;
+        self.through(engine, first, n_layers)
     }
 
     /// The features of images behind some blocks: [`FastVision::features_from`].
@@ -89,7 +88,7 @@ impl SpilledWeights<'_> {
     pub fn features_from(&self, engine: &FastVision, shared: &Activations) -> Result<Vec<f32>, ModelError> {
         let last = engine.packing().n_blocks() - 1;
         let before = self.through(engine, shared.clone(), last)?;
-        self.with_block(engine, last, |weights| engine.features_from(weights, &before))
+        self.with_block(last, |weights| engine.features_from(weights, &before))
     }
 
     fn through(
@@ -99,23 +98,17 @@ impl SpilledWeights<'_> {
         n_layers: usize,
     ) -> Result<Activations, ModelError> {
         while images.n_layers() < n_layers {
-            images = self.with_block(engine, images.n_layers(), |weights| engine.next(weights, &images))?;
+            images = self.with_block(images.n_layers(), |weights| engine.next(weights, &images))?;
         }
         Ok(images)
     }
 
     /// Lends `f` the weights, of whose blocks one is there.
-    fn with_block<R>(
-        &self,
-        engine: &FastVision,
-        index: usize,
-        f: impl FnOnce(Weights<'_>) -> R,
-    ) -> Result<R, ModelError> {
-        let packing = engine.packing();
+    fn with_block<R>(&self, index: usize, f: impl FnOnce(Weights<'_>) -> R) -> Result<R, ModelError> {
         Ok(match self {
-            Self::One(model) => f(Weights::One(&model.block(packing, index)?)),
+            Self::One(model) => f(Weights::One(&model.block(index)?)),
             Self::Lerp { pt, ft, lambda } => {
-                let (pt, ft) = (pt.block(packing, index)?, ft.block(packing, index)?);
+                let (pt, ft) = (pt.block(index)?, ft.block(index)?);
                 f(Weights::Lerp { pt: &pt, ft: &ft, lambda })
             }
         })

@@ -142,7 +142,7 @@ impl VisionTower {
         let layers = match &tower.spilled {
             None => with_values(&tower.weights, |weights| Int8Layers::of(packing, weights, first))?,
             Some(Spilled::One(model) | Spilled::Merge([model, _], _)) => {
-                Int8Layers::by_block(packing, first, |index| model.block(packing, index))?
+                Int8Layers::by_block(packing, first, |index| model.block(index))?
             }
         };
         Ok(Some(Self(Backend::Fast(PackedTower { int8: Some(Arc::new(layers)), ..tower.clone() }))))

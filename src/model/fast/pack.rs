@@ -22,9 +22,8 @@ impl Packing {
     /// # Panics
     /// As [`pack`](Self::pack), and when there is no such block.
     pub fn pack_matrices<'a>(&self, index: usize, buffer: &mut [f32], tensor: impl Fn(&str) -> &'a [f32]) {
-        let [attention, mlp] = names_of_block(index);
-        let layer = &self.layers[index];
-        Packer { packing: self, tensor, buffer }.matrices(layer, &attention, &mlp);
+        let mut packer = Packer { packing: self, tensor, buffer };
+        packer.matrices(&self.layers[index], &in_block(index, "self_attn"), &in_block(index, "mlp"));
     }
 
     /// Packs an image tower without the matrices of its blocks. `tensor` is not asked for them; their places are never touched, and take
@@ -48,11 +47,9 @@ impl Packing {
             packer.norm(norm, "vision_model.pre_layrnorm");
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            let name = |part: &str| format!("vision_model.encoder.layers.{index}.{part}");
-            packer.norm(layer.attention_norm, &name("layer_norm1"));
-            packer.norm(layer.mlp_norm, &name("layer_norm2"));
-            let [attention, mlp] = names_of_block(index);
-            packer.biases(layer, &attention, &mlp);
+            packer.norm(layer.attention_norm, &in_block(index, "layer_norm1"));
+            packer.norm(layer.mlp_norm, &in_block(index, "layer_norm2"));
+            packer.biases(layer, &in_block(index, "self_attn"), &in_block(index, "mlp"));
         }
         packer.norm(self.post_norm, "vision_model.post_layernorm");
         match &self.head {
@@ -71,9 +68,9 @@ impl Packing {
     }
 }
 
-/// Before the names of a block's attention and of its perceptron.
-fn names_of_block(index: usize) -> [String; 2] {
-    ["self_attn", "mlp"].map(|part| format!("vision_model.encoder.layers.{index}.{part}"))
+/// The name of a part of a block.
+fn in_block(index: usize, part: &str) -> String {
+    format!("vision_model.encoder.layers.{index}.{part}")
 }
 
 struct Packer<'p, F> {

@@ -71,17 +71,16 @@ fn what_an_expert_has_in_common_with_its_base_is_in_memory_once() {
 #[test]
 fn blocks_put_aside_are_checked_and_compared_as_those_in_memory() {
     let base = base();
-    let spec_of = |folder: &Path, role| spec(folder, role);
-    let pretrained = Checkpoint::load(&spec_of(base.path(), Role::Pretrained)).unwrap();
+    let pretrained = Checkpoint::load(&spec(base.path(), Role::Pretrained)).unwrap();
     let has_text = |model: &Checkpoint| {
         layout::tensors(model.config())
             .iter()
             .any(|spec| spec.part == Part::Text && model.tensors().contains_key(&spec.name))
     };
     for keeps_text in [true, false] {
-        let aside = Checkpoint::spill(&spec_of(base.path(), Role::Pretrained), None, keeps_text).unwrap();
+        let aside = Checkpoint::spill(&spec(base.path(), Role::Pretrained), None, keeps_text).unwrap();
         for folder in experts() {
-            let wanted = spec_of(folder.path(), Role::Expert);
+            let wanted = spec(folder.path(), Role::Expert);
             let expert = Checkpoint::load_over(&wanted, &pretrained).unwrap();
             let spilled = Checkpoint::spill(&wanted, Some(&aside), keeps_text).unwrap();
             assert_eq!((spilled.sha256(), spilled.source()), (expert.sha256(), expert.source()));
@@ -93,10 +92,10 @@ fn blocks_put_aside_are_checked_and_compared_as_those_in_memory() {
             assert_eq!(PairReport::compare(&aside, &spilled).unwrap(), whole);
             assert!(whole.differing().iter().any(|name| is_blocks_matrix(name)));
         }
-        let same = Checkpoint::spill(&spec_of(base.path(), Role::Expert), Some(&aside), keeps_text).unwrap();
+        let same = Checkpoint::spill(&spec(base.path(), Role::Expert), Some(&aside), keeps_text).unwrap();
         assert!(PairReport::compare(&aside, &same).unwrap().differing().is_empty());
         let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clip/lora");
-        let refused = Checkpoint::spill(&spec_of(&adapter, Role::Expert), Some(&aside), keeps_text);
+        let refused = Checkpoint::spill(&spec(&adapter, Role::Expert), Some(&aside), keeps_text);
         assert_eq!(
             refused.unwrap_err().to_string(),
             "W013 adapter: adapter_config.json, found low-rank updates, allowed a whole model where memory.weights = \"spilled\""
