@@ -99,12 +99,13 @@ pub async fn sink(
     Ok(())
 }
 
-/// From the beginning of its first batch to its receipt.
+/// From the earliest beginning of a batch to its receipt. Batches come in their order, but of two that were scored side by side the
+/// second may have begun first.
 fn partition_span(partition: u32, parts: Vec<Span>) -> Span {
     let ended = SystemTime::now();
     Span {
         name: "partition",
-        began: parts.first().map_or(ended, |first| first.began),
+        began: parts.iter().map(|part| part.began).min().unwrap_or(ended),
         ended,
         attributes: vec![("t3b.partition", Attribute::Count(partition.into()))],
         parts,
@@ -253,5 +254,22 @@ impl OpenPartition {
             tracing::info!(partition = seal.partition, "another worker committed this partition first");
         }
         Ok(is_ours)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_partition_began_with_whichever_of_its_batches_began_first() {
+        let [early, late] = [1, 2].map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        let batch = |began| Span { name: "batch", began, ended: late, attributes: vec![], parts: vec![] };
+        let whole = partition_span(0, vec![batch(late), batch(early)]);
+        assert_eq!((whole.began, whole.parts.len()), (early, 2));
+        let empty = partition_span(0, vec![]);
+        assert_eq!(empty.began, empty.ended);
     }
 }
