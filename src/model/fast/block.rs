@@ -19,7 +19,7 @@ use super::together::together;
 pub(super) struct Block<'a> {
     pub(super) attention_norm: Norm,
     pub(super) qkv: Dense<'a>,
-    pub(super) out: Dense<'a>,
+    out: Dense<'a>,
     mlp_norm: Norm,
     rise: Dense<'a>,
     fall: Dense<'a>,
@@ -53,21 +53,22 @@ impl Pass<'_> {
         let all = self.all();
         self.norm(all, block.attention_norm);
         self.project_qkv(all, block.qkv, block.qkv.panels());
-        self.behind_projection(all, block);
+        self.mix(all);
+        self.behind_mix(all, block, true);
     }
 
-    /// The same of which only the class token goes on: of the patches keys and values are computed.
-    pub(super) fn class_block(&mut self, block: Block<'_>) {
+    /// The beginning of a block of which only the class token goes on: what it mixes. Of the patches keys and values are computed.
+    pub(super) fn mix_class(&mut self, block: Block<'_>) {
         let (all, class, third) = (self.all(), self.class(), self.third());
         self.norm(all, block.attention_norm);
         self.project_qkv(all, block.qkv, third..3 * third);
         self.project_qkv(class, block.qkv, 0..third);
-        self.behind_projection(class, block);
+        self.mix(class);
     }
 
-    fn behind_projection(&mut self, rows: Kept, block: Block<'_>) {
-        self.mix(rows);
-        self.out(rows, block.out, true);
+    /// What follows in a block on what attention mixed. `keeps`: whether that is added to what is there, or takes its place.
+    pub(super) fn behind_mix(&mut self, rows: Kept, block: Block<'_>, keeps: bool) {
+        self.out(rows, block.out, keeps);
         self.perceptron(rows, block);
     }
 
@@ -76,7 +77,7 @@ impl Pass<'_> {
         let (stride, n_rows) = (self.stride(rows), self.n_images * rows.n_rows);
         let per_thread = n_rows.div_ceil(self.n_threads);
         let work = &mut *self.work;
-        let len = self.n_images * self.packing.tokens * self.packing.row;
+        let len = n_rows * stride;
         let x = work.residual[..len].par_chunks(per_thread * stride);
         let y = work.hidden[..len].par_chunks_mut(per_thread * stride);
         together(x.zip(y).zip(&mut work.tools), |((x, y), tools)| {
@@ -120,7 +121,7 @@ impl Pass<'_> {
     }
 
     /// A layer's outputs for the hidden rows, added to the residual rows or in their place.
-    pub(super) fn out(&mut self, rows: Kept, dense: Dense<'_>, keeps: bool) {
+    fn out(&mut self, rows: Kept, dense: Dense<'_>, keeps: bool) {
         let stride = self.stride(rows);
         let x = Rows { values: &self.work.hidden, stride, columns: self.packing.width };
         let (panels, n_rows) = (dense.panels(), rows.n_rows);
@@ -130,7 +131,7 @@ impl Pass<'_> {
     }
 
     /// The multilayer perceptron behind its norm, added to what is there.
-    pub(super) fn perceptron(&mut self, rows: Kept, block: Block<'_>) {
+    fn perceptron(&mut self, rows: Kept, block: Block<'_>) {
         let Block { mlp_norm, rise, fall, .. } = block;
         let (stride, inner, n_rows) = (self.stride(rows), rise.linear.outputs, rows.n_rows);
         self.norm(rows, mlp_norm);

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::block::Block;
+use super::block::{Block, Kept};
 use super::dense::{Dense, Step};
 use super::int8::Int8Layers;
 use super::norm::UnitLength;
@@ -31,7 +31,7 @@ pub(super) struct Pass<'a> {
     pub(super) work: &'a mut Workspace,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
     /// Pixels to the input of the first block.
     ///
     /// `pixels`: `[images, 3, image_px, image_px]`.
@@ -59,27 +59,59 @@ impl Pass<'_> {
         }
     }
 
-    /// Some blocks in order. Where the class token alone is projected, nothing reads the patches behind the tower's last block,
-    /// so there only that goes on, and of the patches keys and values are computed.
+    /// Some blocks in order, every token through each of them.
     pub(super) fn blocks(&mut self, layers: Range<usize>) {
-        let projects = matches!(self.packing.head, Head::Projection(_));
         for index in layers {
-            let int8 = self.int8.and_then(|int8| int8.layer(index));
-            let block = Block::of(&self.packing.layers[index], int8);
-            if projects && index + 1 == self.packing.layers.len() {
-                self.class_block(block);
-            } else {
-                self.block(block);
-            }
+            let block = self.nth(index);
+            self.block(block);
         }
     }
 
-    /// The tokens behind the last block to unit rows, written to `out: [images, projection width]`.
-    pub(super) fn project(&mut self, out: &mut [f32]) {
-        let packing = self.packing;
+    /// The blocks from number `first` on, up to where one row of every image goes on alone: nothing reads the patches behind what the
+    /// class token mixes in the last block, or behind what the learned query does. Of each image the residual row and what was mixed:
+    /// `[images, 2 * row]`, for [`finish`](Self::finish).
+    pub(super) fn ends(&mut self, first: usize) -> Vec<f32> {
+        let n_layers = self.packing.layers.len();
+        match &self.packing.head {
+            Head::Projection(_) => {
+                self.blocks(first..n_layers - 1);
+                let last = self.nth(n_layers - 1);
+                self.mix_class(last);
+            }
+            Head::Attention { probe, layer } => {
+                self.blocks(first..n_layers);
+                self.mix_probe(*probe, layer);
+            }
+        }
+        let (row, per_image) = (self.packing.row, self.packing.tokens * self.packing.row);
+        let images = self.work.residual.chunks_exact(per_image).zip(self.work.hidden.chunks_exact(per_image));
+        images
+            .take(self.n_images)
+            .flat_map(|(x, mixed)| x[..row].iter().chain(&mixed[..row]))
+            .copied()
+            .collect()
+    }
+
+    /// The last rows, of as many images as the pass has now, to unit features, written to `out: [images, projection width]`.
+    pub(super) fn finish(&mut self, ends: &[f32], out: &mut [f32]) {
+        let (packing, row, rows) = (self.packing, self.packing.row, Kept { n_rows: 1, step: 1 });
+        let work = &mut *self.work;
+        let places = work.residual.chunks_exact_mut(row).zip(work.hidden.chunks_exact_mut(row));
+        for (end, (x, mixed)) in ends.chunks_exact(2 * row).zip(places) {
+            x.copy_from_slice(&end[..row]);
+            mixed.copy_from_slice(&end[row..]);
+        }
         match &packing.head {
-            Head::Projection(linear) => self.project_class(*linear),
-            Head::Attention { probe, layer } => self.pool(*probe, layer),
+            Head::Projection(linear) => {
+                let last = self.nth(packing.layers.len() - 1);
+                self.behind_mix(rows, last, true);
+                self.project(rows, *linear);
+            }
+            Head::Attention { layer, .. } => {
+                self.behind_mix(rows, Block::of(layer, None), false);
+                let pooled = &self.work.residual[..self.n_images * row];
+                self.work.features[..pooled.len()].copy_from_slice(pooled);
+            }
         }
         let stride = packing.feature_row();
         let rows = &mut self.work.features[..self.n_images * stride];
@@ -90,20 +122,22 @@ impl Pass<'_> {
         }
     }
 
-    fn project_class(&mut self, linear: Linear) {
-        let class = self.class();
-        self.norm(class, self.packing.post_norm);
-        let stride = class.step * self.packing.row;
-        let x = Rows { values: &self.work.hidden, stride, columns: self.packing.width };
-        let step = plain(linear, self.runs, 1, x);
+    /// A block in the form in which the pass computes with it.
+    fn nth(&self, index: usize) -> Block<'a> {
+        Block::of(&self.packing.layers[index], self.int8.and_then(|int8| int8.layer(index)))
+    }
+
+    fn project(&mut self, rows: Kept, linear: Linear) {
+        self.norm(rows, self.packing.post_norm);
+        let x = Rows { values: &self.work.hidden, stride: self.packing.row, columns: self.packing.width };
+        let step = plain(linear, self.runs, rows.n_rows, x);
         let y = RowsMut { values: &mut self.work.features, stride: linear.outputs, first: 0, keeps: false };
         step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
     }
 
-    /// Attention of the learned query to all patches and the perceptron behind it, in every image's first row.
-    fn pool(&mut self, probe: usize, layer: &Layer) {
+    /// Attention of the learned query to all patches.
+    fn mix_probe(&mut self, probe: usize, layer: &Layer) {
         let (row, first, third) = (self.packing.row, self.class(), self.third());
-        let block = Block::of(layer, None);
         let stride = first.step * row;
         self.norm(self.all(), self.packing.post_norm);
         self.arch.dispatch(Probe {
@@ -117,14 +151,8 @@ impl Pass<'_> {
         let step = Step { panels: 0..third, ..plain(layer.qkv, self.runs, 1, x) };
         let y = RowsMut { values: &mut self.work.qkv, stride: 3 * stride, first: 0, keeps: false };
         step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
-        self.project_qkv(self.all(), block.qkv, third..3 * third);
+        self.project_qkv(self.all(), Block::of(layer, None).qkv, third..3 * third);
         self.mix(first);
-        self.out(first, block.out, false);
-        self.perceptron(first, block);
-        let rows = self.work.residual.chunks(stride).zip(self.work.features.chunks_exact_mut(row));
-        for (pooled, feature) in rows.take(self.n_images) {
-            feature.copy_from_slice(&pooled[..row]);
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::aligned::Aligned;
 use super::attention::{Attention, HeadScratch};
 use super::packing::Packing;
 use super::product::ProductScratch;
+use super::tile::WIDE;
 
 /// Rows of activations that a set of images fills if it can. More rows reuse a panel of weights more often; fewer keep
 /// more of their activations near: of 400 to 200, passes in integers gain up to a tenth and those in f32 neither gain nor lose.
@@ -12,6 +13,12 @@ const SET_ROWS: usize = 200;
 /// Images that are computed together on one core.
 pub(super) fn images_per_set(packing: &Packing) -> usize {
     (SET_ROWS / packing.tokens).max(1)
+}
+
+/// Images whose last rows are computed together on one core, in the memory of a set: where each has a model of its own, its row takes a
+/// tile.
+pub(super) fn images_per_finish(packing: &Packing) -> usize {
+    images_per_set(packing) * packing.tokens.div_ceil(WIDE)
 }
 
 /// Buffers for up to a set of images. Rows lie one behind the other, the tokens of an image first.
@@ -67,7 +74,7 @@ impl Workspace {
             hidden: Aligned::zeros(n_rows * packing.row),
             qkv: Aligned::zeros(n_rows * 3 * packing.row),
             inner: Aligned::zeros(n_rows * inner),
-            features: Aligned::zeros(n_images * packing.feature_row()),
+            features: Aligned::zeros(images_per_finish(packing) * packing.feature_row()),
             tools: vec![Tools::new(packing)],
         }
     }
