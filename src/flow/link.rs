@@ -101,7 +101,7 @@ impl<T, R> Inlet<T, R> {
     }
 
     /// The receiving stage's meter, for a stage that works on several messages at once.
-    pub(super) fn meter(&self) -> Arc<StageMeter> {
+    pub fn meter(&self) -> Arc<StageMeter> {
         Arc::clone(&self.meter)
     }
 

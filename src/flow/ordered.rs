@@ -22,7 +22,7 @@ use crate::flow::Flow;
 pub async fn map_ordered<T, U, R, W, J>(
     n_jobs: usize,
     inlet: Inlet<T, R>,
-    mut outlet: Outlet<U, R>,
+    outlet: Outlet<U, R>,
     reserve: Option<(ByteBudget, W)>,
     job: J,
 ) -> Result<(), StageEnd>
@@ -34,6 +34,37 @@ where
     J: Fn(T, Option<OwnedSemaphorePermit>) -> Result<Vec<Flow<U, R>>, Problem> + Send + Sync + 'static,
 {
     let (job, meter) = (Arc::new(job), inlet.meter());
+    let on_pool = move |item, permit| {
+        let (job, meter) = (Arc::clone(&job), Arc::clone(&meter));
+        let work = move || {
+            let started = Instant::now();
+            let made = job(item, permit);
+            meter.worked(started.elapsed());
+            made
+        };
+        async move { Ok(tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)??) }
+    };
+    follow_ordered(n_jobs, inlet, outlet, reserve, on_pool).await
+}
+
+/// The same for jobs that are done elsewhere, each followed by a future. Futures of one stage are polled together, so what shall go on
+/// while nobody asks for its result is [`driven`].
+///
+/// # Errors
+/// As [`map_ordered`].
+pub async fn follow_ordered<T, U, R, W, J, F>(
+    n_jobs: usize,
+    inlet: Inlet<T, R>,
+    mut outlet: Outlet<U, R>,
+    reserve: Option<(ByteBudget, W)>,
+    job: J,
+) -> Result<(), StageEnd>
+where
+    W: Fn(&T) -> u64,
+    J: Fn(T, Option<OwnedSemaphorePermit>) -> F,
+    F: Future<Output = Result<Vec<Flow<U, R>>, StageEnd>>,
+{
+    let (job, meter) = (&job, inlet.meter());
     let arriving = stream::unfold(inlet, |mut inlet| async move {
         match inlet.next().await {
             Ok(message) => message.map(|message| (Ok(message), inlet)),
@@ -51,18 +82,10 @@ where
         }
     });
     let running = admitted.map(|(message, permit)| {
-        let (job, meter, held) = (Arc::clone(&job), Arc::clone(&meter), meter.hold());
+        let held = meter.hold();
         async move {
             let flows = match message? {
-                Flow::Item(item) => {
-                    let work = move || {
-                        let started = Instant::now();
-                        let made = job(item, permit);
-                        meter.worked(started.elapsed());
-                        made
-                    };
-                    tokio::task::spawn_blocking(work).await.map_err(StageEnd::from_join)??
-                }
+                Flow::Item(item) => job(item, permit).await?,
                 Flow::Reject(reject) => vec![Flow::Reject(reject)],
                 Flow::Seal(seal) => vec![Flow::Seal(seal)],
             };

@@ -4,15 +4,17 @@
 //! only the order of what leaves has to be restored: as many batches are under way as all lanes have at once, and results leave in
 //! the order in which batches came.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use async_channel::{Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::{Exit, Problem};
 use crate::flow::budget::ByteBudget;
-use crate::flow::ordered::map_ordered;
+use crate::flow::ordered::{driven, follow_ordered};
 use crate::flow::verdict::{StageEnd, panic_text, verdict};
 use crate::flow::{Flow, Stage};
 use crate::messages::{Batch, Inlet, Outlet, Scored};
@@ -76,23 +78,30 @@ impl ReadyLanes {
 
     /// Scores what comes and sends it on in order; rejects and seals keep their place.
     pub(super) async fn run(self, inlet: Inlet<Batch>, outlet: Outlet<Scored>) -> Result<(), StageEnd> {
-        let questions = self.questions;
-        let ask =
-            move |batch, _permit: Option<OwnedSemaphorePermit>| Ok(vec![Flow::Item(ask(&questions, batch)?)]);
+        let (questions, meter) = (self.questions, inlet.meter());
+        let follow = move |batch, _permit: Option<OwnedSemaphorePermit>| {
+            let (questions, meter) = (questions.clone(), Arc::clone(&meter));
+            driven(async move {
+                let started = Instant::now();
+                let scored = ask(&questions, batch).await;
+                meter.worked(started.elapsed());
+                Ok(vec![Flow::Item(scored?)])
+            })
+        };
         // Batches are bounded by the links; no budget is kept of them here.
         let unweighed = None::<(ByteBudget, Weigh)>;
-        map_ordered(self.n_under_way, inlet, outlet, unweighed, ask).await
+        follow_ordered(self.n_under_way, inlet, outlet, unweighed, follow).await
     }
 }
 
-/// Waits for any lane's answer, on a thread that may wait.
-fn ask(questions: &Sender<Question>, batch: Batch) -> Result<Scored, Problem> {
+/// Waits for any lane's answer.
+async fn ask(questions: &Sender<Question>, batch: Batch) -> Result<Scored, StageEnd> {
     let (answer, answered) = oneshot::channel();
-    let asked = questions.send_blocking((batch, answer)).is_ok();
-    match answered.blocking_recv() {
-        Ok(Ok(scored)) => scored,
+    let asked = questions.send((batch, answer)).await.is_ok();
+    match answered.await {
+        Ok(Ok(scored)) => Ok(scored?),
         // The panic is the stage's, wherever it happened.
-        Ok(Err(text)) => resume_unwind(Box::new(text)),
+        Ok(Err(text)) => Err(StageEnd::Panicked(text)),
         Err(_) => panic!("a lane's thread ended without an answer (asked: {asked})"),
     }
 }
@@ -178,7 +187,6 @@ fn tell(scored: thread::Result<Result<Vec<Scored>, Problem>>, answers: Vec<onesh
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
-    use std::sync::Arc;
     use std::time::UNIX_EPOCH;
 
     use super::*;
