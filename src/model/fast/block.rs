@@ -10,6 +10,7 @@ use super::dense::{Dense, Step};
 use super::forward::Pass;
 use super::int8::Int8Layer;
 use super::norm::LayerNorm;
+use super::one_query::OneQuery;
 use super::packing::{Layer, Norm, PANEL};
 use super::product::{Rows, RowsMut};
 use super::together::together;
@@ -57,13 +58,48 @@ impl Pass<'_> {
         self.behind_mix(all, block, true);
     }
 
-    /// The beginning of a block of which only the class token goes on: what it mixes. Of the patches keys and values are computed.
+    /// The beginning of a block of which only the class token goes on: what it mixes.
     pub(super) fn mix_class(&mut self, block: Block<'_>) {
-        let (all, class, third) = (self.all(), self.class(), self.third());
-        self.norm(all, block.attention_norm);
-        self.project_qkv(all, block.qkv, third..3 * third);
-        self.project_qkv(class, block.qkv, 0..third);
-        self.mix(class);
+        self.norm(self.all(), block.attention_norm);
+        self.project_qkv(self.class(), block.qkv, 0..self.third());
+        self.mix_first(block.qkv);
+    }
+
+    /// What the first row of every image mixes, whose query is there; in place of its hidden row. Keys and values are made of all tokens
+    /// only where the layer is in integers.
+    pub(super) fn mix_first(&mut self, qkv: Dense<'_>) {
+        if qkv.int8.is_some() {
+            self.project_qkv(self.all(), qkv, self.third()..3 * self.third());
+            return self.mix(self.class());
+        }
+        let packing = self.packing;
+        let (tokens, row, width) = (packing.tokens, packing.row, packing.width / packing.heads);
+        let models = self.runs.iter().flat_map(|run| std::iter::repeat_n(run.model, run.n_images));
+        let work = &mut *self.work;
+        let images = work.qkv.chunks(3 * tokens * row).zip(work.hidden.chunks_mut(tokens * row));
+        for ((model, (queries, x)), out) in models.zip(images).zip(work.inner.chunks_mut(row)) {
+            let per_thread = packing.heads.div_ceil(self.n_threads) * width;
+            let parts = out[..packing.width].par_chunks_mut(per_thread).zip(&mut work.tools);
+            let seen = &*x;
+            together(parts.enumerate(), |(n, (out, tools))| {
+                for (head, out) in out.chunks_exact_mut(width).enumerate() {
+                    let first = n * per_thread + head * width;
+                    let channels = first..first + width;
+                    self.arch.dispatch(OneQuery {
+                        qkv: qkv.linear,
+                        model,
+                        query: &queries[channels.clone()],
+                        channels,
+                        tokens,
+                        x: seen,
+                        row,
+                        out,
+                        scratch: &mut tools.query,
+                    });
+                }
+            });
+            x[..packing.width].copy_from_slice(&out[..packing.width]);
+        }
     }
 
     /// What follows in a block on what attention mixed. `keeps`: whether that is added to what is there, or takes its place.

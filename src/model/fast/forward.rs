@@ -151,8 +151,7 @@ impl<'a> Pass<'a> {
         let step = Step { panels: 0..third, ..plain(layer.qkv, self.runs, 1, x) };
         let y = RowsMut { values: &mut self.work.qkv, stride: 3 * stride, first: 0, keeps: false };
         step.run(self.arch, y, &mut self.work.tools[..self.n_threads]);
-        self.project_qkv(self.all(), Block::of(layer, None).qkv, third..3 * third);
-        self.mix(first);
+        self.mix_first(Block::of(layer, None).qkv);
     }
 }
 

@@ -48,6 +48,34 @@ pub(super) fn max<S: Simd>(simd: S, row: &[f32]) -> f32 {
     combined(lanes, f32::max)
 }
 
+/// Sum of products of two rows of the same length, in whole chunks.
+#[inline(always)]
+pub(super) fn dot<S: Simd>(simd: S, row: &[[f32; LANES]], other: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let sums = S::as_mut_simd_f32s(&mut lanes).0;
+    for (chunk, other) in row.iter().zip(other.as_chunks::<LANES>().0) {
+        let products = S::as_simd_f32s(chunk).0.iter().zip(S::as_simd_f32s(other).0);
+        for (sum, (&x, &y)) in sums.iter_mut().zip(products) {
+            *sum = simd.mul_add_f32s(x, y, *sum);
+        }
+    }
+    combined(lanes, |a, b| a + b)
+}
+
+/// Adds to each of [`LANES`] sums the chain of its products with `x`, in ascending order.
+#[inline(always)]
+pub(super) fn add_products<S: Simd>(simd: S, x: &[f32], weights: &[[f32; LANES]], sums: &mut [f32]) {
+    let mut chains = [0.0; LANES];
+    let lanes = S::as_mut_simd_f32s(&mut chains).0;
+    for (&x, weights) in x.iter().zip(weights) {
+        let x = simd.splat_f32s(x);
+        for (lane, &weight) in lanes.iter_mut().zip(S::as_simd_f32s(weights).0) {
+            *lane = simd.mul_add_f32s(x, weight, *lane);
+        }
+    }
+    sums.iter_mut().zip(chains).for_each(|(sum, chain)| *sum += chain);
+}
+
 #[inline(always)]
 fn combined(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`packing`] where every weight lies in one flat buffer, [`pack`] how it gets there, [`weights`] one
 //! model or a merge of two as the source of a layer, [`tile`] the register kernel, [`product`] linear layers made of it,
-//! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`workspace`] the
+//! [`lanes`], [`exp`], [`activation`] and [`norm`] the elementwise and row-wise parts, [`attention`], [`one_query`] attention of one row alone, [`workspace`] the
 //! memory of a pass, [`int8`] linear layers in integers, [`together`] and [`dense`] a layer on one thread or several, [`block`] a set of images through a block,
 //! [`forward`] through all layers, [`tower`] batches over cores.
 //!
@@ -21,6 +21,7 @@ mod forward;
 mod int8;
 mod lanes;
 mod norm;
+mod one_query;
 mod pack;
 pub mod packing;
 mod prefetch;

@@ -2,6 +2,7 @@
 
 use super::aligned::Aligned;
 use super::attention::{Attention, HeadScratch};
+use super::one_query::QueryScratch;
 use super::packing::Packing;
 use super::product::ProductScratch;
 use super::tile::WIDE;
@@ -44,6 +45,7 @@ pub(super) struct Tools {
     vectors: (Aligned, Aligned),
     pub(super) head: HeadScratch,
     pub(super) product: ProductScratch,
+    pub(super) query: QueryScratch,
     /// Outputs of a layer that is shared out; as long as the largest so far.
     pub(super) columns: Aligned,
 }
@@ -54,6 +56,7 @@ impl Tools {
             vectors: (Aligned::zeros(packing.row), Aligned::zeros(packing.row)),
             head: Attention::new(packing).scratch(),
             product: ProductScratch::new(packing.tokens, images_per_set(packing)),
+            query: QueryScratch::of(packing.row, packing.tokens),
             columns: Aligned::default(),
         }
     }
