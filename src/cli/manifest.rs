@@ -110,13 +110,11 @@ fn build(args: &BuildArgs) -> Result<Exit, RunError> {
     };
     check_ending(&args.out)?;
     let done = deliver(&args.out, &settings, |out| {
-        let runtime = super::opening::runtime(&settings)?;
-        runtime.block_on(catalog(&root, rule, out)).map_err(|problem| {
+        on_runtime(&settings, async { Ok(catalog(&root, rule, out).await?) }).inspect_err(|_| {
             // Of a listing that found nothing, nothing stays; chunks that were listed are kept for the next call.
             let mut parts = out.as_os_str().to_owned();
             parts.push(".parts");
             let _kept_unless_empty = std::fs::remove_dir(parts);
-            RunError::from(problem)
         })
     })?;
     say!("{}  {} samples", args.out.display(), done.n_rows);

@@ -43,12 +43,22 @@ pub(super) fn start_logging(settings: &Settings) {
     };
 }
 
+/// Threads that may wait for a disk or compute: one for each object that is read at once and each job. Without a bound a folder brings
+/// twice as many, the longer a run the more, and memory with them. Of jobs that wait for another there are few at a time: one reads
+/// archives, four list them.
+fn most_waiting(settings: &Settings) -> usize {
+    /// For those, and all that is done once.
+    const OTHERS: usize = 16;
+    settings.fetch_concurrency + settings.threads.cpu + OTHERS
+}
+
 /// The I/O threads.
-pub(super) fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Problem> {
+fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Problem> {
     super::system::check_address_space(settings.budget_bytes)?;
     super::system::restrict_files(settings.store.umask);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads.io)
+        .max_blocking_threads(most_waiting(settings))
         .thread_name("io")
         .enable_all()
         .build()
