@@ -1,4 +1,4 @@
-//! Ordered concurrency for CPU work: jobs run side by side, results leave in the order of arrival.
+//! Ordered concurrency: jobs run side by side, on the blocking pool or elsewhere, and results leave in the order of arrival.
 
 use std::sync::Arc;
 use std::time::Instant;
