@@ -43,13 +43,12 @@ pub(super) fn start_logging(settings: &Settings) {
     };
 }
 
-/// Threads that may wait for a disk or compute: one for each object that is read at once and each job. Without a bound a folder brings
-/// twice as many, the longer a run the more, and memory with them. Of jobs that wait for another there are few at a time: one reads
-/// archives, four list them.
+/// Threads that may wait for a disk or compute: one for each job, and as many as a disk or a file server answers at a time. Objects of a
+/// folder that are read at once, `fetch.concurrency`, wait for them in turn. A run has them all behind its first reads, so that a long one
+/// takes little more memory than a short one. Of jobs that wait for another there are few at a time: one reads archives, four list them.
 fn most_waiting(settings: &Settings) -> usize {
-    /// For those, and all that is done once.
-    const OTHERS: usize = 16;
-    settings.fetch_concurrency + settings.threads.cpu + OTHERS
+    const FILES: usize = 32;
+    settings.threads.cpu + FILES
 }
 
 /// The I/O threads.

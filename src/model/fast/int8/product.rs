@@ -11,7 +11,7 @@ use super::quads::Quads;
 use super::rows::{Scale, pack_rows};
 use super::tile::Multiply;
 #[cfg(target_arch = "x86_64")]
-use super::vnni::Vnni;
+use super::vnni::{NarrowVnni, WideVnni};
 use super::weights::Int8Linear;
 use super::{INT8_BLOCK, QUAD};
 
@@ -26,42 +26,51 @@ pub(in super::super) struct Int8Product<'a> {
 }
 
 impl Int8Product<'_> {
-    /// Multiplies with the instructions of `arch`; other architectures than x86-64 take the plain ones.
+    /// Multiplies with the instructions of `arch`, and with VNNI where the processor has it for such vectors.
     pub(in super::super) fn run(self, arch: Arch) {
         #[cfg(target_arch = "x86_64")]
-        {
-            if let Arch::V4(simd) = arch {
-                return match Vnni::of(simd) {
-                    Some(vnni) => vnni.vectorize(
+        match arch {
+            Arch::V4(simd) => {
+                if let Some(vnni) = WideVnni::of(simd) {
+                    return vnni.vectorize(
                         #[inline(always)]
                         || self.blocks::<_, WIDE>(vnni),
-                    ),
-                    None => self.without_vnni(simd),
-                };
+                    );
+                }
             }
-            if let Arch::V3(simd) = arch {
-                return simd.vectorize(
-                    #[inline(always)]
-                    || self.blocks::<_, NARROW>(simd),
-                );
+            Arch::V3(simd) => {
+                if let Some(vnni) = NarrowVnni::of(simd) {
+                    return vnni.vectorize(
+                        #[inline(always)]
+                        || self.blocks::<_, NARROW>(vnni),
+                    );
+                }
             }
+            _ => {}
         }
-        let _: Arch = arch;
-        self.blocks::<_, NARROW>(Scalar);
+        self.without_vnni(arch);
     }
 
-    /// Multiplies with AVX-512 alone.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn without_vnni(self, simd: pulp::x86::V4) {
-        simd.vectorize(
-            #[inline(always)]
-            || self.blocks::<_, WIDE>(simd),
-        );
+    /// Multiplies with those of `arch` alone; other architectures than x86-64 take the plain ones.
+    pub(super) fn without_vnni(self, arch: Arch) {
+        match arch {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V4(simd) => simd.vectorize(
+                #[inline(always)]
+                || self.blocks::<_, WIDE>(simd),
+            ),
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(simd) => simd.vectorize(
+                #[inline(always)]
+                || self.blocks::<_, NARROW>(simd),
+            ),
+            _ => self.blocks::<_, NARROW>(Scalar),
+        }
     }
 
     /// Multiplies block by block, in tiles of `T` rows.
     #[inline(always)]
-    fn blocks<Q: Quads, const T: usize>(mut self, quads: Q) {
+    pub(super) fn blocks<Q: Quads, const T: usize>(mut self, quads: Q) {
         let scales = self.row_scales();
         for start in (0..self.weights.inputs()).step_by(INT8_BLOCK) {
             self.pack::<T>(start, &scales);

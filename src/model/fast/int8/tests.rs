@@ -7,9 +7,13 @@ use super::super::lanes::tests::archs;
 use super::super::packing::{LANES, Linear, PANEL};
 use super::super::product::{Product, ProductScratch, Rows, RowsMut};
 use super::super::tests::{bits, on_threads, packed, pixels, small, tensors};
+#[cfg(target_arch = "x86_64")]
+use super::super::tile::NARROW;
 use super::super::weights::{Model, Run};
 use super::super::{Aligned, FastVision, Weights};
 use super::rows::Scale;
+#[cfg(target_arch = "x86_64")]
+use super::vnni::EncodedVnni;
 use super::*;
 use crate::model::config::{Activation, VisionKind};
 
@@ -117,10 +121,12 @@ impl Case {
         let first = self.ours(Arch::Scalar);
         for arch in archs() {
             assert_eq!(bits(&self.ours(arch)), bits(&first), "{arch:?} {} {}", self.inputs, self.outputs);
+            let without = self.product(|product| product.without_vnni(arch));
+            assert_eq!(bits(&without), bits(&first), "{arch:?} alone {} {}", self.inputs, self.outputs);
             #[cfg(target_arch = "x86_64")]
-            if let Arch::V4(simd) = arch {
-                let without = self.product(|product| product.without_vnni(simd));
-                assert_eq!(bits(&without), bits(&first), "AVX-512 alone {} {}", self.inputs, self.outputs);
+            if let Some(vnni) = v3_of(arch).and_then(EncodedVnni::of) {
+                let narrow = self.product(|product| vnni.vectorize(|| product.blocks::<_, NARROW>(vnni)));
+                assert_eq!(bits(&narrow), bits(&first), "VNNI of 256 bits {} {}", self.inputs, self.outputs);
             }
         }
         let scale = self.bound().max(1e-30);
@@ -134,6 +140,12 @@ impl Case {
             );
         }
     }
+}
+
+/// The path of AVX2, if it is that.
+#[cfg(target_arch = "x86_64")]
+fn v3_of(arch: Arch) -> Option<pulp::x86::V3> {
+    if let Arch::V3(simd) = arch { Some(simd) } else { None }
 }
 
 fn wave(i: usize) -> f32 {
