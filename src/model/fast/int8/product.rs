@@ -29,24 +29,19 @@ impl Int8Product<'_> {
     /// Multiplies with the instructions of `arch`, and with VNNI where the processor has it for such vectors.
     pub(in super::super) fn run(self, arch: Arch) {
         #[cfg(target_arch = "x86_64")]
-        match arch {
-            Arch::V4(simd) => {
-                if let Some(vnni) = WideVnni::of(simd) {
-                    return vnni.vectorize(
-                        #[inline(always)]
-                        || self.blocks::<_, WIDE>(vnni),
-                    );
-                }
+        {
+            if let Some(vnni) = WideVnni::of(arch) {
+                return vnni.vectorize(
+                    #[inline(always)]
+                    || self.blocks::<_, WIDE>(vnni),
+                );
             }
-            Arch::V3(simd) => {
-                if let Some(vnni) = NarrowVnni::of(simd) {
-                    return vnni.vectorize(
-                        #[inline(always)]
-                        || self.blocks::<_, NARROW>(vnni),
-                    );
-                }
+            if let Some(vnni) = NarrowVnni::of(arch) {
+                return vnni.vectorize(
+                    #[inline(always)]
+                    || self.blocks::<_, NARROW>(vnni),
+                );
             }
-            _ => {}
         }
         self.without_vnni(arch);
     }

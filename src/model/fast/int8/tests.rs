@@ -124,7 +124,7 @@ impl Case {
             let without = self.product(|product| product.without_vnni(arch));
             assert_eq!(bits(&without), bits(&first), "{arch:?} alone {} {}", self.inputs, self.outputs);
             #[cfg(target_arch = "x86_64")]
-            if let Some(vnni) = v3_of(arch).and_then(EncodedVnni::of) {
+            if let Some(vnni) = EncodedVnni::of(arch) {
                 let narrow = self.product(|product| vnni.vectorize(|| product.blocks::<_, NARROW>(vnni)));
                 assert_eq!(bits(&narrow), bits(&first), "VNNI of 256 bits {} {}", self.inputs, self.outputs);
             }
@@ -140,12 +140,6 @@ impl Case {
             );
         }
     }
-}
-
-/// The path of AVX2, if it is that.
-#[cfg(target_arch = "x86_64")]
-fn v3_of(arch: Arch) -> Option<pulp::x86::V3> {
-    if let Arch::V3(simd) = arch { Some(simd) } else { None }
 }
 
 fn wave(i: usize) -> f32 {

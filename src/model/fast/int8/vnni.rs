@@ -11,20 +11,21 @@ use std::arch::x86_64::_mm256_dpbusd_epi32;
 use std::arch::x86_64::{_mm256_dpbusd_avx_epi32, _mm512_dpbusd_epi32};
 
 use pulp::x86::{V3, V4};
-use pulp::{Simd, cast};
+use pulp::{Arch, Simd, cast};
 
 use super::quads::{Lanes, Quads};
 
 /// Defines the proof that a processor has the vectors of `$simd` and the `$product` of VNNI: there is none without its `of`.
 macro_rules! vnni {
-    ($(#[$doc:meta])* $name:ident, $simd:ty, $product:ident, $($feature:tt),+; $others:literal) => {
+    ($(#[$doc:meta])* $name:ident, $simd:ident, $product:ident, $($feature:tt),+; $others:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         pub(super) struct $name($simd);
 
         impl $name {
-            /// Where this processor has it.
-            pub(super) fn of(simd: $simd) -> Option<Self> {
+            /// Where `arch` is the path of these vectors and the processor has VNNI for them.
+            pub(super) fn of(arch: Arch) -> Option<Self> {
+                let Arch::$simd(simd) = arch else { return None };
                 [$(is_x86_feature_detected!($feature)),+].into_iter().all(|has| has).then_some(Self(simd))
             }
 
