@@ -8,7 +8,8 @@ T3B is the release program. Figures, each a row of tables that are printed as Ma
 start   `t3b --help` and runs with the shipped pair of tiny models, from the start of the process to its end, beside a process of `true`,
         which is what starting one costs anyway
 flat    runs over manifests of three lengths, which name the images of `t3b demo` again and again, in partitions of 96, so that the shortest
-        too has written several before it ends: CPU time an image and the peak of memory
+        too has written several before it ends: CPU time an image, what memory is resident while a run goes on (in the median of what is
+        looked up every hundredth of a second in its second half), and the most there was, which is larger the longer one looks
 far     many small objects in a folder, and the same in a store on this machine that answers each request after 50 ms; the store has a core
         of its own, and runs over either have the others
 
@@ -28,6 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 PIPELINE = """
@@ -50,16 +52,40 @@ root = "out"
 FIGURES = ("start", "flat", "far")
 
 
+class Resident(threading.Thread):
+    """Looks up the resident memory of a process every hundredth of a second until it ends."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.statm, self.ended, self.pages = f"/proc/{pid}/statm", threading.Event(), []
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(0.01):
+            try:
+                self.pages.append(int(pathlib.Path(self.statm).read_text().split()[1]))
+            except (OSError, IndexError):
+                return
+
+    def median_of_second_half(self):
+        self.ended.set()
+        self.join()
+        pages = [n for n in self.pages if n]  # a process that has ended and is not waited for yet has none
+        return statistics.median(pages[len(pages) // 2 :] or [0]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 class Took:
-    """A process that ended well: wall and CPU seconds, peak of memory in MiB, and what it said."""
+    """A process that ended well: wall and CPU seconds, resident memory of its second half and peak in MiB, and what it said."""
 
     def __init__(self, command, folder):
         environment = dict(os.environ, T3B_PSEUDONYM_KEY="a key of this bench alone, of no worth", RUST_LOG="error")
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
             started = time.perf_counter()
             child = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
+            resident = Resident(child.pid)
             _, status, usage = os.wait4(child.pid, 0)
             self.wall_s = time.perf_counter() - started
+            self.resident_mib = resident.median_of_second_half()
             child.returncode = os.waitstatus_to_exitcode(status)
             for file in (out, log):
                 file.seek(0)
@@ -136,12 +162,14 @@ def flat(bench, arguments):
     for _ in range(arguments.rounds):
         for n, pipeline in pipelines.items():
             takes[n].append(bench.run(pipeline))
-    print(f"| images, {load()} | CPU ms an image, median | images/s, best | MiB, median (least to most) |\n|---|---|---|---|")
+    print(f"| images, {load()} | CPU ms an image, median | images/s, best | resident MiB, median (least to most) | most MiB, the same |")
+    print("|---|---|---|---|---|")
     for n, all_takes in takes.items():
         cpu_ms = statistics.median(took.cpu_s * 1e3 / n for took in all_takes)
         rate = max(n / took.wall_s for took in all_takes)
-        peaks = [took.peak_mib for took in all_takes]
-        print(f"| {n:,} | {cpu_ms:.3f} | {rate:.0f} | {statistics.median(peaks):.1f} ({min(peaks):.1f}-{max(peaks):.1f}) |")
+        columns = ([getattr(took, key) for took in all_takes] for key in ("resident_mib", "peak_mib"))
+        memory = " | ".join(f"{statistics.median(mib):.1f} ({min(mib):.1f}-{max(mib):.1f})" for mib in columns)
+        print(f"| {n:,} | {cpu_ms:.3f} | {rate:.0f} | {memory} |")
 
 
 class Store(asyncio.Protocol):
