@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import pathlib
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -56,7 +57,7 @@ class Resident(threading.Thread):
     """Looks up the resident memory of a process every hundredth of a second until it ends."""
 
     def __init__(self, pid):
-        super().__init__(daemon=True)
+        super().__init__()
         self.statm, self.ended, self.pages = f"/proc/{pid}/statm", threading.Event(), []
         self.start()
 
@@ -71,21 +72,22 @@ class Resident(threading.Thread):
         self.ended.set()
         self.join()
         pages = [n for n in self.pages if n]  # a process that has ended and is not waited for yet has none
-        return statistics.median(pages[len(pages) // 2 :] or [0]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return statistics.median(pages[len(pages) // 2 :] or [0]) * resource.getpagesize() / 2**20
 
 
 class Took:
-    """A process that ended well: wall and CPU seconds, resident memory of its second half and peak in MiB, and what it said."""
+    """A process that ended well: wall and CPU seconds, peak of memory in MiB, and what it said; if it was watched, the resident MiB of its
+    second half. Processes of milliseconds are not, for a look costs them time."""
 
-    def __init__(self, command, folder):
+    def __init__(self, command, folder, watched=False):
         environment = dict(os.environ, T3B_PSEUDONYM_KEY="a key of this bench alone, of no worth", RUST_LOG="error")
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
             started = time.perf_counter()
             child = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
-            resident = Resident(child.pid)
+            resident = Resident(child.pid) if watched else None
             _, status, usage = os.wait4(child.pid, 0)
             self.wall_s = time.perf_counter() - started
-            self.resident_mib = resident.median_of_second_half()
+            self.resident_mib = resident and resident.median_of_second_half()
             child.returncode = os.waitstatus_to_exitcode(status)
             for file in (out, log):
                 file.seek(0)
@@ -121,10 +123,10 @@ class Bench:
     def mean_bytes(self):
         return sum(image.stat().st_size for image in self.images) // len(self.images)
 
-    def run(self, pipeline, *more, run_id=None):
+    def run(self, pipeline, *more, run_id=None, watched=False):
         self.n_runs += 1
         run_id = run_id or f"r{self.n_runs}"
-        took = Took([self.t3b, "run", pipeline, "--run-id", run_id, "--json", "--profile", *more], self.folder)
+        took = Took([self.t3b, "run", pipeline, "--run-id", run_id, "--json", "--profile", *more], self.folder, watched)
         took.profile = json.loads(took.said)["process"]["profile"]
         return took
 
@@ -161,7 +163,7 @@ def flat(bench, arguments):
     takes = {n: [] for n in pipelines}
     for _ in range(arguments.rounds):
         for n, pipeline in pipelines.items():
-            takes[n].append(bench.run(pipeline))
+            takes[n].append(bench.run(pipeline, watched=True))
     print(f"| images, {load()} | CPU ms an image, median | images/s, best | resident MiB, median (least to most) | most MiB, the same |")
     print("|---|---|---|---|---|")
     for n, all_takes in takes.items():
